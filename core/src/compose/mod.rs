@@ -1,0 +1,34 @@
+//! Complex checks: expression text, tree, three-valued evaluation with minimal blame.
+
+use serde::{Deserialize, Serialize};
+
+/// An expression with the text that it was written as.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Complex {
+    /// As written; `all(ping, memory)` for a default.
+    pub text: String,
+    /// What it means.
+    pub expr: Expr,
+}
+
+/// The tree of an expression. A leaf is an index into `GroupPlan::checks`; named sub-expressions are
+/// already put in their place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Expr {
+    /// A check of the group.
+    Leaf(u32),
+    /// Fail when the child passes.
+    Not(Box<Expr>),
+    /// Passes when every child does. Without children: Pass.
+    All(Vec<Expr>),
+    /// Passes when one child does.
+    Any(Vec<Expr>),
+    /// Passes when so many children do; `majority` is this too.
+    AtLeast(u32, Vec<Expr>),
+    /// Passes when the weights of the passing children reach the need.
+    Weighted(u32, Vec<(u32, Expr)>),
+    /// Fail counts as Warn.
+    Degrade(Box<Expr>),
+    /// Guard Fail: Pass, not applicable. Guard Unknown: Unknown. Else the second.
+    When(Box<Expr>, Box<Expr>),
+}

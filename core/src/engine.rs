@@ -1,0 +1,218 @@
+//! One closed event enum in, effects out: the engine owns all mutable state and decides everything.
+//!
+//! The host translates the world into [`Event`]s, calls [`Engine::step`], and carries out the
+//! [`Effect`]s in their order. The life of an act:
+//!
+//! 1. the engine decides, and emits `Record(Entry::Intent)`;
+//! 2. the host stores it durably and says `Event::IntentStored` (or `IntentRefused`);
+//! 3. the engine looks again, and emits `Do` (or withdraws the intent);
+//! 4. the host acts; what it sees comes back as `Exited`, `Started` and finally `Done`;
+//! 5. the engine confirms: effective, futile or unproven, and records the outcome.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::journal::Entry;
+use crate::plan::Plan;
+use crate::policy::{Notice, State};
+use crate::report::{MemberReport, StatusReport};
+use crate::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
+
+/// Everything that can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time has passed; asked for by [`Effect::WakeAt`], harmless at any other moment.
+    Wake,
+    /// A run ended, or a passive kind spoke.
+    Sample {
+        /// The leaf that it is of.
+        leaf: LeafId,
+        /// What it said.
+        sample: Sample,
+    },
+    /// A member's process was seen to run: started by us, or adopted.
+    Started {
+        /// Whose.
+        member: MemberId,
+        /// Its life.
+        generation: Generation,
+        /// True when it ran before this daemon did.
+        adopted: bool,
+    },
+    /// A member's process is gone.
+    Exited {
+        /// Whose.
+        member: MemberId,
+        /// The life that ended.
+        generation: Generation,
+        /// How.
+        exit: Exit,
+    },
+    /// The journal holds this intent durably.
+    IntentStored(IntentId),
+    /// The journal could not store this intent.
+    IntentRefused {
+        /// Which.
+        intent: IntentId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// An act was carried out, or could not be. `Exited` and `Started` came before it.
+    Done {
+        /// Whose intent.
+        intent: IntentId,
+        /// For a person: why it could not be.
+        result: Result<(), String>,
+    },
+    /// A person wants something.
+    Command {
+        /// Comes back in [`Effect::Answer`].
+        id: u64,
+        /// Who: `uid 0 (root)`.
+        by: String,
+        /// About which member.
+        member: MemberId,
+        /// What.
+        command: Command,
+    },
+}
+
+/// What a person can ask for, one member at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "command")]
+pub enum Command {
+    /// Stop it and start it. Through the budget, unless `now`.
+    Restart {
+        /// Past the budget.
+        now: bool,
+    },
+    /// Start it and want it up.
+    Start,
+    /// Stop it and want it down.
+    Stop,
+    /// No automatic act until then.
+    Pause {
+        /// When automatic acts begin again.
+        until: Instant,
+        /// Why, for the next person.
+        reason: String,
+        /// Over another person's pause.
+        force: bool,
+    },
+    /// End a pause.
+    Resume {
+        /// Another person's pause too.
+        force: bool,
+    },
+    /// Forget futile restarts, backoff and giving up.
+    Reset,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exit {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It is gone, and nobody who could know how told us (it was not our child).
+    Lost,
+}
+
+/// What the host must do, in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Write to the journal. An [`Entry::Intent`] is answered with `IntentStored` or
+    /// `IntentRefused`; nothing else is answered.
+    Record(Entry),
+    /// Carry out an act whose intent is stored.
+    Do(IntentId, Act),
+    /// Run a check once. Its sample comes back as [`Event::Sample`].
+    Run(Run),
+    /// Send [`Event::Wake`] at this instant; the newest replaces every earlier one.
+    WakeAt(Instant),
+    /// Tell a person.
+    Notify(Notice),
+    /// The answer to a command: what will happen, or why it will not.
+    Answer {
+        /// From [`Event::Command`].
+        id: u64,
+        /// For the person.
+        answer: Result<String, String>,
+    },
+}
+
+/// One run to begin now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Which leaf.
+    pub leaf: LeafId,
+    /// The life to look at; `None` for scope `host` and `dependency`. Goes back in the sample.
+    pub generation: Option<Generation>,
+    /// When it was due: now, or earlier when the loop was late.
+    pub due: Instant,
+}
+
+/// What can be done to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "act")]
+pub enum Act {
+    /// Start a member that has no process.
+    Start {
+        /// Which.
+        member: MemberId,
+    },
+    /// Stop signal, stop timeout, kill of the whole tree, start.
+    Restart {
+        /// Which.
+        member: MemberId,
+        /// Only this life: another one is left alone.
+        generation: Generation,
+    },
+    /// Stop signal, stop timeout, kill of the whole tree.
+    Stop {
+        /// Which.
+        member: MemberId,
+        /// Only this life.
+        generation: Generation,
+    },
+}
+
+/// A plan with its state. Not `Clone` and not shared: one loop owns it.
+#[derive(Debug)]
+pub struct Engine {
+    plan: Arc<Plan>,
+    state: State,
+}
+
+impl Engine {
+    /// A new engine at `now`. `seed` feeds the jitter of backoffs; `first_intent` continues the
+    /// numbering of the journal. Nothing happens before the first event: send `Started` for every
+    /// member that is adopted, then `Wake`.
+    pub fn new(plan: Arc<Plan>, seed: u64, first_intent: IntentId, now: Instant) -> Self {
+        let state = State::new(&plan, seed, first_intent, now);
+        Self { plan, state }
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Takes one event at `now` and appends what must be done to `out`.
+    pub fn step(&mut self, event: &Event, now: Instant, out: &mut Vec<Effect>) {
+        crate::policy::step(&self.plan, &mut self.state, event, now, out);
+    }
+
+    /// What stands now, for `status`.
+    pub fn status(&self, now: Instant) -> StatusReport {
+        crate::report::status(&self.plan, &self.state, now)
+    }
+
+    /// Why one member is as it is, and what it waits for, for `explain`.
+    pub fn explain(&self, member: MemberId, now: Instant) -> Option<MemberReport> {
+        crate::report::member(&self.plan, &self.state, member, now)
+    }
+}

@@ -1,0 +1,34 @@
+//! checkd's pure decisions: from configuration text to a plan, from samples to restarts, and why.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number, starts a thread or writes a log.
+//! Time, chance and facts come in as arguments; effects go out as values. That one property is what
+//! makes a restart explainable, a policy testable and an incident replayable, so a lint holds it.
+//!
+//! Modules, in reading order:
+
+pub mod id;
+pub mod time;
+
+pub mod sample;
+
+pub mod compose;
+
+pub mod plan;
+
+pub mod diagnostic;
+
+pub mod config;
+
+pub mod schedule;
+
+pub mod policy;
+
+pub mod journal;
+
+pub mod report;
+
+pub mod engine;
+
+pub use id::{CheckKind, CheckName, Generation, GroupName, IntentId, LeafId, MemberId, MemberName};
+pub use sample::{Cause, Measurement, Sample, Status};
+pub use time::{Instant, Span};

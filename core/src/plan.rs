@@ -1,0 +1,343 @@
+//! What a validated configuration means: immutable, with every default filled in.
+//!
+//! A [`Plan`] is made by [`crate::config::read`] and by nothing else outside tests, so whoever holds
+//! one may rely on its rules: names are unique, expressions refer to checks that exist, a timeout is
+//! not longer than its interval, limits can be reached.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compose::Complex;
+use crate::{CheckKind, CheckName, GroupName, LeafId, MemberId, MemberName, Span};
+
+/// Everything that the daemon was told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// `[daemon]`.
+    pub daemon: DaemonPlan,
+    /// `[plugin.N]`, in name order.
+    pub plugins: Vec<PluginPlan>,
+    /// `[group.N]`, in name order.
+    pub groups: Vec<GroupPlan>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonPlan {
+    /// Journal, private copies of plugins, output of members; `None`: the host's default place.
+    pub state_dir: Option<String>,
+    /// Path of the control socket; `None`: `control.sock` in the state directory.
+    pub control: Option<String>,
+    /// Unix group that may use the control socket besides its owner.
+    pub control_group: Option<String>,
+    /// Directories whose `*.so` are plugins.
+    pub plugins: Vec<String>,
+    /// What happens to members when the daemon ends.
+    pub on_exit: OnExit,
+    /// How long journal rows are kept.
+    pub journal_keep: Option<Span>,
+    /// How large the journal may grow, in bytes.
+    pub journal_max_size: Option<u64>,
+    /// Log filter: `error`, `warn`, `info`, `debug`.
+    pub log: Option<String>,
+}
+
+/// What happens to members when the daemon ends in good order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExit {
+    /// They live on and are adopted by the next daemon.
+    #[default]
+    Leave,
+    /// They are stopped.
+    Stop,
+}
+
+/// `[plugin.N]`: one plugin with settings of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginPlan {
+    /// The name in the configuration.
+    pub name: String,
+    /// What to load or to start.
+    pub source: PluginSource,
+    /// The file's SHA-256 in lower-case hex, when pinned.
+    pub sha256: Option<String>,
+    /// Where its checks run.
+    pub isolation: Isolation,
+}
+
+/// Where a plugin comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginSource {
+    /// A shared library.
+    Library(String),
+    /// A program that speaks the worker protocol.
+    Command(Vec<String>),
+}
+
+/// Where a plugin's checks run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In a worker process: a crash costs one worker.
+    #[default]
+    Process,
+    /// In the daemon itself: faster, and a crash costs the daemon.
+    InProcess,
+}
+
+/// A named set of members with one policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupPlan {
+    /// Its name.
+    pub name: GroupName,
+    /// Whether decisions are carried out or only recorded.
+    pub mode: Mode,
+    /// Who is in it, in index order.
+    pub members: Vec<MemberPlan>,
+    /// Its checks, in name order.
+    pub checks: Vec<CheckPlan>,
+    /// Restart-worthy.
+    pub live: Complex,
+    /// Serve-worthy; restarts nothing.
+    pub ready: Complex,
+    /// What says that a start succeeded; `live` when not given.
+    pub startup: Complex,
+    /// The group is ready when so many members are; all of them when not given.
+    pub ready_members: u32,
+    /// How restarts are decided.
+    pub policy: PolicyPlan,
+    /// How a member is started and stopped (own manager).
+    pub launch: Launch,
+    /// Groups that must be ready before this one is started: indices into `Plan::groups`.
+    pub depends_on: Vec<u32>,
+}
+
+/// Whether decisions are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Decisions are carried out.
+    #[default]
+    Auto,
+    /// Decisions are recorded, nothing is done.
+    Observe,
+}
+
+/// One supervised process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberPlan {
+    /// `GROUP-INDEX` under the own manager.
+    pub name: MemberName,
+    /// Counts from 0.
+    pub index: u32,
+    /// What `{port}` stands for; `None` when the group has no ports.
+    pub port: Option<u16>,
+}
+
+/// A configured use of a kind in a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckPlan {
+    /// Its name, unique in the group.
+    pub name: CheckName,
+    /// Its kind.
+    pub kind: CheckKind,
+    /// Per member, or once for the group.
+    pub scope: Scope,
+    /// The kind's own options, placeholders not yet replaced.
+    pub options: serde_json::Map<String, serde_json::Value>,
+    /// From one run to the next.
+    pub interval: Span,
+    /// The same while a streak is open.
+    pub fast_interval: Span,
+    /// What one run may take: the target's deadline.
+    pub timeout: Span,
+    /// Consecutive Fails until `live` reads the leaf as Fail.
+    pub fall: u32,
+    /// Consecutive Fails until `ready` does.
+    pub ready_fall: u32,
+    /// Consecutive passes until either reads it as Pass again.
+    pub rise: u32,
+    /// `live` reads Fail only when the streak is at least this long.
+    pub min_fail_span: Span,
+    /// Fail also when so many of the last so many samples were.
+    pub n_of_m: Option<NOfM>,
+    /// How old the newest sample may be.
+    pub freshness: Span,
+    /// Its samples come unasked; silence is Fail(stale).
+    pub passive: bool,
+    /// Index into the document's places: where this check is written.
+    pub place: crate::diagnostic::Place,
+}
+
+/// `n_of_m = "6 of 10"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NOfM {
+    /// So many Fails
+    pub n: u32,
+    /// among so many samples; at most 64.
+    pub m: u32,
+}
+
+/// How far one run speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// About one member: one leaf per member.
+    #[default]
+    Process,
+    /// About this machine: one leaf shared by the group.
+    Host,
+    /// About something that the group needs: one leaf shared by the group.
+    Dependency,
+}
+
+/// `[group.N.policy]`, every default filled in. Defaults and their reasons:
+/// `config::defaults`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyPlan {
+    /// Until the first success failures do not count.
+    pub startup_timeout: Span,
+    /// A start counts as effective only after this long up.
+    pub confirm_up: Span,
+    /// After the daemon's start nothing is killed automatically for this long.
+    pub settle: Span,
+    /// How many members may be out by our hand at once; at least 1.
+    pub max_out: u32,
+    /// No sick member is killed when fewer than this many would stay up.
+    pub min_up: u32,
+    /// Restarts of a sick member before it is given up.
+    pub sick_restarts: Limit,
+    /// Starts of a dead member before it is given up.
+    pub dead_starts: Limit,
+    /// Futile restarts in one incident before a sick member is given up.
+    pub futile_max: u32,
+    /// Backoff of dead members.
+    pub dead_backoff: Backoff,
+    /// Backoff of sick members; the first restart is at once.
+    pub sick_backoff: Backoff,
+    /// Backoff begins anew after so long continuously healthy.
+    pub backoff_reset: Span,
+    /// Interval of checks while given up.
+    pub down_interval: Span,
+    /// When an exited member is started again.
+    pub restart: RestartType,
+    /// Exit codes that are a success.
+    pub success_codes: Vec<i32>,
+    /// Exit codes after which a start is useless.
+    pub permanent_codes: Vec<i32>,
+}
+
+/// `"4 in 60m"`: at most `max` within a sliding `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// So many
+    pub max: u32,
+    /// in any stretch of this length.
+    pub window: Span,
+}
+
+/// A growing wait: `min(cap, base · 2^(n-1))`, drawn from its upper half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// The first wait.
+    pub base: Span,
+    /// The longest wait.
+    pub cap: Span,
+}
+
+/// OTP's restart types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestartType {
+    /// Always started again.
+    #[default]
+    Permanent,
+    /// Started again unless it exited with a success code.
+    Transient,
+    /// Never started again.
+    Temporary,
+}
+
+/// How the own manager starts and stops a member.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Launch {
+    /// Program and arguments, placeholders not yet replaced.
+    pub command: Vec<String>,
+    /// Working directory.
+    pub directory: Option<String>,
+    /// User to run as.
+    pub user: Option<String>,
+    /// Environment on top of the daemon's.
+    pub environment: BTreeMap<String, Text>,
+    /// Files of `KEY=value` lines.
+    pub env_file: Vec<String>,
+    /// File mode creation mask.
+    pub umask: Option<u32>,
+    /// Where standard output and error go; `None`: a file in the state directory.
+    pub output: Option<String>,
+    /// The signal that asks a member to stop: `TERM`, `INT`, `QUIT`, …
+    pub stop_signal: String,
+    /// How long it may take before its whole tree is killed.
+    pub stop_timeout: Span,
+}
+
+/// A text, or where to read one that is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As it stands.
+    Plain(String),
+    /// The content of a file, without its last line end.
+    File(String),
+    /// The value of an environment variable of the daemon.
+    Env(String),
+}
+
+impl Plan {
+    /// The group at `index`.
+    pub fn group(&self, index: u32) -> Option<&GroupPlan> {
+        self.groups.get(index as usize)
+    }
+
+    /// Every member, group by group.
+    pub fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.groups.iter().zip(0u32..).flat_map(|(group, g)| {
+            (0u32..).take(group.members.len()).map(move |member| MemberId { group: g, member })
+        })
+    }
+
+    /// The plan of one member.
+    pub fn member(&self, id: MemberId) -> Option<&MemberPlan> {
+        self.group(id.group)?.members.get(id.member as usize)
+    }
+
+    /// The plan of the check that a leaf is of.
+    pub fn check(&self, leaf: LeafId) -> Option<&CheckPlan> {
+        self.group(leaf.group)?.checks.get(leaf.check as usize)
+    }
+
+    /// `web/web-3`.
+    pub fn path(&self, id: MemberId) -> String {
+        match (self.group(id.group), self.member(id)) {
+            (Some(group), Some(member)) => format!("{}/{}", group.name, member.name),
+            _ => format!("?/{}", id.member),
+        }
+    }
+
+    /// `web/web-3:ping`, or `web:database` for a shared leaf.
+    pub fn leaf_path(&self, leaf: LeafId) -> String {
+        let check = self.check(leaf).map_or("?", |c| c.name.as_str());
+        match leaf.member {
+            Some(member) => format!("{}:{check}", self.path(MemberId { group: leaf.group, member })),
+            None => format!("{}:{check}", self.group(leaf.group).map_or("?", |g| g.name.as_str())),
+        }
+    }
+}
+
+impl GroupPlan {
+    /// Index of the check called `name`.
+    pub fn check_index(&self, name: &str) -> Option<u32> {
+        (0u32..).zip(&self.checks).find(|(_, c)| c.name.as_str() == name).map(|(i, _)| i)
+    }
+}

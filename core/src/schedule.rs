@@ -1,0 +1,1 @@
+//! What is due at `now`, and when to wake next.

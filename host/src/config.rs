@@ -1,0 +1,1 @@
+//! Layers of configuration: files, environment and `--set` merged into a `Document` with places.

@@ -1,0 +1,1 @@
+//! One loop owns the engine; everything else sends it events.

@@ -1,0 +1,1 @@
+//! SQLite storage of journal entries: intent before an act, outcome after.

@@ -1,0 +1,12 @@
+//! The host: all I/O. What it decides, it asks `checkd-core`.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod journal;
+pub mod manager;
+pub mod plugin;
+pub mod render;
+pub mod runner;
+pub mod worker;

@@ -1,0 +1,1 @@
+//! Plugins: catalog, loader, trust, worker client, conversion to core types.

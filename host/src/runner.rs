@@ -1,0 +1,1 @@
+//! Runs checks under a deadline; one run in flight per check and member.

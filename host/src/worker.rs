@@ -1,0 +1,1 @@
+//! `checkd worker`: the child process that loads one library and speaks the worker protocol.

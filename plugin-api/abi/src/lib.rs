@@ -1,0 +1,1 @@
+//! The frozen, append-only types that cross the border between checkd and a loaded plugin.
