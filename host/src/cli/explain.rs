@@ -1,0 +1,12 @@
+//! `checkd explain`.
+
+use std::process::ExitCode;
+
+/// Arguments of `checkd explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the verb.
+pub fn run(_args: Args) -> ExitCode {
+    ExitCode::from(super::FAILED)
+}
