@@ -45,15 +45,22 @@ impl<Of> Name<Of> {
         let first = bytes.next()?;
         let fits = first.is_ascii_lowercase()
             && text.len() <= NAME_MAX
-            && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-        fits.then(|| Self { text: text.into(), of: PhantomData })
+            && bytes
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        fits.then(|| Self {
+            text: text.into(),
+            of: PhantomData,
+        })
     }
 
     /// A name that a program other than us gave (supervisord allows more than we do): anything but
     /// an empty text, a control character or a `/`.
     pub fn foreign(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && !text.chars().any(|c| c.is_control() || c == '/');
-        fits.then(|| Self { text: text.into(), of: PhantomData })
+        fits.then(|| Self {
+            text: text.into(),
+            of: PhantomData,
+        })
     }
 
     /// The text of the name.
@@ -64,7 +71,10 @@ impl<Of> Name<Of> {
 
 impl<Of> Clone for Name<Of> {
     fn clone(&self) -> Self {
-        Self { text: Arc::clone(&self.text), of: PhantomData }
+        Self {
+            text: Arc::clone(&self.text),
+            of: PhantomData,
+        }
     }
 }
 impl<Of> PartialEq for Name<Of> {

@@ -303,7 +303,9 @@ impl Plan {
     /// Every member, group by group.
     pub fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
         self.groups.iter().zip(0u32..).flat_map(|(group, g)| {
-            (0u32..).take(group.members.len()).map(move |member| MemberId { group: g, member })
+            (0u32..)
+                .take(group.members.len())
+                .map(move |member| MemberId { group: g, member })
         })
     }
 
@@ -329,8 +331,17 @@ impl Plan {
     pub fn leaf_path(&self, leaf: LeafId) -> String {
         let check = self.check(leaf).map_or("?", |c| c.name.as_str());
         match leaf.member {
-            Some(member) => format!("{}:{check}", self.path(MemberId { group: leaf.group, member })),
-            None => format!("{}:{check}", self.group(leaf.group).map_or("?", |g| g.name.as_str())),
+            Some(member) => format!(
+                "{}:{check}",
+                self.path(MemberId {
+                    group: leaf.group,
+                    member
+                })
+            ),
+            None => format!(
+                "{}:{check}",
+                self.group(leaf.group).map_or("?", |g| g.name.as_str())
+            ),
         }
     }
 }
@@ -338,6 +349,9 @@ impl Plan {
 impl GroupPlan {
     /// Index of the check called `name`.
     pub fn check_index(&self, name: &str) -> Option<u32> {
-        (0u32..).zip(&self.checks).find(|(_, c)| c.name.as_str() == name).map(|(i, _)| i)
+        (0u32..)
+            .zip(&self.checks)
+            .find(|(_, c)| c.name.as_str() == name)
+            .map(|(i, _)| i)
     }
 }

@@ -96,11 +96,19 @@ impl Div<u64> for Span {
 /// As a person writes it: `400ms`, `1.5s`, `10s`, `2m30s`, `1h`, `3d4h`; two units at the most.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 4] =
-            [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        const UNITS: [(u64, &str); 4] = [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1_000, "s"),
+        ];
         let ms = self.0;
         if ms < 1_000 {
-            return if ms == 0 { f.pad("0s") } else { f.pad(&format!("{ms}ms")) };
+            return if ms == 0 {
+                f.pad("0s")
+            } else {
+                f.pad(&format!("{ms}ms"))
+            };
         }
         if ms < 10_000 && !ms.is_multiple_of(1_000) {
             return f.pad(&format!("{}.{}s", ms / 1_000, (ms % 1_000) / 100));

@@ -1,5 +1,9 @@
 //! Complex checks: expression text, tree, three-valued evaluation with minimal blame.
 
+mod eval;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 /// An expression with the text that it was written as.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::CheckKind;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::plan::{Plan, Scope};
-use crate::CheckKind;
 
 /// The merged configuration, before it was understood.
 #[derive(Clone, Debug, Default)]
