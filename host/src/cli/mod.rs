@@ -27,7 +27,12 @@ pub const USAGE: u8 = 2;
 
 /// Checks processes, restarts what needs it, and says why.
 #[derive(Debug, Parser)]
-#[command(name = "checkd", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "checkd",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

@@ -1,1 +1,7 @@
-//! Plugins: catalog, loader, trust, worker client, conversion to core types.
+//! Plugins: what can be checked, from where, and the doors through which a run goes.
+//!
+//! Modules, in reading order: the `protocol` that a worker speaks, the `catalog` of all kinds.
+
+pub mod catalog;
+
+pub use catalog::{Catalog, Problem, Target, Unavailable};
