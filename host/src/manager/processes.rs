@@ -1,0 +1,223 @@
+//! What `/proc` says about processes, and handles that can never mean another process.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use checkd_core::Generation;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// One line of the process table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Process id.
+    pub(super) pid: u32,
+    /// Its parent.
+    pub(super) parent: u32,
+    /// Its process group.
+    pub(super) group: u32,
+    /// Start time in clock ticks since boot.
+    pub(super) start: u64,
+    /// It ended and was not reaped.
+    pub(super) zombie: bool,
+}
+
+/// This boot's id as a number, the first part of every [`Generation`].
+pub fn boot_id() -> u128 {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .ok()
+        .and_then(|text| u128::from_str_radix(&text.trim().replace('-', ""), 16).ok())
+        .unwrap_or(0)
+}
+
+/// The row of one process; `None` when it is gone or hidden from us.
+pub(super) fn row(pid: u32) -> Option<Row> {
+    let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+    to_row(&process.stat().ok()?)
+}
+
+/// The whole process table, as far as we may see it.
+fn table() -> Vec<Row> {
+    let Ok(all) = procfs::process::all_processes() else {
+        return Vec::new();
+    };
+    all.filter_map(|process| to_row(&process.ok()?.stat().ok()?))
+        .collect()
+}
+
+fn to_row(stat: &procfs::process::Stat) -> Option<Row> {
+    Some(Row {
+        pid: u32::try_from(stat.pid).ok()?,
+        parent: u32::try_from(stat.ppid).ok()?,
+        group: u32::try_from(stat.pgrp).ok()?,
+        start: stat.starttime,
+        zombie: matches!(stat.state, 'Z' | 'X'),
+    })
+}
+
+/// Everything that belongs to the process `leader`, itself left out: its process group, its
+/// descendants, and the descendants of `known`, which were seen to be its descendants before.
+pub(super) fn tree(leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row> {
+    tree_in(&table(), leader, known)
+}
+
+fn tree_in(table: &[Row], leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row> {
+    let mut members: BTreeSet<u32> = table
+        .iter()
+        .filter(|r| r.pid == leader || r.group == leader || known.contains(&(r.pid, r.start)))
+        .map(|r| r.pid)
+        .collect();
+    // A child may stand before its parent in the table, so go on until nothing is added.
+    loop {
+        let more: Vec<u32> = table
+            .iter()
+            .filter(|r| members.contains(&r.parent) && !members.contains(&r.pid))
+            .map(|r| r.pid)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        members.extend(more);
+    }
+    let own = std::process::id();
+    table
+        .iter()
+        .filter(|r| members.contains(&r.pid) && r.pid != leader && r.pid != own && !r.zombie)
+        .copied()
+        .collect()
+}
+
+/// A handle of one process: a signal through it reaches that process or nobody.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Handle {
+    /// Opens the process `pid` that began at `start`; `None` when it is gone or is another one now.
+    pub(super) fn open(pid: u32, start: u64) -> Option<Self> {
+        let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?;
+        // Read after opening: the pid cannot have gone to another process in between unseen.
+        let found = row(pid)?;
+        if found.start != start || found.zombie {
+            return None;
+        }
+        Self::new(pidfd)
+    }
+
+    /// Opens our own child, which we have not reaped, so its pid is still its own.
+    pub(super) fn of_child(pid: u32) -> Option<Self> {
+        let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        Self::new(rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?)
+    }
+
+    #[expect(unsafe_code, reason = "tokio offers no safe way to watch a pidfd")]
+    fn new(pidfd: OwnedFd) -> Option<Self> {
+        // SAFETY: the `AsyncFd` owns the descriptor, nothing else closes it, and an `OwnedFd` names
+        // the same descriptor for as long as it lives.
+        let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.ok()?;
+        Some(Self { pidfd })
+    }
+
+    /// Sends a signal. A process that is gone already is no error.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), String> {
+        match rustix::process::pidfd_send_signal(self.pidfd.get_ref(), signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(rustix::io::Errno::PERM) => Err("this user may not send it a signal".to_owned()),
+            Err(error) => Err(std::io::Error::from(error).to_string()),
+        }
+    }
+
+    /// Waits until the process has ended.
+    pub(super) async fn ended(&self) {
+        // An error of the reactor is not an end; there is nothing better to wait for.
+        while self.pidfd.readable().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.get_ref().as_fd()
+    }
+}
+
+/// Kills everything that belongs to `leader` but the leader itself, and waits for it, until nothing
+/// is left or `patience` is over. Returns what is left.
+pub(super) async fn kill_rest(
+    leader: u32,
+    known: &BTreeSet<(u32, u64)>,
+    patience: Duration,
+) -> Vec<u32> {
+    let sweep = async {
+        // What forks while it is being killed is found in the next round.
+        loop {
+            let rest = tree(leader, known);
+            let handles: Vec<Handle> = rest
+                .iter()
+                .filter_map(|r| Handle::open(r.pid, r.start))
+                .collect();
+            if handles.is_empty() {
+                break;
+            }
+            let refused = handles
+                .iter()
+                .any(|handle| handle.signal(Signal::KILL).is_err());
+            if refused {
+                break;
+            }
+            for handle in &handles {
+                handle.ended().await;
+            }
+        }
+    };
+    if tokio::time::timeout(patience, sweep).await.is_err() {
+        tracing::warn!(leader, "processes outlived SIGKILL");
+    }
+    tree(leader, known).iter().map(|r| r.pid).collect()
+}
+
+/// The start time of a process, for its [`Generation`].
+pub(super) fn generation_of(boot: u128, pid: u32) -> Option<Generation> {
+    row(pid).map(|r| Generation {
+        boot,
+        pid,
+        start: r.start,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Row, tree_in};
+    use std::collections::BTreeSet;
+
+    fn row(pid: u32, parent: u32, group: u32) -> Row {
+        Row {
+            pid,
+            parent,
+            group,
+            start: u64::from(pid),
+            zombie: false,
+        }
+    }
+
+    #[test]
+    fn a_tree_is_the_group_the_descendants_and_what_was_known() {
+        let table = [
+            row(101, 100, 100), // a worker, before its parent in the table
+            row(103, 102, 103), // grandchild in a session of its own
+            row(102, 100, 100),
+            row(100, 1, 100),
+            row(104, 1, 100), // orphan that kept the process group
+            row(105, 1, 105), // orphan that left it, seen earlier
+            row(106, 1, 106), // its pid was seen earlier, but this is another process
+            row(200, 1, 200), // a stranger
+        ];
+        let known = BTreeSet::from([(105, 105), (106, 7)]);
+        let mut pids: Vec<u32> = tree_in(&table, 100, &known).iter().map(|r| r.pid).collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [101, 102, 103, 104, 105]);
+    }
+}
