@@ -36,7 +36,7 @@ impl Expr {
     /// explain it: whatever the other leaves say, it stays a Fail.
     pub fn blame(&self, leaf: impl Fn(u32) -> Status) -> Vec<u32> {
         let mut found = Vec::new();
-        blame(self, &leaf, &mut found);
+        blame(self, &leaf, Question::Exactly, &mut found);
         found
     }
 
@@ -119,34 +119,61 @@ fn threshold<F: Fn(u32) -> Status>(need: u64, children: &[Expr], leaf: &F) -> St
     tally.against(need)
 }
 
-fn blame<F: Fn(u32) -> Status>(expr: &Expr, leaf: &F, found: &mut Vec<u32>) {
+/// What is to be explained: the exact status, or only that it is true. Below a `not` and in a guard
+/// a Pass and a Warn do the same, so both support it.
+#[derive(Clone, Copy, PartialEq)]
+enum Question {
+    Exactly,
+    Truth,
+}
+
+impl Question {
+    fn supports(self, child: Status, result: Status) -> bool {
+        child == result || (self == Self::Truth && child.passes() && result.passes())
+    }
+}
+
+fn blame<F: Fn(u32) -> Status>(expr: &Expr, leaf: &F, question: Question, found: &mut Vec<u32>) {
     match expr {
         Expr::Leaf(index) => {
             if !found.contains(index) {
                 found.push(*index);
             }
         }
-        Expr::Not(child) | Expr::Degrade(child) => blame(child, leaf, found),
+        Expr::Not(child) => blame(child, leaf, Question::Truth, found),
+        Expr::Degrade(child) => blame(child, leaf, question, found),
         Expr::All(children) | Expr::Any(children) | Expr::AtLeast(_, children) => {
-            let result = eval(expr, leaf);
-            for child in children.iter().filter(|child| eval(child, leaf) == result) {
-                blame(child, leaf, found);
-            }
+            supporters(expr, children.iter(), leaf, question, found);
         }
         Expr::Weighted(_, children) => {
-            let result = eval(expr, leaf);
-            for (_, child) in children
-                .iter()
-                .filter(|(_, child)| eval(child, leaf) == result)
-            {
-                blame(child, leaf, found);
-            }
+            supporters(
+                expr,
+                children.iter().map(|(_, child)| child),
+                leaf,
+                question,
+                found,
+            );
         }
         Expr::When(guard, body) => {
             if eval(guard, leaf).passes() {
-                blame(body, leaf, found);
+                blame(body, leaf, question, found);
             }
-            blame(guard, leaf, found);
+            blame(guard, leaf, Question::Truth, found);
+        }
+    }
+}
+
+fn supporters<'e, F: Fn(u32) -> Status>(
+    expr: &Expr,
+    children: impl Iterator<Item = &'e Expr>,
+    leaf: &F,
+    question: Question,
+    found: &mut Vec<u32>,
+) {
+    let result = eval(expr, leaf);
+    for child in children {
+        if question.supports(eval(child, leaf), result) {
+            blame(child, leaf, question, found);
         }
     }
 }
@@ -156,10 +183,14 @@ fn leaves(expr: &Expr, found: &mut Vec<u32>) {
         Expr::Leaf(index) => found.push(*index),
         Expr::Not(child) | Expr::Degrade(child) => leaves(child, found),
         Expr::All(children) | Expr::Any(children) | Expr::AtLeast(_, children) => {
-            children.iter().for_each(|child| leaves(child, found));
+            for child in children {
+                leaves(child, found);
+            }
         }
         Expr::Weighted(_, children) => {
-            children.iter().for_each(|(_, child)| leaves(child, found));
+            for (_, child) in children {
+                leaves(child, found);
+            }
         }
         Expr::When(guard, body) => {
             leaves(guard, found);

@@ -1,10 +1,17 @@
 //! Complex checks: expression text, tree, three-valued evaluation with minimal blame.
 
 mod eval;
+mod mistake;
+mod parse;
+mod resolve;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
+
+pub use mistake::Mistake;
+pub use parse::{MAX_DEPTH, MAX_TEXT, WORDS};
+pub use resolve::{MAX_PARTS, Names};
 
 /// An expression with the text that it was written as.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,4 +42,13 @@ pub enum Expr {
     Degrade(Box<Expr>),
     /// Guard Fail: Pass, not applicable. Guard Unknown: Unknown. Else the second.
     When(Box<Expr>, Box<Expr>),
+}
+
+impl Complex {
+    /// Reads `text` where the checks of the group are `checks`, in this order.
+    pub fn parse(text: &str, checks: &[&str]) -> Result<Self, Vec<Mistake>> {
+        let (names, _) = Names::new(checks.iter().copied().zip(0u32..), &[]);
+        let mut mistakes = Vec::new();
+        names.read(text, &mut mistakes).ok_or(mistakes)
+    }
 }

@@ -1,8 +1,8 @@
-//! The truth table in full, and the properties of blame.
+//! The truth table in full, the properties of blame, the grammar and its mistakes.
 
 use proptest::prelude::*;
 
-use super::Expr;
+use super::{Complex, Expr, MAX_DEPTH, MAX_PARTS, Mistake, Names};
 use crate::Status::{self, Fail, Pass, Unknown, Warn};
 
 const ALL: [Status; 4] = [Pass, Warn, Fail, Unknown];
@@ -155,6 +155,7 @@ fn blame_names_what_supports_the_result() {
 
 const LEAVES: u32 = 5;
 
+/// Thresholds can be reached and missed, as the parser makes sure.
 fn expressions() -> impl Strategy<Value = Expr> {
     let leaf = (0..LEAVES).prop_map(Expr::Leaf);
     leaf.prop_recursive(4, 24, 4, |inner| {
@@ -164,7 +165,7 @@ fn expressions() -> impl Strategy<Value = Expr> {
             inner.clone().prop_map(|x| Expr::Degrade(Box::new(x))),
             many.clone().prop_map(Expr::All),
             many.clone().prop_map(Expr::Any),
-            (0..5u32, many).prop_map(|(n, xs)| Expr::AtLeast(n, xs)),
+            (0..5u32, many).prop_map(|(n, xs)| Expr::AtLeast(1 + n % (xs.len() as u32), xs)),
             (
                 0..9u32,
                 prop::collection::vec((1..4u32, inner.clone()), 1..4)
@@ -185,10 +186,12 @@ proptest! {
     fn a_fail_stands_on_its_blame_alone(
         expr in expressions(), says in statuses(), others in statuses()
     ) {
-        prop_assume!(eval(&expr, &says) == Fail);
-        let blamed = expr.blame(|i| says[i as usize]);
-        let mixed = |i: u32| if blamed.contains(&i) { says[i as usize] } else { others[i as usize] };
-        prop_assert_eq!(expr.eval(mixed), Fail, "blame {:?}", blamed);
+        if eval(&expr, &says) == Fail {
+            let blamed = expr.blame(|i| says[i as usize]);
+            let stays = |i: u32| blamed.contains(&i);
+            let mixed = |i: u32| if stays(i) { says[i as usize] } else { others[i as usize] };
+            prop_assert_eq!(expr.eval(mixed), Fail, "blame {:?}", blamed);
+        }
     }
 
     /// Blame names leaves of the expression, each once, and never none where there is a leaf to
@@ -202,7 +205,7 @@ proptest! {
         sorted.dedup();
         prop_assert_eq!(sorted.len(), blamed.len());
         prop_assert!(sorted.iter().all(|i| leaves.binary_search(i).is_ok()));
-        if eval(&expr, &says) == Fail && !impossible(&expr) {
+        if eval(&expr, &says) == Fail {
             prop_assert!(!blamed.is_empty());
         }
     }
@@ -210,43 +213,347 @@ proptest! {
     /// Without Unknown leaves nothing is Unknown.
     #[test]
     fn knowledge_in_knowledge_out(expr in expressions(), says in statuses()) {
-        prop_assume!(!says.contains(&Unknown));
-        prop_assert_ne!(eval(&expr, &says), Unknown);
+        let known = |i: u32| if says[i as usize] == Unknown { Fail } else { says[i as usize] };
+        prop_assert_ne!(expr.eval(known), Unknown);
     }
 
     /// `live` of nothing but Unknown is never Fail: Unknown alone restarts nothing.
     #[test]
     fn unknown_alone_never_fails(expr in expressions()) {
-        prop_assume!(!impossible(&expr) && !trivial(&expr));
         prop_assert_ne!(expr.eval(|_| Unknown), Fail);
     }
 }
 
-/// Holds a threshold that no passing of its children can reach; the parser refuses these.
-fn impossible(expr: &Expr) -> bool {
-    any_node(expr, &|e| match e {
-        Expr::AtLeast(n, xs) => *n as usize > xs.len(),
-        Expr::Weighted(n, xs) => *n > xs.iter().map(|(w, _)| w).sum(),
-        _ => false,
-    })
-}
+const CHECKS: [&str; 5] = ["ping", "memory", "busy", "queue-depth", "disk_0"];
 
-/// Holds a threshold that passes whatever its children say; the parser refuses these.
-fn trivial(expr: &Expr) -> bool {
-    any_node(expr, &|e| {
-        matches!(e, Expr::AtLeast(0, _) | Expr::Weighted(0, _))
-    })
-}
-
-fn any_node(expr: &Expr, is: &dyn Fn(&Expr) -> bool) -> bool {
-    is(expr)
-        || match expr {
-            Expr::Leaf(_) => false,
-            Expr::Not(x) | Expr::Degrade(x) => any_node(x, is),
-            Expr::All(xs) | Expr::Any(xs) | Expr::AtLeast(_, xs) => {
-                xs.iter().any(|x| any_node(x, is))
-            }
-            Expr::Weighted(_, xs) => xs.iter().any(|(_, x)| any_node(x, is)),
-            Expr::When(g, x) => any_node(g, is) || any_node(x, is),
+/// The expression in a form that shows its structure.
+fn shape(expr: &Expr) -> String {
+    let list = |xs: &[Expr]| xs.iter().map(shape).collect::<Vec<_>>().join(" ");
+    match expr {
+        Expr::Leaf(i) => CHECKS[*i as usize].to_owned(),
+        Expr::Not(x) => format!("(not {})", shape(x)),
+        Expr::All(xs) => format!("(all {})", list(xs)),
+        Expr::Any(xs) => format!("(any {})", list(xs)),
+        Expr::AtLeast(n, xs) => format!("({n} of {})", list(xs)),
+        Expr::Weighted(n, xs) => {
+            let xs: Vec<_> = xs
+                .iter()
+                .map(|(w, x)| format!("{w}*{}", shape(x)))
+                .collect();
+            format!("(weight {n} {})", xs.join(" "))
         }
+        Expr::Degrade(x) => format!("(degrade {})", shape(x)),
+        Expr::When(g, x) => format!("(when {} {})", shape(g), shape(x)),
+    }
+}
+
+#[test]
+fn the_whole_grammar() {
+    for (text, expected) in [
+        ("ping", "ping"),
+        (" ( ping ) ", "ping"),
+        ("ping and memory", "(all ping memory)"),
+        ("ping and memory and busy", "(all ping memory busy)"),
+        ("ping or memory and busy", "(any ping (all memory busy))"),
+        ("not ping and memory", "(all (not ping) memory)"),
+        ("not (ping and memory)", "(not (all ping memory))"),
+        ("not not ping", "(not (not ping))"),
+        (
+            "ping and (memory or not busy)",
+            "(all ping (any memory (not busy)))",
+        ),
+        ("all(ping, memory)", "(all ping memory)"),
+        ("any ( ping,\n memory )", "(any ping memory)"),
+        (
+            "at_least(2, ping, memory or busy, not disk_0)",
+            "(2 of ping (any memory busy) (not disk_0))",
+        ),
+        ("majority(ping, memory, busy)", "(2 of ping memory busy)"),
+        (
+            "majority(ping, memory, busy, disk_0)",
+            "(3 of ping memory busy disk_0)",
+        ),
+        (
+            "weighted(3, ping=2, memory=1, busy and disk_0=1)",
+            "(weight 3 2*ping 1*memory 1*(all busy disk_0))",
+        ),
+        (
+            "degrade(queue-depth) and ping",
+            "(all (degrade queue-depth) ping)",
+        ),
+        (
+            "when(busy, ping and memory)",
+            "(when busy (all ping memory))",
+        ),
+    ] {
+        let complex = Complex::parse(text, &CHECKS).unwrap_or_else(|m| panic!("{text}: {m:?}"));
+        assert_eq!(shape(&complex.expr), expected, "{text}");
+        assert_eq!(complex.text, text);
+    }
+}
+
+/// Each mistake with the text that it underlines.
+fn mistakes(text: &str) -> Vec<(&'static str, &str, String)> {
+    let found = Complex::parse(text, &CHECKS).expect_err(text);
+    found
+        .into_iter()
+        .map(|m: Mistake| {
+            let help = m.help.map_or(String::new(), |h| format!("; {h}"));
+            (
+                m.code,
+                text.get(m.range).expect("in the text"),
+                format!("{}{help}", m.message),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn mistakes_are_underlined_in_the_text() {
+    for (text, code, underlined, says) in [
+        ("", "C0131", "", "an expression is empty"),
+        ("  ", "C0131", "  ", "an expression is empty"),
+        (
+            "ping and",
+            "C0131",
+            "",
+            "expected a check, found the end of the expression",
+        ),
+        ("and ping", "C0131", "and", "expected a check, found `and`"),
+        (
+            "ping memory",
+            "C0131",
+            "memory",
+            "expected `and`, `or` or the end, found `memory`",
+        ),
+        (
+            "ping)",
+            "C0131",
+            ")",
+            "expected `and`, `or` or the end, found `)`",
+        ),
+        ("(ping and memory", "C0131", "(", "a `(` is never closed"),
+        ("all(ping, memory", "C0131", "(", "a `(` is never closed"),
+        ("all()", "C0131", ")", "expected a check, found `)`"),
+        ("all(ping,)", "C0131", ")", "expected a check, found `)`"),
+        (
+            "all",
+            "C0131",
+            "",
+            "expected `(`, found the end of the expression",
+        ),
+        (
+            "al(ping)",
+            "C0131",
+            "al",
+            "there is no function `al`; did you mean `all`?",
+        ),
+        (
+            "ping && memory",
+            "C0131",
+            "&&",
+            "`&&` means nothing here; write `and`",
+        ),
+        ("!ping", "C0131", "!", "`!` means nothing here; write `not`"),
+        ("ping == memory", "C0131", "==", "`==` means nothing here"),
+        (
+            "ping and memöry",
+            "C0131",
+            "memöry".get(3..5).unwrap(),
+            "`ö` means nothing here",
+        ),
+        (
+            "at_least(ping)",
+            "C0131",
+            "ping",
+            "expected how many must pass, a whole number, found `ping`",
+        ),
+        (
+            "at_least(99999999999, ping)",
+            "C0131",
+            "99999999999",
+            "expected how many must pass, a whole number, found `99999999999`",
+        ),
+        ("not(ping, memory)", "C0131", ",", "expected `)`, found `,`"),
+        (
+            "weighted(3, ping)",
+            "C0131",
+            ")",
+            "expected `=` and a weight, found `)`",
+        ),
+        (
+            "when(ping, memory, busy)",
+            "C0131",
+            ",",
+            "expected `)`, found `,`",
+        ),
+        (
+            "ping AND memory",
+            "C0131",
+            "AND",
+            "expected `and`, `or` or the end, found `AND`",
+        ),
+        (
+            "pingg",
+            "C0132",
+            "pingg",
+            "there is no check or expression `pingg` in this group; did you mean `ping`?",
+        ),
+        (
+            "at_least(4, ping, memory, busy)",
+            "C0133",
+            "4",
+            "this can never pass",
+        ),
+        (
+            "at_least(0, ping)",
+            "C0133",
+            "0",
+            "this always passes: it asks for 0",
+        ),
+        (
+            "weighted(5, ping=2, memory=1, busy=1)",
+            "C0133",
+            "5",
+            "this can never pass",
+        ),
+        (
+            "weighted(1, ping=0, memory=1)",
+            "C0133",
+            "0",
+            "a weight of 0 says nothing",
+        ),
+    ] {
+        assert_eq!(
+            mistakes(text),
+            [(code, underlined, says.to_owned())],
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn every_unknown_name_and_every_quorum_is_told_at_once() {
+    let found = mistakes("pong and at_least(3, memory, bussy)");
+    let codes: Vec<_> = found.iter().map(|(code, text, _)| (*code, *text)).collect();
+    assert_eq!(
+        codes,
+        [("C0132", "pong"), ("C0133", "3"), ("C0132", "bussy")]
+    );
+}
+
+#[test]
+fn hostile_nesting_is_refused_and_costs_nothing() {
+    for text in [
+        format!("{}ping{}", "(".repeat(10_000), ")".repeat(10_000)),
+        "(".repeat(10_000),
+        "not ".repeat(10_000) + "ping",
+        "all(".repeat(10_000),
+        "when(ping, ".repeat(5_000),
+    ] {
+        let found = Complex::parse(&text, &CHECKS).expect_err("nested too deep");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].code, "C0135");
+    }
+    let deep = "(".repeat(MAX_DEPTH as usize) + "ping" + &")".repeat(MAX_DEPTH as usize);
+    assert!(Complex::parse(&deep, &CHECKS).is_ok());
+    let long = "ping and ".repeat(10_000) + "ping";
+    assert_eq!(
+        Complex::parse(&long, &CHECKS).expect_err("too long")[0].code,
+        "C0135"
+    );
+}
+
+fn with_expressions<'a>(
+    expressions: &[(&'a str, &'a str)],
+) -> (Names<'a>, Vec<(&'a str, Mistake)>) {
+    Names::new(CHECKS.into_iter().zip(0u32..), expressions)
+}
+
+#[test]
+fn named_expressions_are_put_in_their_place() {
+    let (names, wrong) = with_expressions(&[
+        ("alive", "ping and idle"),
+        ("idle", "not busy"),
+        ("odd", "memory"),
+    ]);
+    assert_eq!(wrong, []);
+    let mut found = Vec::new();
+    let complex = names.read("alive or odd", &mut found).expect("reads");
+    assert_eq!(shape(&complex.expr), "(any (all ping (not busy)) memory)");
+}
+
+#[test]
+fn circles_are_told_once_and_do_not_cascade() {
+    let (names, wrong) = with_expressions(&[
+        ("a", "b and ping"),
+        ("b", "not c"),
+        ("c", "a"),
+        ("d", "d"),
+        ("e", "c"),
+    ]);
+    let told: Vec<_> = wrong
+        .iter()
+        .map(|(name, m)| (*name, m.code, m.notes[0].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("c", "C0134", "the circle: a -> b -> c -> a"),
+            ("d", "C0134", "the circle: d -> d")
+        ]
+    );
+    let mut found = Vec::new();
+    assert_eq!(names.read("a and e and ping", &mut found), None);
+    assert_eq!(found, [], "the circle was told at its own place");
+}
+
+#[test]
+fn doubling_expressions_are_stopped() {
+    let texts: Vec<(String, String)> = (0..40)
+        .map(|i| {
+            (
+                format!("e{i}"),
+                if i == 0 {
+                    "ping".into()
+                } else {
+                    format!("e{0} and e{0}", i - 1)
+                },
+            )
+        })
+        .collect();
+    let borrowed: Vec<(&str, &str)> = texts
+        .iter()
+        .map(|(n, t)| (n.as_str(), t.as_str()))
+        .collect();
+    let (_, wrong) = with_expressions(&borrowed);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!(wrong[0].1.code, "C0135");
+    assert!(wrong[0].1.notes[0].contains(&MAX_PARTS.to_string()));
+}
+
+#[test]
+fn a_name_twice_in_a_quorum_is_a_lint() {
+    let (names, _) = with_expressions(&[]);
+    let mut found = Vec::new();
+    assert!(
+        names
+            .read("at_least(2, ping, memory, ping)", &mut found)
+            .is_some()
+    );
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].code, found[0].range.clone()), ("C0136", 26..30));
+}
+
+proptest! {
+    /// Whatever the text, the parser answers, and underlines inside the text.
+    #[test]
+    fn any_text_is_answered(text in "[a-z0-9_(),=&é \\-]{0,80}|(ping|and|or|not|all|\\(|\\)|,| |2|=){0,30}") {
+        if let Err(found) = Complex::parse(&text, &CHECKS) {
+            prop_assert!(!found.is_empty());
+            for mistake in found {
+                prop_assert!(text.get(mistake.range.clone()).is_some(), "{:?}", mistake);
+            }
+        }
+    }
 }
