@@ -4,38 +4,15 @@ use checkd_core::CheckKind;
 use checkd_core::config::Kinds;
 use checkd_core::diagnostic::Diagnostic;
 use checkd_core::plan::PluginPlan;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::protocol::{Problem, Target};
 
 /// All check kinds that this process knows.
 #[derive(Debug, Default)]
 pub struct Catalog {
     kinds: Kinds,
     unavailable: Vec<Unavailable>,
-}
-
-/// What a run is about: what placeholders in options stand for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// The group's name.
-    pub group: String,
-    /// The member's name; empty for a check that the group shares.
-    pub member: String,
-    /// The member's index; 0 for a check that the group shares.
-    pub index: u32,
-    /// The member's process, where there is one.
-    pub pid: Option<u32>,
-    /// The member's port, where it has one.
-    pub port: Option<u16>,
-}
-
-/// A mistake in the options of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// The option at fault; `None` when it is about several.
-    pub option: Option<String>,
-    /// What is wrong: found against allowed.
-    pub message: String,
 }
 
 /// A plugin that could not be loaded: its checks are Unknown(plugin unavailable), and it is tried

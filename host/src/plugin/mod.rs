@@ -2,6 +2,9 @@
 //!
 //! Modules, in reading order: the `protocol` that a worker speaks, the `catalog` of all kinds.
 
+pub mod protocol;
+
 pub mod catalog;
 
-pub use catalog::{Catalog, Problem, Target, Unavailable};
+pub use catalog::{Catalog, Unavailable};
+pub use protocol::{Problem, Target};

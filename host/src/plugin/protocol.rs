@@ -1,0 +1,297 @@
+//! The worker protocol: one JSON object a line in both directions (`docs/worker-protocol.md`).
+//!
+//! It is the call shape of the library doors written as JSON, so a worker for a library and a program
+//! in any language are the same thing to the host. Whatever comes from a worker is hostile: lines,
+//! texts and lists are bounded here, and nothing here panics.
+
+use std::io::{self, BufRead};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The versions that this host speaks, newest first.
+pub const VERSIONS: &[u32] = &[1];
+
+/// The longest line in bytes, without its line end.
+pub const LINE_MAX: usize = 1 << 20;
+
+/// The longest message, name or other text for a person in bytes; longer ones are cut.
+pub const TEXT_MAX: usize = 4 << 10;
+
+/// So many measurements of one sample are kept.
+pub const MEASUREMENTS_MAX: usize = 64;
+
+/// So many kinds of one plugin are taken.
+pub const KINDS_MAX: usize = 256;
+
+/// So many problems of one configuration are shown.
+pub const PROBLEMS_MAX: usize = 64;
+
+/// What the host says to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Ask {
+    /// The first line: which versions the host speaks. Answered by [`Tell::Hello`].
+    Hello {
+        /// Versions of this protocol.
+        versions: Vec<u32>,
+    },
+    /// Which kinds are offered? Answered by [`Tell::Described`].
+    Describe,
+    /// Make an instance. Answered by [`Tell::Configured`].
+    Configure {
+        /// Its number, chosen by the host.
+        instance: u64,
+        /// Of which kind.
+        kind: String,
+        /// Its options, placeholders and secrets already replaced.
+        options: Map<String, Value>,
+        /// What it will look at.
+        target: Target,
+    },
+    /// Run an instance once. Answered by [`Tell::Sample`].
+    Submit {
+        /// The run's number, chosen by the host.
+        run: u64,
+        /// Which instance.
+        instance: u64,
+        /// What the target may take, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Give this run up. Its sample may still come, and must come when it has not.
+    Cancel {
+        /// Which.
+        run: u64,
+    },
+    /// Forget an instance. Not answered.
+    Drop {
+        /// Which.
+        instance: u64,
+    },
+}
+
+/// What a worker says to the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Tell {
+    /// The answer to [`Ask::Hello`].
+    Hello {
+        /// The version that will be spoken: one of the host's.
+        version: u32,
+        /// What the plugin calls itself.
+        #[serde(default)]
+        plugin: String,
+        /// The plugin's own version.
+        #[serde(default)]
+        release: String,
+    },
+    /// The answer to [`Ask::Describe`].
+    Described {
+        /// Every kind that is offered.
+        kinds: Vec<KindText>,
+    },
+    /// The answer to [`Ask::Configure`].
+    Configured {
+        /// Which instance.
+        instance: u64,
+        /// All mistakes in its options at once; none: the instance is there.
+        #[serde(default)]
+        problems: Vec<Problem>,
+    },
+    /// The answer to [`Ask::Submit`], once.
+    Sample {
+        /// Which run.
+        run: u64,
+        /// What it said.
+        sample: SampleText,
+    },
+    /// A line for the host's log.
+    Log {
+        /// `error`, `warn`, `info`, `debug`.
+        #[serde(default)]
+        level: String,
+        /// The line.
+        message: String,
+    },
+    /// Something that the worker could not do. Ends the hello when it is the answer to it.
+    Error {
+        /// A stable word or code, where there is one.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        code: String,
+        /// What is wrong, one line.
+        message: String,
+        /// Facts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+        /// What to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+    },
+}
+
+/// What a run is about: what placeholders in options stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The group's name.
+    pub group: String,
+    /// The member's name; empty for a check that the group shares.
+    #[serde(default)]
+    pub member: String,
+    /// The member's index; 0 for a check that the group shares.
+    #[serde(default)]
+    pub index: u32,
+    /// The member's process, where there is one.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// The member's port, where it has one.
+    #[serde(default)]
+    pub port: Option<u16>,
+}
+
+/// A mistake in the options of one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The option at fault; `None` when it is about several.
+    #[serde(default)]
+    pub option: Option<String>,
+    /// What is wrong: found against allowed.
+    pub message: String,
+}
+
+/// What a kind says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KindText {
+    /// Its name.
+    pub kind: String,
+    /// One line for a person.
+    #[serde(default)]
+    pub about: String,
+    /// `process`, `host` or `dependency`.
+    #[serde(default)]
+    pub scope: String,
+    /// Whether its samples come unasked.
+    #[serde(default)]
+    pub passive: bool,
+    /// Whether a run occupies a thread.
+    #[serde(default)]
+    pub blocking: bool,
+    /// JSON Schema of its options.
+    #[serde(default)]
+    pub options: Value,
+    /// The smallest honest use, as TOML.
+    #[serde(default)]
+    pub example: String,
+}
+
+/// One run's sample as it crosses the border: nothing in it is trusted yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SampleText {
+    /// `pass`, `warn`, `fail` or `unknown`.
+    pub status: String,
+    /// Why it is not a pass: a name of the closed list.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// One line for a person.
+    #[serde(default)]
+    pub message: String,
+    /// What was measured.
+    #[serde(default)]
+    pub measurements: Vec<MeasurementText>,
+}
+
+/// One number as it crosses the border. A number that JSON cannot say (NaN) arrives as `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MeasurementText {
+    /// What was measured.
+    pub name: String,
+    /// Its value.
+    pub value: Option<f64>,
+    /// Its unit, or empty.
+    #[serde(default)]
+    pub unit: String,
+    /// The limit that it was judged against.
+    #[serde(default)]
+    pub limit: Option<f64>,
+}
+
+/// A message as one line, with its line end; `None` when it would be longer than [`LINE_MAX`].
+pub fn line(message: &impl Serialize) -> Option<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(message).ok()?;
+    if bytes.len() > LINE_MAX {
+        return None;
+    }
+    bytes.push(b'\n');
+    Some(bytes)
+}
+
+/// One line as a message, or what is wrong with it, for a person.
+pub fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| format!("{error}: `{}`", excerpt(line)))
+}
+
+/// Reads one line, without its end, into `line`; false at the end of the stream.
+///
+/// A line longer than [`LINE_MAX`] is an error of kind `InvalidData`: after it nothing can be trusted.
+pub fn read_line(stream: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    loop {
+        let seen = match stream.fill_buf() {
+            Ok(seen) => seen,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if seen.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let (part, used, ended) = match seen.iter().position(|&byte| byte == b'\n') {
+            Some(end) => (seen.get(..end).unwrap_or_default(), end + 1, true),
+            None => (seen, seen.len(), false),
+        };
+        if line.len() + part.len() > LINE_MAX {
+            return Err(too_long());
+        }
+        line.extend_from_slice(part);
+        stream.consume(used);
+        if ended {
+            return Ok(true);
+        }
+    }
+}
+
+/// What a line above [`LINE_MAX`] is.
+pub fn too_long() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("a line is longer than {LINE_MAX} bytes"),
+    )
+}
+
+/// `text` as one line of at most `max` bytes: control characters become blanks, the rest is cut and
+/// marked with `…`.
+pub fn bounded(text: &str, max: usize) -> String {
+    let mut kept = String::with_capacity(text.len().min(max));
+    for character in text.trim_end().chars() {
+        if kept.len() + character.len_utf8() > max.saturating_sub('…'.len_utf8()) {
+            kept.push('…');
+            break;
+        }
+        kept.push(if character.is_control() {
+            ' '
+        } else {
+            character
+        });
+    }
+    kept
+}
+
+/// The beginning of a line, for a message about it.
+fn excerpt(line: &[u8]) -> String {
+    bounded(
+        &String::from_utf8_lossy(line.get(..100).unwrap_or(line)),
+        80,
+    )
+}
+
+#[cfg(test)]
+#[path = "protocol/tests.rs"]
+mod tests;

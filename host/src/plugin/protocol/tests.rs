@@ -1,0 +1,78 @@
+use std::io::Cursor;
+
+use super::*;
+
+#[test]
+fn the_examples_of_the_protocol_document_are_messages() {
+    let document = include_str!("../../../../docs/worker-protocol.md");
+    let mut asks = 0;
+    let mut tells = 0;
+    for text in document.lines() {
+        if let Some(ask) = text.strip_prefix("> ") {
+            parse::<Ask>(ask.as_bytes()).unwrap();
+            asks += 1;
+        } else if let Some(tell) = text.strip_prefix("< ") {
+            parse::<Tell>(tell.as_bytes()).unwrap();
+            tells += 1;
+        }
+    }
+    assert!(asks >= 6 && tells >= 6, "{asks} asks and {tells} tells");
+}
+
+#[test]
+fn a_message_survives_the_line() {
+    let ask = Ask::Submit {
+        run: 7,
+        instance: 3,
+        timeout_ms: 2_000,
+    };
+    let bytes = line(&ask).unwrap();
+    assert_eq!(bytes.last(), Some(&b'\n'));
+    assert_eq!(parse::<Ask>(&bytes).unwrap(), ask);
+}
+
+#[test]
+fn lines_are_split_and_the_last_needs_no_end() {
+    let mut stream = Cursor::new(b"one\n\ntwo".to_vec());
+    let mut line = Vec::new();
+    let mut lines = Vec::new();
+    while read_line(&mut stream, &mut line).unwrap() {
+        lines.push(String::from_utf8(line.clone()).unwrap());
+    }
+    assert_eq!(lines, ["one", "", "two"]);
+}
+
+#[test]
+fn a_line_without_end_is_refused_before_it_fills_the_memory() {
+    let mut stream = io::BufReader::new(io::Read::take(io::repeat(b'x'), 1 << 40));
+    let error = read_line(&mut stream, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn text_is_one_line_and_bounded() {
+    for (text, max, kept) in [
+        ("plain", 16, "plain"),
+        ("two\nlines\n", 16, "two lines"),
+        ("\u{1b}[31mred", 16, " [31mred"),
+        ("0123456789", 8, "01234…"),
+        ("ääääääää", 8, "ää…"),
+    ] {
+        assert_eq!(bounded(text, max), kept, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_a_message_is_told_with_its_beginning() {
+    for text in [
+        "",
+        "nonsense",
+        r#"{"type":"sing"}"#,
+        r#"{"type":"sample","run":-1}"#,
+        "[1]",
+    ] {
+        let told = parse::<Tell>(text.as_bytes()).unwrap_err();
+        assert!(told.contains('`') && told.len() < 400, "{told}");
+    }
+    assert!(parse::<Tell>(br#"{"type":"sample","run":1,"sample":{"status":"pass","measurements":[{"name":"x","value":NaN}]}}"#).is_err());
+}
