@@ -5,6 +5,7 @@
 pub mod protocol;
 
 pub mod catalog;
+pub(crate) mod process;
 
 pub use catalog::{Catalog, Unavailable};
 pub use protocol::{Problem, Target};

@@ -1,0 +1,265 @@
+//! A worker as a process: how it is started, what it prints, how it ended.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, PipeReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::protocol::bounded;
+
+/// How long a worker that closed its stream may take to end by itself, so that we learn how.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// The longest line of output that is kept.
+const OUTPUT_LINE_MAX: usize = 1 << 10;
+
+/// So many lines of output are logged in [`OUTPUT_WINDOW`]; the rest is counted.
+const OUTPUT_LINES: usize = 100;
+
+/// See [`OUTPUT_LINES`].
+const OUTPUT_WINDOW: Duration = Duration::from_secs(10);
+
+/// What to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// The plugin's name, for the log.
+    pub(crate) plugin: Arc<str>,
+    /// Program and arguments.
+    pub(crate) arguments: Vec<OsString>,
+}
+
+impl Launch {
+    /// `program worker LIBRARY`.
+    pub(crate) fn library(plugin: &str, program: &Path, library: &Path) -> Self {
+        let arguments = vec![program.into(), "worker".into(), "--".into(), library.into()];
+        Self { plugin: plugin.into(), arguments }
+    }
+
+    /// A program that speaks the protocol itself.
+    pub(crate) fn command(plugin: &str, command: &[String]) -> Self {
+        Self { plugin: plugin.into(), arguments: command.iter().map(OsString::from).collect() }
+    }
+
+    /// Starts it: its standard input is the other end of the stream, its output goes to the log.
+    ///
+    /// It leads a process group of its own, so a Ctrl-C at the daemon's terminal is not for it, and
+    /// what it started dies with it.
+    pub(crate) fn start(&self) -> io::Result<(Process, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let (output, printer) = io::pipe()?;
+        let mut words = self.arguments.iter();
+        let program = words.next().ok_or_else(|| io::Error::other("the command is empty"))?;
+        let child = Command::new(program)
+            .args(words)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(printer.try_clone()?)
+            .stderr(printer)
+            .process_group(0)
+            .spawn()?;
+        let last = Arc::new(Mutex::new(LastLine::default()));
+        let plugin = Arc::clone(&self.plugin);
+        let kept = Arc::clone(&last);
+        // One small thread a worker: it blocks on a pipe, and ends with the last process that
+        // holds the pipe open.
+        std::thread::Builder::new()
+            .name("worker-output".into())
+            .stack_size(128 << 10)
+            .spawn(move || log_output(&plugin, output, &kept))?;
+        Ok((Process { pid: child.id(), child: Mutex::new(Some(child)), last }, ours))
+    }
+}
+
+/// A started worker. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: u32,
+    /// `None` once it was reaped: from then on its pid may be another's.
+    child: Mutex<Option<Child>>,
+    last: Arc<Mutex<LastLine>>,
+}
+
+/// The last line that a worker printed.
+#[derive(Debug, Default)]
+struct LastLine {
+    text: String,
+    /// True at the end of the output.
+    ended: bool,
+}
+
+impl Process {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Kills it and what it started. Its stream ends.
+    pub(crate) fn kill(&self) {
+        if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            kill_group(child);
+        }
+    }
+
+    /// Waits until it has ended, and says how, for a person. Blocks; one that closed its stream and
+    /// lives on is killed.
+    pub(crate) fn ending(&self) -> String {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+            let wait = Timespec {
+                tv_sec: 0,
+                tv_nsec: i64::from(ENDING.subsec_nanos()),
+            };
+            let _nothing_if_it_fails = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&wait));
+        }
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut child) = child else { return "ended".into() };
+        let lived_on = matches!(child.try_wait(), Ok(None));
+        // Also when it has ended by itself: what it started belongs to its group. Until `wait`
+        // below its pid cannot be another's; a group that is empty is no error for us.
+        kill_group(&mut child);
+        let ending = match child.wait() {
+            Ok(_) if lived_on => "closed its stream and was killed".into(),
+            Ok(status) => how(status),
+            Err(error) => format!("ended ({error})"),
+        };
+        match self.last_line() {
+            line if line.is_empty() => ending,
+            line => format!("{ending}; its last output: {line}"),
+        }
+    }
+
+    /// The last line that it printed; waits a moment for the pipe to be read to its end.
+    fn last_line(&self) -> String {
+        let until = Instant::now() + Duration::from_millis(100);
+        loop {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.ended || Instant::now() >= until {
+                return last.text.clone();
+            }
+            drop(last);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut child) = child.take() {
+            kill_group(&mut child);
+            // After SIGKILL this is over at once; without it a zombie would stay.
+            let _reaped = child.wait();
+        }
+    }
+}
+
+/// Kills a child that was not reaped yet, with its group.
+fn kill_group(child: &mut Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _gone_already = kill_process_group(pid, Signal::KILL);
+    }
+    let _gone_already = child.kill();
+}
+
+/// `ended by SIGSEGV`, `exited with code 3`.
+fn how(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("ended by {}", signal_name(signal)),
+        (None, Some(code)) => format!("exited with code {code}"),
+        (None, None) => "ended".into(),
+    }
+}
+
+/// `SIGSEGV` for 11.
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return format!("signal {number}"),
+    };
+    name.into()
+}
+
+/// Logs what a worker prints, line by line, with the plugin's name.
+fn log_output(plugin: &str, output: PipeReader, last: &Mutex<LastLine>) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    let mut logged: VecDeque<Instant> = VecDeque::new();
+    let mut unlogged = 0u64;
+    loop {
+        let goes_on = read_output(&mut output, &mut line);
+        let text = bounded(&String::from_utf8_lossy(&line), OUTPUT_LINE_MAX);
+        if !text.is_empty() {
+            let now = Instant::now();
+            while logged.front().is_some_and(|&then| now.duration_since(then) > OUTPUT_WINDOW) {
+                logged.pop_front();
+            }
+            if logged.len() < OUTPUT_LINES {
+                if unlogged > 0 {
+                    tracing::warn!(plugin, lines = unlogged, "plugin output was too much to log");
+                    unlogged = 0;
+                }
+                tracing::info!(plugin, line = text, "plugin output");
+                logged.push_back(now);
+            } else {
+                unlogged += 1;
+            }
+            last.lock().unwrap_or_else(PoisonError::into_inner).text = text;
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    if unlogged > 0 {
+        tracing::warn!(plugin, lines = unlogged, "plugin output was too much to log");
+    }
+    last.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+}
+
+/// Reads one line of any length and keeps its beginning; false at the end.
+fn read_output(output: &mut impl BufRead, line: &mut Vec<u8>) -> bool {
+    line.clear();
+    loop {
+        let seen = match output.fill_buf() {
+            Ok([]) => return false,
+            Ok(seen) => seen,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return false,
+        };
+        let end = seen.iter().position(|&byte| byte == b'\n');
+        let part = seen.get(..end.unwrap_or(seen.len())).unwrap_or_default();
+        let room = OUTPUT_LINE_MAX.saturating_sub(line.len());
+        line.extend_from_slice(part.get(..room).unwrap_or(part));
+        let used = end.map_or(seen.len(), |end| end + 1);
+        output.consume(used);
+        if end.is_some() {
+            return true;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "process/tests.rs"]
+mod tests;
