@@ -5,6 +5,7 @@
 pub mod protocol;
 
 pub mod catalog;
+pub(crate) mod probe;
 pub(crate) mod process;
 
 pub use catalog::{Catalog, Unavailable};
