@@ -5,6 +5,8 @@
 pub mod protocol;
 
 pub mod catalog;
+pub(crate) mod client;
+pub(crate) mod limiter;
 pub(crate) mod probe;
 pub(crate) mod process;
 

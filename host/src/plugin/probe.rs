@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::process::{Launch, Process};
 use super::protocol::{
-    Ask, KINDS_MAX, KindText, PROBLEMS_MAX, Problem, TEXT_MAX, Target, Tell, VERSIONS, bounded, line,
-    parse, read_line,
+    Ask, KINDS_MAX, KindText, PROBLEMS_MAX, Problem, TEXT_MAX, Target, Tell, VERSIONS, bounded,
+    line, parse, read_line,
 };
 
 /// How long a worker may take for each of: hello, describe, configure.
@@ -65,8 +65,13 @@ impl Probe {
     ///
     /// `origin` is the plugin in the user's words: its path or its command.
     pub(crate) fn open(launch: &Launch, origin: &str) -> Result<Self, Diagnostic> {
-        let (process, stream) = launch.start().map_err(|error| not_started(origin, &error))?;
-        let stream = Timed { stream, deadline: Instant::now() };
+        let (process, stream) = launch
+            .start()
+            .map_err(|error| not_started(origin, &error))?;
+        let stream = Timed {
+            stream,
+            deadline: Instant::now(),
+        };
         let mut probe = Self {
             process,
             stream: BufReader::new(stream),
@@ -75,13 +80,25 @@ impl Probe {
             plugin: String::new(),
             release: String::new(),
         };
-        let hello = probe.ask(&Ask::Hello { versions: VERSIONS.to_vec() }, |tell| match tell {
-            Tell::Hello { version, plugin, release } => Ok(Ok((version, plugin, release))),
-            Tell::Error { code, message, notes, help } => {
-                Ok(Err(refused(origin, &code, &message, notes, help)))
-            }
-            other => Err(other),
-        });
+        let hello = probe.ask(
+            &Ask::Hello {
+                versions: VERSIONS.to_vec(),
+            },
+            |tell| match tell {
+                Tell::Hello {
+                    version,
+                    plugin,
+                    release,
+                } => Ok(Ok((version, plugin, release))),
+                Tell::Error {
+                    code,
+                    message,
+                    notes,
+                    help,
+                } => Ok(Err(refused(origin, &code, &message, notes, help))),
+                other => Err(other),
+            },
+        );
         let (version, plugin, release) = match hello {
             Ok(hello) => hello?,
             Err(silence) => return Err(unusable(origin, &silence)),
@@ -98,9 +115,12 @@ impl Probe {
     pub(crate) fn describe(&mut self, origin: &str) -> Result<Vec<KindText>, Diagnostic> {
         let told = self.ask(&Ask::Describe, |tell| match tell {
             Tell::Described { kinds } => Ok(Ok(kinds)),
-            Tell::Error { code, message, notes, help } => {
-                Ok(Err(refused(origin, &code, &message, notes, help)))
-            }
+            Tell::Error {
+                code,
+                message,
+                notes,
+                help,
+            } => Ok(Err(refused(origin, &code, &message, notes, help))),
             other => Err(other),
         });
         let kinds = told.map_err(|silence| unusable(origin, &silence))??;
@@ -129,7 +149,10 @@ impl Probe {
             target: target.clone(),
         };
         let mut problems = self.ask(&ask, |tell| match tell {
-            Tell::Configured { instance: of, problems } if of == instance => Ok(problems),
+            Tell::Configured {
+                instance: of,
+                problems,
+            } if of == instance => Ok(problems),
             other => Err(other),
         })?;
         problems.truncate(PROBLEMS_MAX);
@@ -143,11 +166,7 @@ impl Probe {
     }
 
     /// Asks, and waits for the answer that `wanted` takes; logs are logged, all else is told.
-    fn ask<T>(
-        &mut self,
-        ask: &Ask,
-        wanted: impl Fn(Tell) -> Result<T, Tell>,
-    ) -> Result<T, String> {
+    fn ask<T>(&mut self, ask: &Ask, wanted: impl Fn(Tell) -> Result<T, Tell>) -> Result<T, String> {
         self.stream.get_mut().deadline = Instant::now() + ANSWER;
         self.send(ask)?;
         for _ in 0..CHATTER_MAX {
@@ -181,7 +200,9 @@ impl Probe {
     fn send(&mut self, ask: &Ask) -> Result<(), String> {
         let bytes = line(ask).ok_or("the options are longer than a line of the protocol")?;
         let stream = &mut self.stream.get_mut().stream;
-        let sent = stream.set_write_timeout(Some(ANSWER)).and_then(|()| stream.write_all(&bytes));
+        let sent = stream
+            .set_write_timeout(Some(ANSWER))
+            .and_then(|()| stream.write_all(&bytes));
         // Its ending says more than "broken pipe".
         sent.map_err(|_| {
             self.process.kill();
@@ -244,7 +265,9 @@ fn refused(
 fn other_version(origin: &str, version: u32) -> Diagnostic {
     let ours: Vec<String> = VERSIONS.iter().map(u32::to_string).collect();
     cannot_use("C0203", origin)
-        .note(format!("it speaks version {version} of the worker protocol"))
+        .note(format!(
+            "it speaks version {version} of the worker protocol"
+        ))
         .note(format!("this host speaks {}", ours.join(", ")))
 }
 

@@ -1,6 +1,5 @@
 //! A worker as a process: how it is started, what it prints, how it ended.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::os::fd::OwnedFd;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::limiter::{Limiter, Line};
 use super::protocol::bounded;
 
 /// How long a worker that closed its stream may take to end by itself, so that we learn how.
@@ -21,12 +21,6 @@ const ENDING: Duration = Duration::from_millis(500);
 
 /// The longest line of output that is kept.
 const OUTPUT_LINE_MAX: usize = 1 << 10;
-
-/// So many lines of output are logged in [`OUTPUT_WINDOW`]; the rest is counted.
-const OUTPUT_LINES: usize = 100;
-
-/// See [`OUTPUT_LINES`].
-const OUTPUT_WINDOW: Duration = Duration::from_secs(10);
 
 /// What to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +35,18 @@ impl Launch {
     /// `program worker LIBRARY`.
     pub(crate) fn library(plugin: &str, program: &Path, library: &Path) -> Self {
         let arguments = vec![program.into(), "worker".into(), "--".into(), library.into()];
-        Self { plugin: plugin.into(), arguments }
+        Self {
+            plugin: plugin.into(),
+            arguments,
+        }
     }
 
     /// A program that speaks the protocol itself.
     pub(crate) fn command(plugin: &str, command: &[String]) -> Self {
-        Self { plugin: plugin.into(), arguments: command.iter().map(OsString::from).collect() }
+        Self {
+            plugin: plugin.into(),
+            arguments: command.iter().map(OsString::from).collect(),
+        }
     }
 
     /// Starts it: its standard input is the other end of the stream, its output goes to the log.
@@ -57,7 +57,9 @@ impl Launch {
         let (ours, theirs) = UnixStream::pair()?;
         let (output, printer) = io::pipe()?;
         let mut words = self.arguments.iter();
-        let program = words.next().ok_or_else(|| io::Error::other("the command is empty"))?;
+        let program = words
+            .next()
+            .ok_or_else(|| io::Error::other("the command is empty"))?;
         let child = Command::new(program)
             .args(words)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -74,7 +76,14 @@ impl Launch {
             .name("worker-output".into())
             .stack_size(128 << 10)
             .spawn(move || log_output(&plugin, output, &kept))?;
-        Ok((Process { pid: child.id(), child: Mutex::new(Some(child)), last }, ours))
+        Ok((
+            Process {
+                pid: child.id(),
+                child: Mutex::new(Some(child)),
+                last,
+            },
+            ours,
+        ))
     }
 }
 
@@ -103,7 +112,12 @@ impl Process {
 
     /// Kills it and what it started. Its stream ends.
     pub(crate) fn kill(&self) {
-        if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(child) = self
+            .child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
             kill_group(child);
         }
     }
@@ -119,8 +133,14 @@ impl Process {
             };
             let _nothing_if_it_fails = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&wait));
         }
-        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut child) = child else { return "ended".into() };
+        let child = self
+            .child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut child) = child else {
+            return "ended".into();
+        };
         let lived_on = matches!(child.try_wait(), Ok(None));
         // Also when it has ended by itself: what it started belongs to its group. Until `wait`
         // below its pid cannot be another's; a group that is empty is no error for us.
@@ -206,25 +226,17 @@ fn signal_name(number: i32) -> String {
 fn log_output(plugin: &str, output: PipeReader, last: &Mutex<LastLine>) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
-    let mut logged: VecDeque<Instant> = VecDeque::new();
-    let mut unlogged = 0u64;
+    let mut limiter = Limiter::new(Instant::now());
     loop {
         let goes_on = read_output(&mut output, &mut line);
         let text = bounded(&String::from_utf8_lossy(&line), OUTPUT_LINE_MAX);
         if !text.is_empty() {
-            let now = Instant::now();
-            while logged.front().is_some_and(|&then| now.duration_since(then) > OUTPUT_WINDOW) {
-                logged.pop_front();
+            let verdict = limiter.take(Instant::now());
+            if let Line::LogAfter(lines) = verdict {
+                tracing::warn!(plugin, lines, "plugin output was too much to log");
             }
-            if logged.len() < OUTPUT_LINES {
-                if unlogged > 0 {
-                    tracing::warn!(plugin, lines = unlogged, "plugin output was too much to log");
-                    unlogged = 0;
-                }
+            if verdict != Line::Drop {
                 tracing::info!(plugin, line = text, "plugin output");
-                logged.push_back(now);
-            } else {
-                unlogged += 1;
             }
             last.lock().unwrap_or_else(PoisonError::into_inner).text = text;
         }
@@ -232,8 +244,12 @@ fn log_output(plugin: &str, output: PipeReader, last: &Mutex<LastLine>) {
             break;
         }
     }
-    if unlogged > 0 {
-        tracing::warn!(plugin, lines = unlogged, "plugin output was too much to log");
+    if limiter.held_back() > 0 {
+        tracing::warn!(
+            plugin,
+            lines = limiter.held_back(),
+            "plugin output was too much to log"
+        );
     }
     last.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
 }

@@ -21,27 +21,61 @@ fn a_worker_describes_itself_and_judges_options() {
     let told = format!("{log}\n{KINDS}");
     let launch = shell(&[HELLO, &told, problem], "");
     let mut probe = Probe::open(&launch, "demo.py").unwrap();
-    assert_eq!((probe.plugin.as_str(), probe.release.as_str()), ("demo", "1.2"));
+    assert_eq!(
+        (probe.plugin.as_str(), probe.release.as_str()),
+        ("demo", "1.2")
+    );
     let kinds = probe.describe("demo.py").unwrap();
     assert_eq!(kinds.first().unwrap().kind, "demo_a");
-    let problems = probe.configure("demo_a", &Map::new(), &Target::default()).unwrap();
-    assert_eq!(problems, [Problem { option: Some("a".into()), message: "too small".into() }]);
+    let problems = probe
+        .configure("demo_a", &Map::new(), &Target::default())
+        .unwrap();
+    assert_eq!(
+        problems,
+        [Problem {
+            option: Some("a".into()),
+            message: "too small".into()
+        }]
+    );
 }
 
 #[test]
 fn a_worker_that_cannot_be_used_is_told_with_its_reason() {
     let refused = r#"{"type":"error","code":"C0203","message":"built for abi 2.0","notes":["this host speaks 1.x"],"help":"rebuild"}"#;
     for (launch, code, told) in [
-        (shell(&[], "exit 4"), "C0207", "its worker exited with code 4"),
-        (shell(&[], "echo no module >&2; exit 1"), "C0207", "its last output: no module"),
-        (shell(&["nonsense"], "cat >/dev/null"), "C0207", "not the protocol's"),
-        (shell(&[&HELLO.replace('1', "9")], "cat >/dev/null"), "C0203", "speaks version 9"),
+        (
+            shell(&[], "exit 4"),
+            "C0207",
+            "its worker exited with code 4",
+        ),
+        (
+            shell(&[], "echo no module >&2; exit 1"),
+            "C0207",
+            "its last output: no module",
+        ),
+        (
+            shell(&["nonsense"], "cat >/dev/null"),
+            "C0207",
+            "not the protocol's",
+        ),
+        (
+            shell(&[&HELLO.replace('1', "9")], "cat >/dev/null"),
+            "C0203",
+            "speaks version 9",
+        ),
         (shell(&[refused], ""), "C0203", "built for abi 2.0"),
-        (Launch::command("demo", &["/nowhere".into()]), "C0209", "cannot be started"),
+        (
+            Launch::command("demo", &["/nowhere".into()]),
+            "C0209",
+            "cannot be started",
+        ),
     ] {
         let diagnostic = Probe::open(&launch, "demo.py").unwrap_err();
         assert_eq!(diagnostic.code, code, "{told}");
-        assert!(diagnostic.notes.iter().any(|note| note.contains(told)), "{diagnostic:?}");
+        assert!(
+            diagnostic.notes.iter().any(|note| note.contains(told)),
+            "{diagnostic:?}"
+        );
     }
 }
 
@@ -49,6 +83,8 @@ fn a_worker_that_cannot_be_used_is_told_with_its_reason() {
 fn a_worker_that_dies_while_configuring_says_so() {
     let launch = shell(&[HELLO], "read -r ask; kill -SEGV $$");
     let mut probe = Probe::open(&launch, "demo.py").unwrap();
-    let told = probe.configure("demo_a", &Map::new(), &Target::default()).unwrap_err();
+    let told = probe
+        .configure("demo_a", &Map::new(), &Target::default())
+        .unwrap_err();
     assert_eq!(told, "its worker ended by SIGSEGV");
 }

@@ -11,9 +11,18 @@ fn a_worker_tells_how_it_ended() {
     for (script, told) in [
         ("exit 3", "exited with code 3"),
         ("kill -SEGV $$", "ended by SIGSEGV"),
-        ("echo no broker >&2; exit 1", "exited with code 1; its last output: no broker"),
-        ("echo one; echo two; kill -ABRT $$", "ended by SIGABRT; its last output: two"),
-        ("exec 0<&-; exec sleep 60", "closed its stream and was killed"),
+        (
+            "echo no broker >&2; exit 1",
+            "exited with code 1; its last output: no broker",
+        ),
+        (
+            "echo one; echo two; kill -ABRT $$",
+            "ended by SIGABRT; its last output: two",
+        ),
+        (
+            "exec 0<&-; exec sleep 60",
+            "closed its stream and was killed",
+        ),
     ] {
         let (process, mut stream) = shell(script).start().unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
@@ -23,8 +32,9 @@ fn a_worker_tells_how_it_ended() {
 
 #[test]
 fn what_a_worker_started_dies_with_it() {
-    let (process, mut stream) =
-        shell("sleep 60 <&0 & echo started >&0; wait").start().unwrap();
+    let (process, mut stream) = shell("sleep 60 <&0 & echo started >&0; wait")
+        .start()
+        .unwrap();
     let mut word = [0; 8];
     stream.read_exact(&mut word).unwrap();
     process.kill();
@@ -35,8 +45,9 @@ fn what_a_worker_started_dies_with_it() {
 
 #[test]
 fn endless_output_is_read_on_and_bounded() {
-    let (process, mut stream) =
-        shell("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end").start().unwrap();
+    let (process, mut stream) = shell("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end")
+        .start()
+        .unwrap();
     stream.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!(process.ending(), "exited with code 0; its last output: end");
 }

@@ -1,0 +1,707 @@
+//! The client of a worker for runs: many in flight, each under its deadline; a worker that dies is
+//! started again.
+//!
+//! A worker's death costs the runs that were in it, and as little else as possible:
+//!
+//! - it is started again after 0.1 s, doubling to 30 s until a run succeeds;
+//! - a leaf whose runs end workers again and again is held back for a growing time of its own, so
+//!   the other leaves of the plugin find a worker that lives;
+//! - a worker that does not answer a cancel is retired: the next runs get a new one, and the old one
+//!   is killed as soon as its other runs have ended.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use checkd_core::LeafId;
+use serde_json::{Map, Value};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::limiter::{Limiter, Line};
+use super::probe::{ANSWER, log};
+use super::process::{Launch, Process};
+use super::protocol::{
+    Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
+    line, parse, too_long,
+};
+
+/// After the target's deadline the plugin has so long to come back.
+pub(crate) const OVERRUN: Duration = Duration::from_secs(1);
+
+/// A worker may take so long to answer a cancel.
+const CANCEL: Duration = Duration::from_secs(1);
+
+/// The first wait before a dead worker is started again; doubles to [`RESTART_MAX`].
+const RESTART: Duration = Duration::from_millis(100);
+
+/// See [`RESTART`].
+const RESTART_MAX: Duration = Duration::from_secs(30);
+
+/// The wait of a leaf that ended a worker for the second time in a row; doubles to [`HOLD_MAX`].
+const HOLD: Duration = Duration::from_secs(1);
+
+/// See [`HOLD`].
+const HOLD_MAX: Duration = Duration::from_secs(300);
+
+/// After so many deaths in a row without a sample the plugin is quarantined: tried again every
+/// [`RESTART_MAX`], and told as an error.
+const QUARANTINE: u32 = 6;
+
+/// So many retired workers may wait for their last runs; one more is killed at once.
+const RETIRED_MAX: usize = 4;
+
+/// Why a run has no sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The plugin cannot be started.
+    Unavailable(String),
+    /// Its worker died under the run, or has just died and is not back yet.
+    Crashed(String),
+    /// It did not come back after its deadline.
+    Overran(String),
+    /// The kind refuses the options.
+    Misconfigured(Vec<Problem>),
+}
+
+/// What a leaf wants an instance of.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) leaf: LeafId,
+    pub(crate) kind: String,
+    pub(crate) options: Map<String, Value>,
+    pub(crate) target: Target,
+}
+
+/// One plugin's worker.
+#[derive(Debug)]
+pub(crate) struct Client {
+    launch: Launch,
+    slot: tokio::sync::Mutex<Slot>,
+    strikes: Mutex<HashMap<LeafId, Strike>>,
+}
+
+/// The worker in use, and when the next may be started.
+#[derive(Debug, Default)]
+struct Slot {
+    current: Option<Arc<Worker>>,
+    retired: Vec<Arc<Worker>>,
+    /// Deaths in a row without a sample between.
+    deaths: u32,
+    not_before: Option<Instant>,
+    /// How the last one died, or why it could not be started.
+    why: String,
+    /// Whether `why` is that it could not be started.
+    unavailable: bool,
+    started: u64,
+}
+
+/// A leaf that ended a worker, so many times in a row.
+#[derive(Debug)]
+struct Strike {
+    times: u32,
+    until: Instant,
+}
+
+/// One life of the worker process.
+#[derive(Debug)]
+struct Worker {
+    number: u64,
+    process: Process,
+    requests: mpsc::UnboundedSender<Vec<u8>>,
+    table: Mutex<Table>,
+}
+
+/// What a worker owes.
+#[derive(Debug, Default)]
+struct Table {
+    last: u64,
+    instances: HashMap<u64, (LeafId, oneshot::Sender<Vec<Problem>>)>,
+    runs: HashMap<u64, (LeafId, oneshot::Sender<SampleText>)>,
+    /// Runs that are over for us and not for the worker.
+    overran: HashSet<u64>,
+    /// No new runs; to be killed when `runs` is empty.
+    retiring: bool,
+    /// A sample came: the worker works.
+    proven: bool,
+    /// How it ended.
+    ended: Option<String>,
+}
+
+/// An instance in a worker. Dropping it drops it there.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    worker: Arc<Worker>,
+    number: u64,
+}
+
+impl Instance {
+    /// False when its worker is gone or going: configure a new one.
+    pub(crate) fn is_good(&self) -> bool {
+        let table = self.worker.table();
+        table.ended.is_none() && !table.retiring
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.worker.send(&Ask::Drop {
+            instance: self.number,
+        });
+    }
+}
+
+impl Client {
+    /// A client that has not started its worker yet.
+    pub(crate) fn new(launch: Launch) -> Self {
+        Self {
+            launch,
+            slot: tokio::sync::Mutex::default(),
+            strikes: Mutex::default(),
+        }
+    }
+
+    /// Makes an instance. Waits at most `patience` for a worker that is being started again.
+    pub(crate) async fn configure(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        patience: Duration,
+    ) -> Result<Instance, Trouble> {
+        self.held_back(wanted.leaf)?;
+        let worker = match timeout(patience, self.worker(Instant::now() + patience)).await {
+            Ok(worker) => worker?,
+            Err(_) => return Err(Trouble::Crashed("its worker is still starting".into())),
+        };
+        let (answer, answered) = oneshot::channel();
+        let number = worker.table().expect_instance(wanted.leaf, answer);
+        let asked = worker.send(&Ask::Configure {
+            instance: number,
+            kind: wanted.kind,
+            options: wanted.options,
+            target: wanted.target,
+        });
+        if !asked {
+            worker.table().instances.remove(&number);
+            return Err(too_large());
+        }
+        match timeout(ANSWER, answered).await {
+            Ok(Ok(problems)) if problems.is_empty() => Ok(Instance { worker, number }),
+            Ok(Ok(problems)) => Err(Trouble::Misconfigured(problems)),
+            Ok(Err(_)) => Err(Trouble::Crashed(worker.how_it_ended())),
+            Err(_) => {
+                worker.table().instances.remove(&number);
+                self.strike(wanted.leaf, "does not answer when it is configured");
+                self.retire(&worker).await;
+                let seconds = ANSWER.as_secs();
+                Err(Trouble::Overran(format!(
+                    "could not be configured within {seconds} s"
+                )))
+            }
+        }
+    }
+
+    /// Runs an instance once.
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        leaf: LeafId,
+        instance: &Instance,
+        limit: Duration,
+    ) -> Result<SampleText, Trouble> {
+        self.held_back(leaf)?;
+        let worker = &instance.worker;
+        let (answer, mut answered) = oneshot::channel();
+        let run = worker.table().expect_run(leaf, answer);
+        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        if !worker.send(&Ask::Submit {
+            run,
+            instance: instance.number,
+            timeout_ms,
+        }) {
+            worker.table().runs.remove(&run);
+            return Err(too_large());
+        }
+        match timeout(limit + OVERRUN, &mut answered).await {
+            Ok(Ok(sample)) => {
+                self.strikes().remove(&leaf);
+                Ok(sample)
+            }
+            Ok(Err(_)) => Err(Trouble::Crashed(worker.how_it_ended())),
+            Err(_) => {
+                // The answer may have come between the timer and this line: then it is the answer.
+                if !worker.table().overrun(run) {
+                    if let Ok(sample) = answered.try_recv() {
+                        return Ok(sample);
+                    }
+                    return Err(Trouble::Crashed(worker.how_it_ended()));
+                }
+                worker.kill_if_done();
+                worker.send(&Ask::Cancel { run });
+                let (client, worker) = (Arc::clone(self), Arc::clone(worker));
+                tokio::spawn(async move {
+                    tokio::time::sleep(CANCEL).await;
+                    if worker.table().overran.contains(&run) {
+                        client.strike(leaf, "does not come back, and does not answer a cancel");
+                        client.retire(&worker).await;
+                    }
+                });
+                Err(Trouble::Overran(format!(
+                    "did not come back within {} ms after its timeout",
+                    OVERRUN.as_millis()
+                )))
+            }
+        }
+    }
+
+    /// The worker in use; starts one when there is none and its time has come by `until`.
+    async fn worker(self: &Arc<Self>, until: Instant) -> Result<Arc<Worker>, Trouble> {
+        loop {
+            let mut slot = self.slot.lock().await;
+            if let Some(worker) = &slot.current {
+                return Ok(Arc::clone(worker));
+            }
+            match slot.not_before {
+                Some(then) if then > until => return Err(slot.trouble(then)),
+                Some(then) if then > Instant::now() => {
+                    drop(slot);
+                    tokio::time::sleep_until(then).await;
+                }
+                _ => return self.start(&mut slot).await,
+            }
+        }
+    }
+
+    /// Starts a worker and says hello.
+    async fn start(self: &Arc<Self>, slot: &mut Slot) -> Result<Arc<Worker>, Trouble> {
+        slot.started += 1;
+        let plugin = &*self.launch.plugin;
+        match self.hello(slot.started).await {
+            Ok(worker) => {
+                let (pid, number) = (worker.process.pid(), slot.started);
+                tracing::debug!(plugin, pid, number, "worker started");
+                slot.current = Some(Arc::clone(&worker));
+                slot.unavailable = false;
+                Ok(worker)
+            }
+            Err(why) => {
+                slot.unavailable = true;
+                let then = slot.died(plugin, why);
+                Err(slot.trouble(then))
+            }
+        }
+    }
+
+    async fn hello(self: &Arc<Self>, number: u64) -> Result<Arc<Worker>, String> {
+        let (process, stream) = self
+            .launch
+            .start()
+            .map_err(|error| format!("cannot be started: {error}"))?;
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(stream))
+            .map_err(|error| format!("cannot be started: {error}"))?;
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let mut buffer = Vec::new();
+        let hello = line(&Ask::Hello {
+            versions: VERSIONS.to_vec(),
+        })
+        .unwrap_or_default();
+        let answer = async {
+            // When it has ended already, reading says so.
+            let _ended = writer.write_all(&hello).await;
+            loop {
+                if !read_line(&mut reader, &mut buffer)
+                    .await
+                    .map_err(|e| e.to_string())?
+                {
+                    return Ok(None);
+                }
+                match parse::<Tell>(&buffer)? {
+                    Tell::Log { level, message } => log(&self.launch.plugin, &level, &message),
+                    answer => return Ok(Some(answer)),
+                }
+            }
+        };
+        let answer: Result<Option<Tell>, String> = timeout(ANSWER, answer)
+            .await
+            .unwrap_or_else(|_| Err(format!("did not say hello within {} s", ANSWER.as_secs())));
+        match answer? {
+            Some(Tell::Hello { version, .. }) if VERSIONS.contains(&version) => {}
+            Some(Tell::Hello { version, .. }) => {
+                return Err(format!("speaks version {version} of the worker protocol"));
+            }
+            Some(Tell::Error { message, notes, .. }) => {
+                let told = notes.first().unwrap_or(&message);
+                return Err(bounded(told, TEXT_MAX));
+            }
+            Some(_) => return Err("answered something else than hello".into()),
+            None => {
+                let ending = tokio::task::spawn_blocking(move || process.ending()).await;
+                return Err(ending.unwrap_or_else(|_| "ended".into()));
+            }
+        }
+        let (requests, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
+        let worker = Arc::new(Worker {
+            number,
+            process,
+            requests,
+            table: Mutex::default(),
+        });
+        tokio::spawn(async move {
+            while let Some(request) = queue.recv().await {
+                // A worker that is gone is noticed by the reader.
+                if writer.write_all(&request).await.is_err() {
+                    break;
+                }
+            }
+        });
+        tokio::spawn(Arc::clone(self).listen(Arc::clone(&worker), reader));
+        Ok(worker)
+    }
+
+    /// Takes what a worker says until its end, and then tells everyone who waits.
+    async fn listen(self: Arc<Self>, worker: Arc<Worker>, mut reader: BufReader<OwnedReadHalf>) {
+        let plugin = &*self.launch.plugin;
+        let mut faults = Limiter::new(std::time::Instant::now());
+        let mut line = Vec::new();
+        loop {
+            match read_line(&mut reader, &mut line).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(plugin, error, "worker broke the protocol; it is killed");
+                    worker.process.kill();
+                    break;
+                }
+            }
+            let told = parse::<Tell>(&line).and_then(|tell| worker.take(tell));
+            let (level, text) = match told {
+                Ok(None) => continue,
+                Ok(Some((level, text))) => (level, text),
+                Err(fault) => ("fault".into(), fault),
+            };
+            let verdict = faults.take(std::time::Instant::now());
+            if let Line::LogAfter(lines) = verdict {
+                tracing::warn!(plugin, lines, "plugin said too much to log");
+            }
+            match (verdict, level.as_str()) {
+                (Line::Drop, _) => {}
+                (_, "fault") => tracing::warn!(plugin, fault = text, "plugin broke the protocol"),
+                (_, level) => log(plugin, level, &text),
+            }
+        }
+        let dying = Arc::clone(&worker);
+        let why = tokio::task::spawn_blocking(move || dying.process.ending()).await;
+        let why = why.unwrap_or_else(|_| "ended".into());
+        let (leaves, retiring, proven) = worker.table().end(&why);
+        let mut slot = self.slot.lock().await;
+        slot.retired.retain(|old| old.number != worker.number);
+        if slot
+            .current
+            .as_ref()
+            .is_some_and(|current| current.number == worker.number)
+        {
+            slot.current = None;
+            if proven {
+                slot.deaths = 0;
+            }
+            slot.died(plugin, why.clone());
+        }
+        drop(slot);
+        if !retiring {
+            for leaf in leaves {
+                self.strike(leaf, &why);
+            }
+        }
+        // Only now, so that whoever asks again finds the new state.
+        worker.table().release();
+    }
+
+    /// Lets no new run into `worker`, and kills it when its other runs have ended.
+    async fn retire(&self, worker: &Arc<Worker>) {
+        let mut slot = self.slot.lock().await;
+        if slot
+            .current
+            .as_ref()
+            .is_some_and(|current| current.number == worker.number)
+        {
+            slot.current = None;
+        }
+        if !worker.table().retiring {
+            worker.table().retiring = true;
+            slot.retired.push(Arc::clone(worker));
+            if slot.retired.len() > RETIRED_MAX {
+                slot.retired.remove(0).process.kill();
+            }
+        }
+        worker.kill_if_done();
+    }
+
+    /// Notes that a run of `leaf` ended a worker.
+    fn strike(&self, leaf: LeafId, why: &str) {
+        let mut strikes = self.strikes();
+        let strike = strikes.entry(leaf).or_insert(Strike {
+            times: 0,
+            until: Instant::now(),
+        });
+        strike.times = strike.times.saturating_add(1);
+        let hold = match strike.times {
+            1 => Duration::ZERO,
+            times => doubled(HOLD, times - 2, HOLD_MAX),
+        };
+        strike.until = Instant::now() + hold;
+        if strike.times > 1 {
+            tracing::warn!(
+                code = "C0304",
+                plugin = &*self.launch.plugin,
+                group = leaf.group,
+                check = leaf.check,
+                member = leaf.member,
+                times = strike.times,
+                hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
+                why,
+                "check broke its worker again; it is held back, so that other checks go on"
+            );
+        }
+    }
+
+    /// Refuses a leaf that is held back.
+    fn held_back(&self, leaf: LeafId) -> Result<(), Trouble> {
+        match self.strikes().get(&leaf) {
+            Some(strike) if strike.until > Instant::now() => Err(Trouble::Crashed(format!(
+                "broke its worker {} times in a row; held back for {} s more",
+                strike.times,
+                (strike.until - Instant::now()).as_secs() + 1
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn strikes(&self) -> MutexGuard<'_, HashMap<LeafId, Strike>> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Notes a death and returns when the next worker may be started.
+    fn died(&mut self, plugin: &str, why: String) -> Instant {
+        self.deaths = self.deaths.saturating_add(1);
+        let wait = doubled(RESTART, self.deaths - 1, RESTART_MAX);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        if self.deaths == QUARANTINE {
+            tracing::error!(
+                code = "C0305",
+                plugin,
+                deaths = self.deaths,
+                why,
+                "plugin is quarantined: its worker died again and again; it is tried again later"
+            );
+        } else {
+            tracing::warn!(
+                code = "C0304",
+                plugin,
+                deaths = self.deaths,
+                wait_ms,
+                why,
+                "worker died; it starts again"
+            );
+        }
+        self.why = why;
+        let then = Instant::now()
+            + if self.deaths >= QUARANTINE {
+                RESTART_MAX
+            } else {
+                wait
+            };
+        self.not_before = Some(then);
+        then
+    }
+
+    fn trouble(&self, then: Instant) -> Trouble {
+        let seconds = then.saturating_duration_since(Instant::now()).as_secs() + 1;
+        let why = &self.why;
+        if self.unavailable {
+            Trouble::Unavailable(format!("{why}; tried again in {seconds} s"))
+        } else {
+            Trouble::Crashed(format!("its worker {why}; it starts again in {seconds} s"))
+        }
+    }
+}
+
+impl Worker {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request; false when it is too long for a line. A worker that is gone is noticed by
+    /// whoever waits for the answer.
+    fn send(&self, ask: &Ask) -> bool {
+        line(ask).is_some_and(|bytes| {
+            let _gone = self.requests.send(bytes);
+            true
+        })
+    }
+
+    /// Takes one message. `Some`: level and text of a line for the log. `Err`: a fault.
+    fn take(&self, tell: Tell) -> Result<Option<(String, String)>, String> {
+        match tell {
+            Tell::Sample { run, sample } => {
+                self.table().sample(run, sample)?;
+                self.kill_if_done();
+                Ok(None)
+            }
+            Tell::Configured {
+                instance,
+                mut problems,
+            } => {
+                problems.truncate(PROBLEMS_MAX);
+                for problem in &mut problems {
+                    problem.message = bounded(&problem.message, TEXT_MAX);
+                }
+                match self.table().instances.remove(&instance) {
+                    Some((_, answer)) => {
+                        let _nobody_waits = answer.send(problems);
+                        Ok(None)
+                    }
+                    None => Err(format!(
+                        "told about instance {instance}, which was not asked for"
+                    )),
+                }
+            }
+            Tell::Log { level, message } => Ok(Some((level, message))),
+            Tell::Error { message, .. } => Ok(Some(("error".into(), message))),
+            Tell::Hello { .. } | Tell::Described { .. } => {
+                Err("answered what was not asked".into())
+            }
+        }
+    }
+
+    fn kill_if_done(&self) {
+        let table = self.table();
+        if table.retiring && table.runs.is_empty() && table.ended.is_none() {
+            self.process.kill();
+        }
+    }
+
+    fn how_it_ended(&self) -> String {
+        match &self.table().ended {
+            Some(why) => format!("its worker {why}"),
+            None => "its worker ended".into(),
+        }
+    }
+}
+
+impl Table {
+    fn expect_instance(&mut self, leaf: LeafId, answer: oneshot::Sender<Vec<Problem>>) -> u64 {
+        self.last += 1;
+        if self.ended.is_none() {
+            self.instances.insert(self.last, (leaf, answer));
+        }
+        self.last
+    }
+
+    fn expect_run(&mut self, leaf: LeafId, answer: oneshot::Sender<SampleText>) -> u64 {
+        self.last += 1;
+        // Otherwise the sender is dropped here, and the receiver learns that nobody will answer.
+        if self.ended.is_none() {
+            self.runs.insert(self.last, (leaf, answer));
+        }
+        self.last
+    }
+
+    /// A sample came.
+    fn sample(&mut self, run: u64, sample: SampleText) -> Result<(), String> {
+        if let Some((_, answer)) = self.runs.remove(&run) {
+            self.proven = true;
+            let _nobody_waits = answer.send(sample);
+            return Ok(());
+        }
+        if self.overran.remove(&run) {
+            return Err(format!(
+                "the sample of run {run} came after it overran; dropped"
+            ));
+        }
+        Err(if run == 0 || run > self.last {
+            format!("a sample for run {run}, which was never asked for; dropped")
+        } else {
+            format!("a second sample for run {run}; dropped")
+        })
+    }
+
+    /// Gives a run up; false when it is over already.
+    fn overrun(&mut self, run: u64) -> bool {
+        let given_up = self.runs.remove(&run).is_some();
+        if given_up {
+            self.overran.insert(run);
+        }
+        given_up
+    }
+
+    /// The worker ended: the leaves whose calls were in it, whether it was retiring, whether it
+    /// ever worked.
+    fn end(&mut self, why: &str) -> (HashSet<LeafId>, bool, bool) {
+        self.ended = Some(why.into());
+        let runs = self.runs.values().map(|&(leaf, _)| leaf);
+        let instances = self.instances.values().map(|&(leaf, _)| leaf);
+        (runs.chain(instances).collect(), self.retiring, self.proven)
+    }
+
+    /// Lets everyone who waits go on.
+    fn release(&mut self) {
+        self.runs.clear();
+        self.instances.clear();
+    }
+}
+
+fn too_large() -> Trouble {
+    let message = format!("options are longer than {LINE_MAX} bytes");
+    Trouble::Misconfigured(vec![Problem {
+        option: None,
+        message,
+    }])
+}
+
+/// `base · 2^times`, at most `max`.
+fn doubled(base: Duration, times: u32, max: Duration) -> Duration {
+    base.checked_mul(1 << times.min(20))
+        .map_or(max, |wait| wait.min(max))
+}
+
+/// As [`protocol::read_line`](super::protocol::read_line), for a stream of the runtime.
+async fn read_line(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<bool> {
+    line.clear();
+    loop {
+        let seen = match stream.fill_buf().await {
+            Ok(seen) => seen,
+            // It ended before it had read all that we sent.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => &[],
+            Err(error) => return Err(error),
+        };
+        if seen.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let (part, used, ended) = match seen.iter().position(|&byte| byte == b'\n') {
+            Some(end) => (seen.get(..end).unwrap_or_default(), end + 1, true),
+            None => (seen, seen.len(), false),
+        };
+        if line.len() + part.len() > LINE_MAX {
+            return Err(too_long());
+        }
+        line.extend_from_slice(part);
+        stream.consume(used);
+        if ended {
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "client/tests.rs"]
+mod tests;

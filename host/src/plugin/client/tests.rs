@@ -1,0 +1,176 @@
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(20);
+
+fn client(arguments: &[&str]) -> Arc<Client> {
+    let worker = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plugin/client/worker.py");
+    let command: Vec<String> = ["python3", worker]
+        .iter()
+        .chain(arguments)
+        .map(|&word| word.into())
+        .collect();
+    Arc::new(Client::new(Launch::command("demo", &command)))
+}
+
+fn leaf(check: u32) -> LeafId {
+    LeafId {
+        group: 0,
+        check,
+        member: Some(0),
+    }
+}
+
+fn wanted(check: u32, kind: &str) -> Wanted {
+    Wanted {
+        leaf: leaf(check),
+        kind: kind.into(),
+        options: Map::new(),
+        target: Target::default(),
+    }
+}
+
+async fn once(client: &Arc<Client>, check: u32, kind: &str) -> Result<SampleText, Trouble> {
+    let instance = client.configure(wanted(check, kind), LONG).await?;
+    let limit = if kind == "silent" { SHORT } else { LONG };
+    client.run(leaf(check), &instance, limit).await
+}
+
+#[tokio::test]
+async fn a_run_comes_back_with_its_sample() {
+    let client = client(&[]);
+    assert_eq!(once(&client, 0, "passes").await.unwrap().status, "pass");
+}
+
+#[tokio::test]
+async fn faults_are_dropped_and_the_first_answer_counts() {
+    let client = client(&[]);
+    assert_eq!(once(&client, 0, "babbles").await.unwrap().status, "pass");
+    assert_eq!(once(&client, 0, "passes").await.unwrap().status, "pass");
+}
+
+#[tokio::test]
+async fn refused_options_are_the_plugins_own_words() {
+    let client = client(&[]);
+    let Err(Trouble::Misconfigured(problems)) = once(&client, 0, "refuses").await else {
+        unreachable!("it refuses");
+    };
+    assert_eq!(problems.first().unwrap().option.as_deref(), Some("limit"));
+}
+
+#[tokio::test]
+async fn a_death_is_told_and_the_next_run_finds_a_new_worker() {
+    let client = client(&[]);
+    for (kind, told) in [
+        (
+            "dies",
+            "its worker ended by SIGABRT; its last output: no more",
+        ),
+        ("dies_configuring", "its worker ended by SIGSEGV"),
+    ] {
+        assert_eq!(
+            once(&client, 0, kind).await,
+            Err(Trouble::Crashed(told.into()))
+        );
+        assert_eq!(once(&client, 1, "passes").await.unwrap().status, "pass");
+    }
+}
+
+#[tokio::test]
+async fn a_leaf_that_breaks_its_worker_again_is_held_back_and_others_are_not() {
+    let client = client(&[]);
+    for _ in 0..2 {
+        let Err(Trouble::Crashed(told)) = once(&client, 0, "dies").await else {
+            unreachable!("it dies");
+        };
+        assert!(told.contains("SIGABRT"), "{told}");
+        once(&client, 1, "passes").await.unwrap();
+    }
+    let Err(Trouble::Crashed(told)) = once(&client, 0, "dies").await else {
+        unreachable!("it is held back");
+    };
+    assert!(
+        told.contains("broke its worker 2 times in a row; held back"),
+        "{told}"
+    );
+    once(&client, 1, "passes").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_line_without_end_kills_the_worker() {
+    let client = client(&[]);
+    let Err(Trouble::Crashed(_)) = once(&client, 0, "floods").await else {
+        unreachable!("it floods");
+    };
+}
+
+#[tokio::test]
+async fn an_overrun_that_answers_the_cancel_keeps_its_worker() {
+    let client = client(&[]);
+    let before = once(&client, 1, "passes").await.unwrap().message;
+    let Err(Trouble::Overran(_)) = once(&client, 0, "silent").await else {
+        unreachable!("it is silent");
+    };
+    tokio::time::sleep(CANCEL * 2).await;
+    assert_eq!(once(&client, 1, "passes").await.unwrap().message, before);
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_answer_the_cancel_is_replaced_and_killed() {
+    let client = client(&["--stubborn"]);
+    let before = once(&client, 1, "passes").await.unwrap().message;
+    let slow = client.configure(wanted(2, "silent"), LONG).await.unwrap();
+    let (slow_client, slow_leaf) = (Arc::clone(&client), leaf(2));
+    // A run of another leaf in the same worker, which has time left.
+    let other = tokio::spawn(async move {
+        slow_client
+            .run(slow_leaf, &slow, Duration::from_secs(3))
+            .await
+    });
+    let Err(Trouble::Overran(_)) = once(&client, 0, "silent").await else {
+        unreachable!("it is silent");
+    };
+    tokio::time::sleep(CANCEL + Duration::from_millis(300)).await;
+    let after = once(&client, 1, "passes").await.unwrap().message;
+    assert_ne!(after, before, "a new worker takes the next runs");
+    assert!(
+        std::path::Path::new(&format!("/proc/{before}")).exists(),
+        "the old one drains"
+    );
+    assert!(matches!(other.await.unwrap(), Err(Trouble::Overran(_))));
+    while std::path::Path::new(&format!("/proc/{before}")).exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_unavailable_and_tried_again() {
+    let client = Arc::new(Client::new(Launch::command(
+        "demo",
+        &["/nowhere/at/all".into()],
+    )));
+    for _ in 0..2 {
+        let Err(Trouble::Unavailable(told)) = once(&client, 0, "passes").await else {
+            unreachable!("it is not there");
+        };
+        assert!(told.contains("cannot be started"), "{told}");
+    }
+}
+
+#[test]
+fn waits_double_up_to_their_cap() {
+    for (times, wait) in [
+        (0, 100),
+        (1, 200),
+        (3, 800),
+        (8, 25_600),
+        (9, 30_000),
+        (99, 30_000),
+    ] {
+        assert_eq!(
+            doubled(RESTART, times, RESTART_MAX),
+            Duration::from_millis(wait),
+            "{times}"
+        );
+    }
+}

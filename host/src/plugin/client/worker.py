@@ -1,0 +1,49 @@
+"""A worker for tests: what each kind does is its name."""
+import json, os, signal, socket, sys
+
+stream = socket.socket(fileno=0)
+lines = stream.makefile("r", encoding="utf-8")
+kinds = {}
+
+
+def tell(**message):
+    stream.sendall(json.dumps(message).encode() + b"\n")
+
+
+def answer(run, status="pass", message="fine", **more):
+    tell(type="sample", run=run, sample={"status": status, "message": message, **more})
+
+
+for line in lines:
+    ask = json.loads(line)
+    what = ask["type"]
+    if what == "hello":
+        tell(type="hello", version=1, plugin="demo", release="1")
+    elif what == "configure":
+        kinds[ask["instance"]] = ask["kind"]
+        if ask["kind"] == "refuses":
+            problem = {"option": "limit", "message": "must be at least 1, found 0"}
+            tell(type="configured", instance=ask["instance"], problems=[problem])
+        elif ask["kind"] == "dies_configuring":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        else:
+            tell(type="configured", instance=ask["instance"], problems=[])
+    elif what == "submit":
+        run, kind = ask["run"], kinds[ask["instance"]]
+        if kind == "passes":
+            answer(run, message=str(os.getpid()))
+        elif kind == "dies":
+            print("no more", flush=True)
+            os.kill(os.getpid(), signal.SIGABRT)
+        elif kind == "silent":
+            pass
+        elif kind == "babbles":
+            tell(type="sing")
+            stream.sendall(b"not json\n")
+            answer(run + 1000)
+            answer(run)
+            answer(run, "fail", "the second answer")
+        elif kind == "floods":
+            stream.sendall(b"x" * (3 << 20))
+    elif what == "cancel" and "--stubborn" not in sys.argv:
+        answer(ask["run"], "unknown", "cancelled")
