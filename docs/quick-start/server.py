@@ -1,8 +1,8 @@
-"""The demonstration's member: a small job server that can be broken in two ways from outside.
+"""The demonstration's member: a small job server that can be broken from outside.
 
 It answers HTTP on the port that it is given, and a second thread works off the files in its spool
 directory. `POST /wedge` ends that second thread: the server goes on to answer pings while its work
-piles up, which is what many real servers do. It writes its own log, one JSON line per start, request
+piles up, which is what many real servers do. The tests break it in further ways. It writes its own log, one JSON line per start, request
 and stop, with its pid and the time, so that nobody has to take a supervisor's word for what happened.
 """
 
@@ -26,6 +26,7 @@ arguments = parser.parse_args()
 arguments.log.parent.mkdir(parents=True, exist_ok=True)
 log = os.open(arguments.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 wedged = threading.Event()
+sick = threading.Event()
 ballast = []
 
 
@@ -50,21 +51,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         record("request", path=self.path)
-        self.answer("pong\n" if self.path.startswith("/ping") else "hello\n")
+        self.answer("not well\n" if sick.is_set() else "pong\n", 503 if sick.is_set() else 200)
 
     def do_POST(self):
         record("request", path=self.path)
         if self.path == "/wedge":  # the work thread ends, everything else goes on
             wedged.set()
+        elif self.path == "/sick":  # it answers, and says that it is not well
+            sick.set()
         elif self.path == "/exit":  # a crash: no answer, no farewell
             os._exit(3)
         elif self.path.startswith("/grow/"):  # a leak of so many bytes
             ballast.append(b"x" * int(self.path.removeprefix("/grow/")))
         self.answer("done\n")
 
-    def answer(self, text):
+    def answer(self, text, status=200):
         body = text.encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

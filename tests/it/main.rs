@@ -2,7 +2,15 @@
 #![expect(
     clippy::panic,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a surprise fails the test"
 )]
 
 mod architecture;
+mod budget;
+mod isolation;
+#[cfg(feature = "peers")]
+mod quick_start;
+#[cfg(feature = "peers")]
+mod supervise;
+mod survival;

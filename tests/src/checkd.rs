@@ -71,21 +71,26 @@ impl Checkd {
         checkd
     }
 
-    /// Replaces the configuration; the daemon is not told.
+    /// Replaces the configuration; the daemon is not told. `[daemon]` with the state directory is put
+    /// before it.
+    pub fn write_config(&self, config: &str) {
+        self.write_raw_config(&format!("[daemon]\nstate_dir = \"$DIR/state\"\n{config}"));
+    }
+
+    /// Replaces the configuration by exactly this one, but for the `$` words.
     ///
     /// # Panics
     /// When the disk is full.
-    pub fn write_config(&self, config: &str) {
+    pub fn write_raw_config(&self, config: &str) {
         let server = root().join("docs/quick-start/server.py");
         let words = format!(
             r#""python3", "{}", "--port", "{{port}}", "--log", "$DIR/{{member}}.log""#,
             server.display()
         );
-        let dir = self.dir().display().to_string();
-        let text = format!("[daemon]\nstate_dir = \"$DIR/state\"\n{config}")
+        let text = config
             .replace("$SERVER", &words)
             .replace("$BASE", &self.base.to_string())
-            .replace("$DIR", &dir);
+            .replace("$DIR", &self.dir().display().to_string());
         fs::write(self.dir().join("checkd.toml"), text).expect("the configuration is written");
     }
 

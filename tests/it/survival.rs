@@ -1,0 +1,197 @@
+//! What outlives what: members outlive the daemon, and one state directory serves one daemon.
+
+use std::time::Duration;
+
+use checkd_tests::{Checkd, Signal, alive, never, signal};
+
+const CONFIG: &str = r#"
+[defaults]
+interval = "500ms"
+timeout = "250ms"
+
+[group.web]
+command = [$SERVER]
+processes = 2
+ports = { base = $BASE }
+stop_timeout = "2s"
+
+[group.web.checks.ping]
+kind = "http"
+url = "http://127.0.0.1:{port}/ping"
+
+[group.web.policy]
+fall = 2
+min_fail_span = "250ms"
+confirm_up = "1s"
+settle = "0s"
+"#;
+
+fn healthy_pair(checkd: &Checkd) -> [u32; 2] {
+    ["web/web-0", "web/web-1"].map(|path| checkd.wait_health(path, "healthy"))
+}
+
+#[test]
+fn members_outlive_a_killed_daemon_and_are_adopted() {
+    let mut checkd = Checkd::start(CONFIG);
+    let before = healthy_pair(&checkd);
+
+    checkd.end(Signal::KILL);
+    never(
+        "a member died with its daemon",
+        Duration::from_secs(1),
+        || before.iter().find(|&&pid| !alive(pid)),
+    );
+
+    checkd.run();
+    assert_eq!(
+        healthy_pair(&checkd),
+        before,
+        "the members were not adopted"
+    );
+    for (member, pid) in ["web-0", "web-1"].into_iter().zip(before) {
+        assert_eq!(
+            checkd.log(member).starts(),
+            [pid],
+            "{member} was started twice"
+        );
+    }
+
+    // Adopted members are supervised as any other: one hangs, one dies.
+    signal(before[0], Signal::STOP);
+    let replaced = checkd.wait_replaced("web/web-0", before[0]);
+    assert!(
+        !alive(before[0]),
+        "the frozen process still runs beside {replaced}"
+    );
+    signal(before[1], Signal::KILL);
+    checkd.wait_replaced("web/web-1", before[1]);
+}
+
+#[test]
+fn sigterm_ends_the_daemon_and_leaves_its_members() {
+    let mut checkd = Checkd::start(CONFIG);
+    let before = healthy_pair(&checkd);
+    assert_eq!(checkd.end(Signal::TERM), Some(0), "{}", checkd.talk());
+    never(
+        "a member ended with its daemon",
+        Duration::from_secs(1),
+        || before.iter().find(|&&pid| !alive(pid)),
+    );
+    checkd.run();
+    assert_eq!(
+        healthy_pair(&checkd),
+        before,
+        "the members were not adopted"
+    );
+}
+
+#[test]
+fn on_exit_stop_ends_the_members_too() {
+    // `start` has opened [daemon] already; the first line belongs to it.
+    let mut checkd = Checkd::start(&format!("on_exit = \"stop\"\n{CONFIG}"));
+    let before = healthy_pair(&checkd);
+    assert_eq!(checkd.end(Signal::TERM), Some(0), "{}", checkd.talk());
+    assert!(
+        !before.iter().any(|&pid| alive(pid)),
+        "members live on: {before:?}"
+    );
+    for (index, member) in ["web-0", "web-1"].into_iter().enumerate() {
+        let stopped = checkd
+            .log(member)
+            .lines()
+            .iter()
+            .any(|line| line.event == "stop");
+        assert!(
+            stopped,
+            "{member} (pid {}) was not asked to stop",
+            before[index]
+        );
+    }
+}
+
+#[test]
+fn a_second_daemon_on_one_state_directory_is_refused() {
+    let checkd = Checkd::start(CONFIG);
+    let before = healthy_pair(&checkd);
+    let second = checkd.ask(["run", "checkd.toml"]);
+    assert!(
+        matches!(second.code, Some(1 | 2)),
+        "the second daemon ended with {second:?}"
+    );
+    assert!(
+        second.stderr.contains("error[C05"),
+        "no code: {}",
+        second.stderr
+    );
+    assert!(
+        second.stderr.contains(&checkd.pid().to_string()),
+        "it does not say who holds the directory: {}",
+        second.stderr
+    );
+    assert_eq!(
+        healthy_pair(&checkd),
+        before,
+        "the first daemon's members were touched"
+    );
+    for (member, pid) in ["web-0", "web-1"].into_iter().zip(before) {
+        assert_eq!(
+            checkd.log(member).starts(),
+            [pid],
+            "{member} was started twice"
+        );
+    }
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_is_refused() {
+    for (directory, why) in [
+        ("$DIR/checkd.toml/state", "it is below a file"),
+        ("/proc/checkd-state", "nobody can write there"),
+    ] {
+        let checkd = Checkd::prepare("");
+        checkd.write_raw_config(&format!("[daemon]\nstate_dir = \"{directory}\"\n{CONFIG}"));
+        let refused = checkd.ask(["run", "checkd.toml"]);
+        assert!(
+            matches!(refused.code, Some(1 | 2)),
+            "{why}, and it ran: {refused:?}"
+        );
+        assert!(
+            refused.stderr.contains("error[C05"),
+            "no code: {}",
+            refused.stderr
+        );
+        let named = directory.rsplit('/').next().expect("a path");
+        assert!(
+            refused.stderr.contains(named),
+            "which directory? {}",
+            refused.stderr
+        );
+        assert!(
+            checkd.log("web-0").starts().is_empty(),
+            "a member was started all the same"
+        );
+    }
+}
+
+#[test]
+fn verbs_say_plainly_that_no_daemon_answers() {
+    let checkd = Checkd::prepare(CONFIG);
+    for verb in [
+        &["status"][..],
+        &["explain", "web/web-0"],
+        &["restart", "web/web-0"],
+    ] {
+        let answer = checkd.ask(verb);
+        assert_eq!(answer.code, Some(1), "{verb:?}: {answer:?}");
+        assert!(
+            answer.stderr.contains("no daemon"),
+            "{verb:?}: {}",
+            answer.stderr
+        );
+        assert!(
+            answer.stdout.is_empty(),
+            "{verb:?} gave data: {}",
+            answer.stdout
+        );
+    }
+}
