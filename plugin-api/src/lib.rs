@@ -1,1 +1,35 @@
 //! All that the author of a check imports.
+//!
+//! A check is a type: its options are a struct, its life is the trait [`Check`] (or
+//! [`BlockingCheck`]), its answer is a [`Sample`]. [`register_check!`] puts it into the registry;
+//! the same crate is linked into the host, or built as a `cdylib` with one line more,
+//! `export_plugin!()`.
+
+mod check;
+mod context;
+mod descriptor;
+pub mod host;
+mod macros;
+mod options;
+mod panics;
+mod problems;
+mod sample;
+mod secret;
+pub mod units;
+
+pub use check::{BlockingCheck, Check};
+pub use context::Context;
+pub use descriptor::{Descriptor, Scope};
+pub use problems::{Problem, Problems};
+pub use sample::{Cause, Measurement, Sample, Status};
+pub use secret::Secret;
+
+/// For the derives of options structs, so that an author needs no dependency of his own:
+/// `#[schemars(crate = "checkd_plugin_api::schemars")]`.
+pub use schemars;
+/// For the derives of options structs, so that an author needs no dependency of his own:
+/// `#[serde(crate = "checkd_plugin_api::serde")]`.
+pub use serde;
+
+#[doc(hidden)]
+pub use {inventory, serde_json};

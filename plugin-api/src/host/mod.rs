@@ -1,0 +1,19 @@
+//! What checkd itself calls: the registry, instances without their types, runs.
+//!
+//! An author needs nothing of this. There are two levels: [`Live`] is one configured check that can be
+//! run again and again, whatever happens to its runs; [`Registration::configure`] gives the bare
+//! [`Instance`].
+
+mod live;
+mod pool;
+mod registry;
+mod run;
+mod thread_state;
+
+pub use live::Live;
+pub use pool::BlockingPool;
+pub use registry::{
+    AsyncInstance, BlockingInstance, Instance, KindFacts, PluginFacts, Registration, Request,
+    describe, registered,
+};
+pub use run::{run_async, run_blocking};
