@@ -8,6 +8,7 @@
 
 mod architecture;
 mod budget;
+mod docs;
 mod isolation;
 #[cfg(feature = "peers")]
 mod quick_start;
