@@ -127,6 +127,11 @@ fn an_endless_loop() {
 }
 
 #[test]
+fn an_endless_loop_that_holds_the_runtime_of_its_plugin() {
+    costs_nobody_else_anything("hostile_async_loop", "overran", "500ms");
+}
+
+#[test]
 fn a_check_that_prints_is_not_taken_at_its_word() {
     // It writes what looks like protocol lines to its standard output, and then passes.
     let checkd = Checkd::start(&config("hostile_print"));
