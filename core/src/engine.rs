@@ -119,6 +119,42 @@ pub enum Exit {
     Signal(i32),
     /// It is gone, and nobody who could know how told us (it was not our child).
     Lost,
+    /// It never ran: it could not be executed.
+    NotStarted,
+}
+
+/// `exited with code 3`, `was killed by signal 9`, …: what follows a member's name.
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "was ended by {name}"),
+                None => write!(f, "was ended by signal {signal}"),
+            },
+            Self::Lost => f.write_str("is gone (nobody saw how it ended)"),
+            Self::NotStarted => f.write_str("could not be executed"),
+        }
+    }
+}
+
+/// The names that are the same on every Linux platform we run on.
+const fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
 }
 
 /// What the host must do, in order.

@@ -5,8 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Exit;
-use crate::plan::{Mode, Plan};
-use crate::policy::State;
+use crate::plan::{Mode, Plan, Scope};
+use crate::policy::gate::{self, View};
+use crate::policy::propose::{self, Proposal};
+use crate::policy::state::{Control, Health, Life, Phase, Wanted};
+use crate::policy::{GateName, Reading, State, judge, words};
 use crate::{Generation, Instant, MemberId, Span, Status};
 
 /// `checkd status --json`.
@@ -158,12 +161,349 @@ pub struct Advice {
 
 /// What stands now.
 pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
-    let _ = (plan, state, now);
-    StatusReport::default()
+    let groups = (0u32..)
+        .zip(&plan.groups)
+        .filter_map(|(index, group_plan)| {
+            let group = state.group(index)?;
+            Some(GroupReport {
+                name: group_plan.name.to_string(),
+                mode: group_plan.mode,
+                ready: group.ready >= group_plan.ready_members,
+                ready_members: group.ready,
+                ready_needed: group_plan.ready_members,
+                out: group.out,
+                max_out: group_plan.policy.max_out,
+                members: (0u32..)
+                    .take(group.members.len())
+                    .filter_map(|id| {
+                        member(
+                            plan,
+                            state,
+                            MemberId {
+                                group: index,
+                                member: id,
+                            },
+                            now,
+                        )
+                    })
+                    .collect(),
+            })
+        });
+    StatusReport {
+        groups: groups.collect(),
+    }
 }
 
 /// Why one member is as it is.
 pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<MemberReport> {
-    let _ = (plan, state, id, now);
-    None
+    let group = state.group(id.group)?;
+    let view = View {
+        now,
+        plan,
+        group_plan: plan.group(id.group)?,
+        state,
+        group,
+        id,
+        member: group.members.get(id.member as usize)?,
+    };
+    let (group_plan, it) = (view.group_plan, view.member);
+    let alive = it.life.up_since().is_some();
+    let live = judge::live(group_plan, group, it, now);
+    let reading = |check| judge::live_reading(group, it, check, now);
+    let blame = if alive {
+        group_plan.live.expr.blame(reading)
+    } else {
+        Vec::new()
+    };
+    let proposal = propose::propose(&view);
+    let readings = proposal
+        .as_ref()
+        .map(|proposal| gate::read_all(&view, proposal))
+        .unwrap_or_default();
+    let path = plan.path(id);
+    let mut report = MemberReport {
+        life: it.life.as_str().to_owned(),
+        life_for: match it.life {
+            Life::Starting { since } | Life::Up { since } | Life::Dead { since, .. } => {
+                now.since(since)
+            }
+            Life::Stopped => Span::ZERO,
+        },
+        generation: it.generation,
+        last_exit: it.last_exit,
+        health: it.health.as_str().to_owned(),
+        health_for: match it.health {
+            Health::Healthy { since } | Health::Failed { since, .. } => now.since(since),
+            Health::Unproven => Span::ZERO,
+        },
+        labels: labels(&view, live, &readings),
+        live: if alive { live } else { Status::Unknown },
+        ready: if it.ready { Status::Pass } else { Status::Fail },
+        live_text: group_plan.live.text.clone(),
+        blame: blame
+            .iter()
+            .filter_map(|check| group_plan.checks.get(*check as usize))
+            .map(|check| check.name.to_string())
+            .collect(),
+        checks: checks(&view),
+        attempt: it.attempt.as_ref().map(|attempt| AttemptReport {
+            step: attempt.step.as_str().to_owned(),
+            phase: match attempt.phase {
+                Phase::Storing => "storing",
+                Phase::Acting => "acting",
+                Phase::Confirming => "confirming",
+            }
+            .to_owned(),
+            intent: attempt.intent.0,
+            confirm_within: attempt.confirm_by.since(now),
+        }),
+        proposed: proposal
+            .as_ref()
+            .map(|proposal| proposal.step.as_str().to_owned()),
+        gates: readings
+            .iter()
+            .map(|reading| gate_report(plan, reading, now))
+            .collect(),
+        control: match (&it.control, group_plan.mode) {
+            (
+                Control::Paused {
+                    until, by, reason, ..
+                },
+                _,
+            ) if *until > now => {
+                format!("paused by {by} for another {}: {reason}", until.since(now))
+            }
+            (_, Mode::Observe) => "observe".to_owned(),
+            (Control::Auto | Control::Paused { .. }, Mode::Auto) => "auto".to_owned(),
+        },
+        given_up: it
+            .ledger
+            .given_up
+            .as_ref()
+            .map(|given_up| given_up.why.clone()),
+        futile: it.ledger.futile,
+        starts_24h: it.ledger.restarts.count(DAY, now) + it.ledger.starts.count(DAY, now),
+        incident: it.incident.map(|incident| incident.0),
+        summary: String::new(),
+        can_do: Vec::new(),
+        path,
+    };
+    report.summary = summary(&view, live, &blame, proposal.as_ref(), &report);
+    report.can_do = advice(&view, &report);
+    Some(report)
+}
+
+const DAY: Span = Span::mins(24 * 60);
+
+fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
+    let it = view.member;
+    let alive = it.life.up_since().is_some();
+    let latest = judge::latest(view.group_plan, view.group, it);
+    let waiting = readings.iter().any(|reading| !reading.open);
+    let suspect = alive
+        && latest == Status::Fail
+        && live != Status::Fail
+        && matches!(it.health, Health::Healthy { .. });
+    let all = [
+        (waiting, "waiting"),
+        (suspect, "suspect"),
+        (it.blind, "blind"),
+        (alive && live == Status::Warn, "degraded"),
+        (it.ledger.given_up.is_some(), "given up"),
+    ];
+    all.into_iter()
+        .filter(|(holds, _)| *holds)
+        .map(|(_, label)| label.to_owned())
+        .collect()
+}
+
+fn checks(view: &View<'_>) -> Vec<LeafReport> {
+    let (group_plan, it) = (view.group_plan, view.member);
+    (0u32..)
+        .zip(&group_plan.checks)
+        .filter_map(|(index, check)| {
+            let leaf = view.group.leaf(it, index)?;
+            let newest = leaf.newest();
+            let streak = leaf.streak();
+            let interval = if check.scope == Scope::Process {
+                judge::interval(group_plan, check, it, leaf)
+            } else {
+                judge::shared_interval(check, leaf)
+            };
+            Some(LeafReport {
+                check: check.name.to_string(),
+                kind: check.kind.to_string(),
+                debounced: leaf.live_reading(view.now),
+                latest: newest.map(|newest| newest.status),
+                message: newest.map_or_else(String::new, |newest| newest.message.to_string()),
+                cause: newest
+                    .and_then(|newest| newest.cause)
+                    .map(|cause| cause.to_string()),
+                age: newest.map(|newest| view.now.since(newest.at)),
+                streak: streak.map_or(0, |streak| streak.count),
+                streak_of: streak.map(|s| {
+                    if s.failing {
+                        Status::Fail
+                    } else {
+                        Status::Pass
+                    }
+                }),
+                streak_span: streak.map_or(Span::ZERO, |streak| streak.span),
+                fall: check.fall,
+                rise: check.rise,
+                interval,
+            })
+        })
+        .collect()
+}
+
+fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
+    let opens_when = if reading.open {
+        String::new()
+    } else if let Some(at) = reading.reopens {
+        format!("by itself in {}", at.since(now))
+    } else {
+        match reading.gate {
+            GateName::Fresh => "with the next run that still fails".to_owned(),
+            GateName::Journal => "when the journal can be written again".to_owned(),
+            GateName::Control => "when its group is set to mode = \"auto\"".to_owned(),
+            GateName::Settle => "when the daemon has been up long enough".to_owned(),
+            GateName::Dependency => "when that group is ready".to_owned(),
+            GateName::Intensity => "by `checkd reset`".to_owned(),
+            GateName::Backoff => "when the wait is over".to_owned(),
+            GateName::Budget => "when a member that is out is healthy again or given up".to_owned(),
+        }
+    };
+    GateReport {
+        gate: reading.gate.to_string(),
+        open: reading.open,
+        numbers: words::numbers(plan, reading),
+        opens_in: reading.reopens.map(|at| at.since(now)),
+        opens_when,
+    }
+}
+
+/// One sentence: what checkd does or waits for now.
+fn summary(
+    view: &View<'_>,
+    live: Status,
+    blame: &[u32],
+    proposal: Option<&Proposal>,
+    report: &MemberReport,
+) -> String {
+    let it = view.member;
+    if let Some(attempt) = &it.attempt {
+        let step = attempt.step.as_str();
+        return match attempt.phase {
+            Phase::Storing => format!("{step}: writing the intent to the journal first"),
+            Phase::Acting => format!("{step}: under way"),
+            Phase::Confirming => {
+                let left = attempt.confirm_by.since(view.now);
+                format!(
+                    "{step}ed; waits up to {left} for `{}`",
+                    view.group_plan.startup.text
+                )
+            }
+        };
+    }
+    if let Some(proposal) = proposal {
+        let closed: Vec<String> = report
+            .gates
+            .iter()
+            .filter(|gate| !gate.open)
+            .map(|gate| format!("{} ({})", gate.gate, gate.numbers))
+            .collect();
+        let step = proposal.step.as_str();
+        return if closed.is_empty() {
+            format!("will {step}")
+        } else {
+            format!("would {step}; waits for {}", closed.join(" and "))
+        };
+    }
+    if let Some(given_up) = &it.ledger.given_up {
+        let again = given_up.parole.map_or(String::new(), |at| {
+            format!("; one more start in {}", at.since(view.now))
+        });
+        return format!("given up: {}{again}", given_up.why);
+    }
+    match (it.life, &it.health) {
+        (Life::Stopped, _) if it.wanted == Wanted::Down => "stopped, as wanted".to_owned(),
+        (Life::Stopped, _) => "not started yet".to_owned(),
+        (Life::Dead { exit, .. }, _) => format!("dead: it {exit}"),
+        (_, Health::Healthy { .. }) if it.blind => {
+            format!(
+                "nobody can tell: `{}` is unknown",
+                view.group_plan.live.text
+            )
+        }
+        (_, Health::Healthy { .. }) if report.labels.iter().any(|label| label == "suspect") => {
+            "suspect: the newest samples fail, not yet often enough".to_owned()
+        }
+        (_, Health::Healthy { .. }) if live == Status::Warn => {
+            format!(
+                "healthy, with a warning: {}",
+                words::warnings(view.group_plan, view.group, it)
+            )
+        }
+        (_, Health::Healthy { .. }) => "healthy; nothing to do".to_owned(),
+        (_, Health::Unproven) => {
+            format!(
+                "runs; `{}` {}",
+                view.group_plan.startup.text,
+                words::verdict(live)
+            )
+        }
+        (_, Health::Failed { .. }) => {
+            let text = words::blame(view.group_plan, view.group, it, blame);
+            format!(
+                "failed; `{}` {}: {text}",
+                view.group_plan.live.text,
+                words::verdict(live)
+            )
+        }
+    }
+}
+
+/// What a person can type now, the most likely first.
+fn advice(view: &View<'_>, report: &MemberReport) -> Vec<Advice> {
+    let it = view.member;
+    let path = &report.path;
+    let advice = |verb: String, does: &str| Advice {
+        command: format!("checkd {verb}"),
+        does: does.to_owned(),
+    };
+    let mut all = Vec::new();
+    if it.ledger.given_up.is_some() {
+        all.push(advice(
+            format!("reset {path}"),
+            "allows another try, from the first step",
+        ));
+    }
+    if report.control.starts_with("paused") {
+        all.push(advice(
+            format!("resume {path}"),
+            "lets checkd act on it again",
+        ));
+    }
+    let in_trouble = !matches!(it.health, Health::Healthy { .. }) || it.blind;
+    if it.attempt.is_none() && it.wanted == Wanted::Up && in_trouble {
+        all.push(advice(
+            format!("restart --now {path}"),
+            "restarts it at once, past the budget and the wait",
+        ));
+        if report.control == "auto" {
+            all.push(advice(
+                format!("pause {path} --for 1h --reason \"…\""),
+                "keeps checkd from acting while you look",
+            ));
+        }
+    }
+    if it.wanted == Wanted::Down {
+        all.push(advice(format!("start {path}"), "starts it and wants it up"));
+    }
+    all.push(advice(
+        format!("history {path}"),
+        "shows what happened before",
+    ));
+    all
 }

@@ -120,7 +120,8 @@ impl fmt::Display for Span {
             let n = rest / size;
             rest %= size;
             if n > 0 {
-                text.push_str(&format!("{n}{unit}"));
+                text.push_str(&n.to_string());
+                text.push_str(unit);
             }
             if n > 0 || shown > 0 {
                 shown += 1;

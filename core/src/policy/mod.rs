@@ -1,13 +1,45 @@
 //! The restart policy engine: what would help, and whether it may be done now.
 
+//!
+//! [`step`] is the whole of it: an event at a time, never a clock. What it does with an event:
+//! a sample enters its leaf ([`leaf`]); leaves make verdicts (`judge`); a verdict moves the member
+//! along its axes (`state`); what would help is proposed (`propose`); every gate is read (`gate`);
+//! and the step is taken or the refusal is recorded (`step`).
+//!
+//! Modules in reading order:
+
+pub mod leaf;
+
+pub(crate) mod judge;
+
+mod window;
+
+mod backoff;
+
+pub(crate) mod state;
+
+pub(crate) mod propose;
+
+pub(crate) mod gate;
+
+pub(crate) mod words;
+
+mod step;
+
+#[cfg(test)]
+pub(crate) mod sim;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::engine::{Effect, Event};
 use crate::id::IncidentId;
-use crate::plan::Plan;
-use crate::{Instant, IntentId, MemberId, Span, Status};
+use crate::{GroupName, Instant, MemberId, Span, Status};
+
+pub use self::state::State;
+pub use self::step::step;
 
 /// What would help a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -19,6 +51,34 @@ pub enum Step {
     Restart,
     /// A person wants it stopped.
     Stop,
+}
+
+impl Step {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// Why a step is proposed; decides which gates it must pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case", tag = "motive")]
+pub enum Motive {
+    /// It was never started, and it should run.
+    Begin,
+    /// It died.
+    Dead,
+    /// It lives, and `live` is Fail.
+    Sick,
+    /// A person asked for it.
+    ByHand {
+        /// Past the budget.
+        now: bool,
+    },
 }
 
 /// The three axes of a member.
@@ -47,6 +107,8 @@ pub enum GateName {
     Control,
     /// The daemon has been up long enough to kill.
     Settle,
+    /// The groups that this one depends on are ready.
+    Dependency,
     /// Not too many starts already.
     Intensity,
     /// The wait after the last attempt is over.
@@ -87,13 +149,53 @@ pub enum Comparison {
     Count {
         /// So many now.
         found: u32,
-        /// So many are allowed.
+        /// So many are allowed
         allowed: u32,
-        /// In this window, where there is one.
-        window: Option<Span>,
-        /// Which members are counted, where that helps.
-        who: Vec<MemberId>,
+        /// in this window.
+        window: Span,
     },
+    /// Members that are ready in a group that must be first.
+    Dependency {
+        /// The first group that is not ready; `None` when open.
+        group: Option<GroupName>,
+        /// So many of its members are ready.
+        ready: u32,
+        /// So many must be.
+        needed: u32,
+    },
+    /// Members that are down by our hand.
+    Budget {
+        /// So many are out now.
+        out: u32,
+        /// So many may be.
+        max_out: u32,
+        /// Which, when closed; not all when there are many.
+        who: Vec<MemberId>,
+        /// So many others are up and healthy.
+        up: u32,
+        /// So many must stay so.
+        min_up: u32,
+    },
+}
+
+/// A set of gates, as bits in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GateSet(u16);
+
+impl GateSet {
+    /// The closed ones among `readings`.
+    fn closed(readings: &[Reading]) -> Self {
+        let closed = readings.iter().filter(|reading| !reading.open);
+        Self(closed.fold(0, |set, reading| set | 1 << reading.gate as u16))
+    }
+
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn contains(self, gate: GateName) -> bool {
+        self.0 & (1 << gate as u16) != 0
+    }
 }
 
 /// What one gate read.
@@ -116,8 +218,8 @@ pub struct Explanation {
     pub verdict: Status,
     /// One line for a person: the leaves that support it.
     pub because: String,
-    /// What would help, if anything.
-    pub step: Option<Step>,
+    /// Why the step is proposed.
+    pub motive: Motive,
     /// Every gate, read.
     pub readings: Vec<Reading>,
 }
@@ -147,29 +249,12 @@ pub enum NoticeKind {
     Acting,
     /// A member became healthy.
     Recovered,
+    /// An attempt did not help.
+    Futile,
     /// The ladder is spent: a person is needed.
     GivenUp,
     /// Nobody can tell whether a member lives.
     Blind,
-}
-
-/// All mutable state of the policy.
-#[derive(Debug)]
-pub struct State {
-    _private: (),
-}
-
-impl State {
-    /// The state of a daemon that has just begun.
-    pub fn new(plan: &Plan, seed: u64, first_intent: IntentId, now: Instant) -> Self {
-        let _ = (plan, seed, first_intent, now);
-        Self { _private: () }
-    }
-}
-
-/// Takes one event at `now`.
-pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &mut Vec<Effect>) {
-    let _ = (plan, state, event, now, out);
 }
 
 impl GateName {
@@ -180,6 +265,7 @@ impl GateName {
             Self::Journal => "journal",
             Self::Control => "control",
             Self::Settle => "settle",
+            Self::Dependency => "dependency",
             Self::Intensity => "intensity",
             Self::Backoff => "backoff",
             Self::Budget => "budget",

@@ -1,0 +1,41 @@
+//! `budget`: never more members down by our hand at once than the group can spare.
+//!
+//! The main protection (policy.md section 9): what looks sick on many members at once is seldom cured
+//! by killing many members at once.
+
+use super::View;
+use crate::MemberId;
+use crate::policy::propose::Proposal;
+use crate::policy::state::Health;
+use crate::policy::{Comparison, GateName, Reading};
+
+/// So many members are named in a reading; the count says the rest.
+const NAMED: usize = 8;
+
+pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
+    let policy = &view.group_plan.policy;
+    let spare = view.group.out < policy.max_out;
+    let healthy = matches!(view.member.health, Health::Healthy { .. });
+    let others_up = view.group.healthy.saturating_sub(u32::from(healthy));
+    let who = (0u32..)
+        .zip(&view.group.members)
+        .filter(|(_, member)| member.out())
+        .map(|(member, _)| MemberId {
+            group: view.id.group,
+            member,
+        })
+        .take(if spare { 0 } else { NAMED })
+        .collect();
+    Reading {
+        gate: GateName::Budget,
+        open: spare && others_up >= policy.min_up,
+        compared: Comparison::Budget {
+            out: view.group.out,
+            max_out: policy.max_out,
+            who,
+            up: others_up,
+            min_up: policy.min_up,
+        },
+        reopens: None,
+    }
+}

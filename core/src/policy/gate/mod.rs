@@ -1,0 +1,114 @@
+//! The gates: may the step be done now? Predicates, nothing else; one file each.
+//!
+//! All gates that apply are read, also when an earlier one is closed, so that a refusal shows a person
+//! everything that stands in the way, with the numbers.
+
+mod backoff;
+mod budget;
+mod control;
+mod dependency;
+mod fresh;
+mod intensity;
+mod journal;
+mod settle;
+
+use super::propose::Proposal;
+use super::state::{Group, Member, State};
+use super::{GateName, Motive, Reading};
+use crate::plan::{GroupPlan, Plan};
+use crate::{Instant, MemberId};
+
+/// What a gate may look at.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) now: Instant,
+    pub(crate) plan: &'a Plan,
+    pub(crate) group_plan: &'a GroupPlan,
+    pub(crate) state: &'a State,
+    pub(crate) group: &'a Group,
+    pub(crate) id: MemberId,
+    pub(crate) member: &'a Member,
+}
+
+struct Gate {
+    name: GateName,
+    applies: fn(Motive) -> bool,
+    read: fn(&View<'_>, &Proposal) -> Reading,
+}
+
+/// In the order in which they are shown. Which motive passes which gate is the table of policy.md
+/// section 3; a person's wish passes `journal`, and the budget unless told `--now`.
+const GATES: [Gate; 8] = [
+    Gate {
+        name: GateName::Fresh,
+        applies: sick,
+        read: fresh::read,
+    },
+    Gate {
+        name: GateName::Journal,
+        applies: always,
+        read: journal::read,
+    },
+    Gate {
+        name: GateName::Control,
+        applies: automatic,
+        read: control::read,
+    },
+    Gate {
+        name: GateName::Settle,
+        applies: sick,
+        read: settle::read,
+    },
+    Gate {
+        name: GateName::Dependency,
+        applies: begin,
+        read: dependency::read,
+    },
+    Gate {
+        name: GateName::Intensity,
+        applies: dead_or_sick,
+        read: intensity::read,
+    },
+    Gate {
+        name: GateName::Backoff,
+        applies: dead_or_sick,
+        read: backoff::read,
+    },
+    Gate {
+        name: GateName::Budget,
+        applies: budgeted,
+        read: budget::read,
+    },
+];
+
+const fn always(_: Motive) -> bool {
+    true
+}
+const fn begin(motive: Motive) -> bool {
+    matches!(motive, Motive::Begin)
+}
+const fn sick(motive: Motive) -> bool {
+    matches!(motive, Motive::Sick)
+}
+const fn dead_or_sick(motive: Motive) -> bool {
+    matches!(motive, Motive::Dead | Motive::Sick)
+}
+const fn automatic(motive: Motive) -> bool {
+    !matches!(motive, Motive::ByHand { .. })
+}
+const fn budgeted(motive: Motive) -> bool {
+    matches!(motive, Motive::Sick | Motive::ByHand { now: false })
+}
+
+/// Reads every gate that the proposal must pass.
+pub(crate) fn read_all(view: &View<'_>, proposal: &Proposal) -> Vec<Reading> {
+    GATES
+        .iter()
+        .filter(|gate| (gate.applies)(proposal.motive))
+        .map(|gate| {
+            let reading = (gate.read)(view, proposal);
+            debug_assert_eq!(reading.gate, gate.name);
+            reading
+        })
+        .collect()
+}

@@ -1,0 +1,188 @@
+//! One leaf of the complex checks: samples in, debounced readings out.
+//!
+//! A leaf keeps one streak, read twice: `live` reads it with `fall` and `min_fail_span`, `ready` with
+//! `ready_fall`. Warn counts as true. Unknown lengthens no streak and breaks none; enough of it in a
+//! row makes the reading Unknown until somebody can look again (policy.md sections 0 and 1).
+
+use std::sync::Arc;
+
+use crate::plan::CheckPlan;
+use crate::{Cause, Instant, Sample, Span, Status};
+
+/// So many Unknown in a row make the leaf read Unknown (policy.md P3).
+pub const BLIND_AFTER: u32 = 5;
+/// So long without anything but Unknown does too (policy.md P3).
+pub const BLIND_SPAN: Span = Span::mins(2);
+
+/// What one leaf knows.
+#[derive(Clone, Debug, Default)]
+pub struct Leaf {
+    /// Whether the current streak is of Fails; `None` before the first definite sample.
+    failing: Option<bool>,
+    /// Length of the current streak.
+    count: u32,
+    /// When the current streak began.
+    first: Instant,
+    /// Its newest sample.
+    last: Instant,
+    /// Whether the last definite sample was a Warn.
+    warned: bool,
+    /// What `live` settled on; `None` before the first verdict.
+    live: Option<bool>,
+    /// What `ready` settled on.
+    ready: Option<bool>,
+    /// The last 64 definite samples, newest in bit 0; a set bit is a Fail.
+    ring: u64,
+    /// Unknown samples since the last definite one.
+    unknown: u32,
+    /// When they began.
+    unknown_since: Instant,
+    /// The newest sample of any kind.
+    newest: Option<Newest>,
+}
+
+/// What is kept of the newest sample.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// What it says.
+    pub status: Status,
+    /// Why.
+    pub cause: Option<Cause>,
+    /// Its message.
+    pub message: Arc<str>,
+    /// When its run ended.
+    pub at: Instant,
+}
+
+/// The current streak, for people and for gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streak {
+    /// Of what.
+    pub failing: bool,
+    /// How many.
+    pub count: u32,
+    /// From the first to the last.
+    pub span: Span,
+}
+
+impl Leaf {
+    /// Takes a sample. True when a reading changed.
+    pub fn take(&mut self, check: &CheckPlan, sample: &Sample) -> bool {
+        let before = (self.live_reading(sample.at), self.ready_reading(sample.at));
+        self.newest = Some(Newest {
+            status: sample.status,
+            cause: sample.cause,
+            message: Arc::clone(&sample.message),
+            at: sample.at,
+        });
+        match sample.status {
+            Status::Unknown => {
+                if self.unknown == 0 {
+                    self.unknown_since = sample.at;
+                }
+                self.unknown = self.unknown.saturating_add(1);
+            }
+            Status::Pass | Status::Warn | Status::Fail => {
+                self.definite(check, sample.status, sample.at);
+            }
+        }
+        before != (self.live_reading(sample.at), self.ready_reading(sample.at))
+    }
+
+    fn definite(&mut self, check: &CheckPlan, status: Status, at: Instant) {
+        let fails = status == Status::Fail;
+        self.unknown = 0;
+        self.warned = status == Status::Warn;
+        self.ring = self.ring << 1 | u64::from(fails);
+        if self.failing == Some(fails) {
+            self.count = self.count.saturating_add(1);
+        } else {
+            self.failing = Some(fails);
+            self.count = 1;
+            self.first = at;
+        }
+        self.last = at;
+
+        let often = check.n_of_m.is_some_and(|rule| {
+            let kept = if rule.m >= 64 {
+                u64::MAX
+            } else {
+                (1 << rule.m) - 1
+            };
+            (self.ring & kept).count_ones() >= rule.n
+        });
+        if fails {
+            let long = at.since(self.first) >= check.min_fail_span;
+            if (self.count >= check.fall && long) || often {
+                self.live = Some(false);
+            }
+            if self.count >= check.ready_fall || often {
+                self.ready = Some(false);
+            }
+        } else if self.count >= check.rise && !often {
+            self.live = Some(true);
+            self.ready = Some(true);
+        }
+    }
+
+    /// What `live` and `startup` read.
+    pub fn live_reading(&self, now: Instant) -> Status {
+        self.reading(self.live, now)
+    }
+
+    /// What `ready` reads.
+    pub fn ready_reading(&self, now: Instant) -> Status {
+        self.reading(self.ready, now)
+    }
+
+    fn reading(&self, settled: Option<bool>, now: Instant) -> Status {
+        match settled {
+            _ if self.blind(now) => Status::Unknown,
+            None => Status::Unknown,
+            Some(false) => Status::Fail,
+            Some(true) if self.warned => Status::Warn,
+            Some(true) => Status::Pass,
+        }
+    }
+
+    /// Whether only Unknown was heard for too long.
+    pub fn blind(&self, now: Instant) -> bool {
+        self.unknown >= BLIND_AFTER
+            || (self.unknown > 0 && now.since(self.unknown_since) >= BLIND_SPAN)
+    }
+
+    /// When the leaf turns blind by time alone.
+    pub fn blind_at(&self) -> Option<Instant> {
+        (self.unknown > 0 && self.unknown < BLIND_AFTER).then(|| self.unknown_since + BLIND_SPAN)
+    }
+
+    /// Whether something is changing: the next runs come at the fast interval.
+    pub fn open(&self) -> bool {
+        self.live != Some(true) || self.ready != Some(true) || self.failing == Some(true)
+    }
+
+    /// What the newest sample alone says; Unknown before the first.
+    pub fn latest(&self) -> Status {
+        self.newest
+            .as_ref()
+            .map_or(Status::Unknown, |newest| newest.status)
+    }
+
+    /// The newest sample.
+    pub fn newest(&self) -> Option<&Newest> {
+        self.newest.as_ref()
+    }
+
+    /// The current streak.
+    pub fn streak(&self) -> Option<Streak> {
+        let failing = self.failing?;
+        Some(Streak {
+            failing,
+            count: self.count,
+            span: self.last.since(self.first),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

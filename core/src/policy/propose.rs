@@ -1,0 +1,104 @@
+//! What would help a member now, whether or not it may be done.
+
+use super::gate::View;
+use super::state::{Health, Life, Wanted};
+use super::{Motive, Step, judge};
+use crate::Status;
+use crate::engine::Exit;
+use crate::plan::RestartType;
+
+/// A step with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proposal {
+    pub(crate) step: Step,
+    pub(crate) motive: Motive,
+    /// The checks that support it: indices into `GroupPlan::checks`.
+    pub(crate) blame: Vec<u32>,
+    /// The single start of a dead member that was given up.
+    pub(crate) parole: bool,
+}
+
+/// The step that would help, if one would.
+pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
+    let member = view.member;
+    if member.attempt.is_some() {
+        return None;
+    }
+    if let Some(asked) = &member.asked {
+        let motive = Motive::ByHand { now: asked.now };
+        return Some(Proposal {
+            step: asked.step,
+            motive,
+            blame: Vec::new(),
+            parole: false,
+        });
+    }
+    if member.wanted == Wanted::Down {
+        return None;
+    }
+    let parole = match &member.ledger.given_up {
+        Some(given_up) => given_up.parole.is_some_and(|at| at <= view.now),
+        None => false,
+    };
+    if member.ledger.given_up.is_some() && !parole {
+        return None;
+    }
+    match (member.life, &member.health) {
+        (Life::Stopped, _) => {
+            let motive = Motive::Begin;
+            Some(Proposal {
+                step: Step::Start,
+                motive,
+                blame: Vec::new(),
+                parole: false,
+            })
+        }
+        (Life::Dead { .. }, _) => Some(Proposal {
+            step: Step::Start,
+            motive: Motive::Dead,
+            blame: Vec::new(),
+            parole,
+        }),
+        (Life::Starting { .. } | Life::Up { .. }, Health::Failed { .. }) => {
+            let live = |check| judge::live_reading(view.group, member, check, view.now);
+            let expr = &view.group_plan.live.expr;
+            (expr.eval(live) == Status::Fail).then(|| Proposal {
+                step: Step::Restart,
+                motive: Motive::Sick,
+                blame: expr.blame(live),
+                parole: false,
+            })
+        }
+        (Life::Starting { .. } | Life::Up { .. }, Health::Unproven | Health::Healthy { .. }) => {
+            None
+        }
+    }
+}
+
+/// What an exit means to a member that should run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It did its work; it stays down.
+    Well,
+    /// It died; it is started again.
+    Badly,
+    /// It said that starting it again is useless.
+    Permanently,
+}
+
+/// Judges an exit by the group's restart type and its lists of codes.
+pub(crate) fn ended(policy: &crate::plan::PolicyPlan, exit: Exit) -> Ended {
+    if let Exit::Code(code) = exit {
+        if policy.permanent_codes.contains(&code) {
+            return Ended::Permanently;
+        }
+        if policy.restart == RestartType::Transient && policy.success_codes.contains(&code) {
+            return Ended::Well;
+        }
+    }
+    if policy.restart == RestartType::Temporary {
+        Ended::Well
+    } else {
+        Ended::Badly
+    }
+}

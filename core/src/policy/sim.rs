@@ -1,0 +1,484 @@
+//! A small world on virtual time: processes that obey, fall ill and die by script, a journal that
+//! stores or refuses, and a ledger of everything that the engine did. For tests only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::compose::{Complex, Expr};
+use crate::diagnostic::Place;
+use crate::engine::{Act, Command, Effect, Engine, Event, Exit};
+use crate::journal::Entry;
+use crate::plan::{
+    Backoff, CheckPlan, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType,
+    Scope,
+};
+use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use crate::{CheckKind, CheckName, GroupName, MemberName};
+
+/// A check every 10 s with the default thresholds.
+pub(crate) fn check(name: &str) -> CheckPlan {
+    CheckPlan {
+        name: CheckName::new(name).unwrap(),
+        kind: CheckKind::new("test").unwrap(),
+        scope: Scope::Process,
+        options: serde_json::Map::new(),
+        interval: Span::secs(10),
+        fast_interval: Span::secs(5),
+        timeout: Span::secs(5),
+        fall: 5,
+        ready_fall: 3,
+        rise: 2,
+        min_fail_span: Span::secs(15),
+        n_of_m: None,
+        freshness: Span::secs(30),
+        passive: false,
+        place: Place::default(),
+    }
+}
+
+/// The defaults of policy.md.
+pub(crate) fn policy(max_out: u32) -> PolicyPlan {
+    PolicyPlan {
+        startup_timeout: Span::secs(120),
+        confirm_up: Span::secs(10),
+        settle: Span::secs(30),
+        max_out,
+        min_up: 0,
+        sick_restarts: Limit {
+            max: 4,
+            window: Span::mins(60),
+        },
+        dead_starts: Limit {
+            max: 10,
+            window: Span::mins(10),
+        },
+        futile_max: 3,
+        dead_backoff: Backoff {
+            base: Span::secs(1),
+            cap: Span::secs(60),
+        },
+        sick_backoff: Backoff {
+            base: Span::secs(10),
+            cap: Span::secs(300),
+        },
+        backoff_reset: Span::mins(10),
+        down_interval: Span::secs(30),
+        restart: RestartType::Permanent,
+        success_codes: vec![0],
+        permanent_codes: vec![78, 125],
+    }
+}
+
+/// A group `web` of `members` members with these checks, all of them in `live`.
+pub(crate) fn group(members: u32, checks: &[&str], max_out: u32) -> GroupPlan {
+    let leaves = (0u32..).take(checks.len()).map(Expr::Leaf).collect();
+    let all = Complex {
+        text: checks.join(" and "),
+        expr: Expr::All(leaves),
+    };
+    GroupPlan {
+        name: GroupName::new("web").unwrap(),
+        mode: Mode::Auto,
+        members: (0..members)
+            .map(|index| MemberPlan {
+                name: MemberName::new(&format!("web-{index}")).unwrap(),
+                index,
+                port: None,
+            })
+            .collect(),
+        checks: checks.iter().map(|name| check(name)).collect(),
+        live: all.clone(),
+        ready: all.clone(),
+        startup: all,
+        ready_members: members,
+        policy: policy(max_out),
+        launch: Launch::default(),
+        depends_on: Vec::new(),
+    }
+}
+
+/// The world: what really is, beside what the engine believes.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) now: Instant,
+    /// What a run of check `c` on member `m` says: by default Pass.
+    pub(crate) says: BTreeMap<LeafId, (Status, Option<Cause>)>,
+    /// Members whose illness a restart cures.
+    pub(crate) cured_by_restart: bool,
+    /// Members that die so long after their start.
+    pub(crate) dies_after: BTreeMap<MemberId, (Span, i32)>,
+    /// The journal refuses intents.
+    pub(crate) journal_down: bool,
+    /// The manager cannot start anything.
+    pub(crate) cannot_start: bool,
+    /// Everything that happened, a line each: `12.3s web-1 restart: …`.
+    pub(crate) ledger: Vec<String>,
+    /// Every entry that went to the journal.
+    pub(crate) entries: Vec<(Instant, Entry)>,
+    /// Acts that were carried out.
+    pub(crate) acts: Vec<(Instant, Act)>,
+    /// Members that are down by our hand at this moment: the truth, not the engine's count.
+    pub(crate) down: BTreeMap<MemberId, bool>,
+    /// The largest number of them at once, and how many there were at each kill.
+    pub(crate) most_down: usize,
+    running: BTreeMap<MemberId, Generation>,
+    next_pid: u32,
+    queue: BTreeMap<(Instant, u64), Event>,
+    queued: u64,
+    wake_at: Option<Instant>,
+}
+
+impl World {
+    pub(crate) fn new(groups: Vec<GroupPlan>) -> Self {
+        let plan = Arc::new(Plan {
+            groups,
+            ..Plan::default()
+        });
+        let now = Instant(1_000_000);
+        let mut world = Self {
+            engine: Engine::new(plan, 7, IntentId(1), now),
+            now,
+            says: BTreeMap::new(),
+            cured_by_restart: true,
+            dies_after: BTreeMap::new(),
+            journal_down: false,
+            cannot_start: false,
+            ledger: Vec::new(),
+            entries: Vec::new(),
+            acts: Vec::new(),
+            down: BTreeMap::new(),
+            most_down: 0,
+            running: BTreeMap::new(),
+            next_pid: 100,
+            queue: BTreeMap::new(),
+            queued: 0,
+            wake_at: None,
+        };
+        world.event(&Event::Wake);
+        world
+    }
+
+    /// Member `member` of the first group.
+    pub(crate) fn id(member: u32) -> MemberId {
+        MemberId { group: 0, member }
+    }
+
+    /// From now on check `check` of member `member` says this.
+    pub(crate) fn say(&mut self, member: u32, check: u32, status: Status) {
+        let cause = (status != Status::Pass).then_some(Cause::Wrong);
+        let leaf = LeafId {
+            group: 0,
+            check,
+            member: Some(member),
+        };
+        self.says.insert(leaf, (status, cause));
+    }
+
+    /// Its process ends now.
+    pub(crate) fn die(&mut self, id: MemberId, exit: Exit) {
+        if let Some(generation) = self.running.remove(&id) {
+            self.event(&Event::Exited {
+                member: id,
+                generation,
+                exit,
+            });
+        }
+    }
+
+    /// A person asks.
+    pub(crate) fn command(&mut self, member: u32, command: Command) -> Result<String, String> {
+        self.command_by("ada", member, command)
+    }
+
+    pub(crate) fn command_by(
+        &mut self,
+        by: &str,
+        member: u32,
+        command: Command,
+    ) -> Result<String, String> {
+        let mut out = Vec::new();
+        let member = Self::id(member);
+        let event = Event::Command {
+            id: 1,
+            by: by.to_owned(),
+            member,
+            command,
+        };
+        self.engine.step(&event, self.now, &mut out);
+        let answer = out.iter().find_map(|effect| {
+            if let Effect::Answer { answer, .. } = effect {
+                Some(answer.clone())
+            } else {
+                None
+            }
+        });
+        self.effects(out);
+        answer.unwrap()
+    }
+
+    pub(crate) fn generation(&self, id: MemberId) -> Option<Generation> {
+        self.running.get(&id).copied()
+    }
+
+    /// Lets `span` pass.
+    pub(crate) fn pass(&mut self, span: Span) {
+        let end = self.now + span;
+        loop {
+            let queued = self.queue.keys().next().copied();
+            let next = match (queued, self.wake_at) {
+                (Some((at, _)), Some(wake)) if at <= wake => at,
+                (_, Some(wake)) => wake,
+                (Some((at, _)), None) => at,
+                (None, None) => break,
+            };
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            if let Some(key) = queued.filter(|(at, _)| *at == next) {
+                let event = self.queue.remove(&key).unwrap();
+                self.arrive(&event);
+            } else {
+                self.wake_at = None;
+                self.event(&Event::Wake);
+            }
+        }
+        self.now = end;
+    }
+
+    fn later(&mut self, ms: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now + Span(ms), self.queued), event);
+    }
+
+    /// What was queued has come: the world changes with it.
+    fn arrive(&mut self, event: &Event) {
+        if let Event::Exited {
+            member, generation, ..
+        } = event
+        {
+            if self.running.get(member) != Some(generation) {
+                return;
+            }
+            self.running.remove(member);
+        }
+        if let Event::Started {
+            member, generation, ..
+        } = event
+        {
+            self.running.insert(*member, *generation);
+            self.down.remove(member);
+            if let Some((after, code)) = self.dies_after.get(member).copied() {
+                let (member, generation) = (*member, *generation);
+                let exit = Exit::Code(code);
+                self.later(
+                    after.0,
+                    Event::Exited {
+                        member,
+                        generation,
+                        exit,
+                    },
+                );
+            }
+        }
+        self.event(event);
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) {
+        let mut out = Vec::new();
+        self.engine.step(event, self.now, &mut out);
+        self.effects(out);
+    }
+
+    fn effects(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Record(entry) => self.record(entry),
+                Effect::Do(intent, act) => self.act(intent, act),
+                Effect::Run(run) => {
+                    let (status, cause) = self
+                        .says
+                        .get(&run.leaf)
+                        .copied()
+                        .unwrap_or((Status::Pass, None));
+                    let sample = Sample {
+                        status,
+                        cause,
+                        message: Arc::from(if status == Status::Pass {
+                            ""
+                        } else {
+                            "scripted"
+                        }),
+                        measurements: Vec::new(),
+                        at: self.now + Span(3),
+                        took: Span(3),
+                        generation: run.generation,
+                    };
+                    self.later(
+                        3,
+                        Event::Sample {
+                            leaf: run.leaf,
+                            sample,
+                        },
+                    );
+                }
+                Effect::WakeAt(at) => self.wake_at = Some(at),
+                Effect::Notify(notice) => {
+                    let name = self
+                        .engine
+                        .plan()
+                        .member(notice.member)
+                        .unwrap()
+                        .name
+                        .clone();
+                    self.tell(&format!("{name} {}", notice.text));
+                }
+                Effect::Answer { .. } => {}
+            }
+        }
+    }
+
+    fn record(&mut self, entry: Entry) {
+        if let Entry::Intent { intent, .. } = &entry {
+            let event = if self.journal_down {
+                Event::IntentRefused {
+                    intent: *intent,
+                    reason: "disk full".to_owned(),
+                }
+            } else {
+                Event::IntentStored(*intent)
+            };
+            self.later(1, event);
+        }
+        if let Entry::Decision {
+            intent: None,
+            member,
+            explanation,
+            step,
+            ..
+        } = &entry
+        {
+            let closed: Vec<_> = explanation
+                .readings
+                .iter()
+                .filter(|reading| !reading.open)
+                .map(|reading| {
+                    let numbers = super::words::numbers(self.engine.plan(), reading);
+                    format!("{}: {numbers}", reading.gate)
+                })
+                .collect();
+            let name = self.engine.plan().member(*member).unwrap().name.clone();
+            let step = step.as_str();
+            self.tell(&format!("{name} no {step}: {}", closed.join("; ")));
+        }
+        self.entries.push((self.now, entry));
+    }
+
+    fn act(&mut self, intent: IntentId, act: Act) {
+        self.acts.push((self.now, act));
+        let (member, kill, start) = match act {
+            Act::Start { member } => (member, None, true),
+            Act::Restart { member, generation } => (member, Some(generation), true),
+            Act::Stop { member, generation } => (member, Some(generation), false),
+        };
+        if let Some(generation) = kill {
+            assert_eq!(
+                self.running.get(&member),
+                Some(&generation),
+                "I3: only the life it judged"
+            );
+            if start {
+                self.down.insert(member, true);
+                self.most_down = self.most_down.max(self.down.len());
+                if self.cured_by_restart {
+                    self.says.retain(|leaf, _| {
+                        (leaf.group, leaf.member) != (member.group, Some(member.member))
+                    });
+                }
+            }
+            self.later(
+                100,
+                Event::Exited {
+                    member,
+                    generation,
+                    exit: Exit::Signal(15),
+                },
+            );
+        }
+        if !start {
+            self.later(
+                110,
+                Event::Done {
+                    intent,
+                    result: Ok(()),
+                },
+            );
+        } else if self.cannot_start {
+            let result = Err("no such file: /srv/web".to_owned());
+            self.later(110, Event::Done { intent, result });
+        } else {
+            self.next_pid += 1;
+            let generation = Generation {
+                boot: 1,
+                pid: self.next_pid,
+                start: self.now.0,
+            };
+            self.later(
+                150,
+                Event::Started {
+                    member,
+                    generation,
+                    adopted: false,
+                },
+            );
+            self.later(
+                151,
+                Event::Done {
+                    intent,
+                    result: Ok(()),
+                },
+            );
+        }
+    }
+
+    fn tell(&mut self, what: &str) {
+        let at = self.now.since(Instant(1_000_000));
+        self.ledger
+            .push(format!("{:>5} {what}", format!("{}s", at.0 / 1_000)));
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn happened(&mut self) -> String {
+        std::mem::take(&mut self.ledger).join("\n")
+    }
+
+    /// Restarts that were carried out.
+    pub(crate) fn restarts(&self) -> usize {
+        self.acts
+            .iter()
+            .filter(|(_, act)| matches!(act, Act::Restart { .. }))
+            .count()
+    }
+
+    /// Starts that were carried out.
+    pub(crate) fn starts(&self) -> usize {
+        self.acts
+            .iter()
+            .filter(|(_, act)| matches!(act, Act::Start { .. }))
+            .count()
+    }
+
+    pub(crate) fn health(&self, member: u32) -> String {
+        self.engine
+            .explain(Self::id(member), self.now)
+            .unwrap()
+            .health
+    }
+
+    pub(crate) fn life(&self, member: u32) -> String {
+        self.engine
+            .explain(Self::id(member), self.now)
+            .unwrap()
+            .life
+    }
+}

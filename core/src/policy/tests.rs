@@ -1,0 +1,420 @@
+//! Behaviour of the whole engine on virtual time: incidents, and what checkd did about them.
+
+use super::sim::{World, group};
+use crate::engine::{Act, Command, Exit};
+use crate::journal::{Entry, Outcome};
+use crate::plan::Mode;
+use crate::{Span, Status};
+
+fn healthy_world(members: u32, max_out: u32) -> World {
+    let mut world = World::new(vec![group(members, &["ping"], max_out)]);
+    world.pass(Span::secs(60));
+    for member in 0..members {
+        assert_eq!(world.health(member), "healthy");
+    }
+    world.ledger.clear();
+    world
+}
+
+#[test]
+fn members_are_started_and_proved() {
+    let mut world = World::new(vec![group(4, &["ping", "memory"], 1)]);
+    world.pass(Span::secs(9));
+    assert_eq!(world.starts(), 4);
+    assert_eq!(
+        world.life(0),
+        "starting",
+        "ten seconds up are needed, and two passes"
+    );
+    world.pass(Span::secs(10));
+    assert_eq!(world.life(0), "up");
+    assert_eq!(world.health(3), "healthy");
+    assert_eq!(world.happened(), "", "a start in good order is no news");
+}
+
+#[test]
+fn a_sick_member_is_restarted_and_the_others_are_left_alone() {
+    let mut world = healthy_world(4, 1);
+    let before: Vec<_> = (0..4).map(|m| world.generation(World::id(m))).collect();
+    world.say(2, 0, Status::Fail);
+    world.pass(Span::mins(2));
+    let after: Vec<_> = (0..4).map(|m| world.generation(World::id(m))).collect();
+    let changed: Vec<_> = (0..4).filter(|m| before[*m] != after[*m]).collect();
+    assert_eq!(changed, [2]);
+    assert_eq!(world.restarts(), 1);
+    let ledger = world.happened();
+    assert!(
+        ledger.contains("web-2 ping failed 5 times in 20s (scripted)"),
+        "{ledger}"
+    );
+    assert!(
+        ledger.contains("web-2 restart: ping failed 5 times in 20s (scripted)"),
+        "{ledger}"
+    );
+    assert!(ledger.contains("web-2 healthy again"), "{ledger}");
+}
+
+#[test]
+fn a_short_outage_restarts_nothing() {
+    let mut world = healthy_world(1, 1);
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(22));
+    world.say(0, 0, Status::Pass);
+    world.pass(Span::mins(5));
+    assert_eq!(world.restarts(), 0);
+    assert_eq!(world.happened(), "");
+}
+
+#[test]
+fn unknown_restarts_nothing_and_is_announced() {
+    let mut world = healthy_world(2, 1);
+    world.say(0, 0, Status::Unknown);
+    world.pass(Span::mins(60));
+    assert_eq!(world.restarts(), 0);
+    let ledger = world.happened();
+    assert_eq!(ledger.lines().count(), 1, "{ledger}");
+    assert!(
+        ledger.contains("web-0 nobody can tell whether it lives"),
+        "{ledger}"
+    );
+}
+
+#[test]
+fn unknown_after_failures_still_kills_nothing() {
+    let mut world = healthy_world(2, 1);
+    // Three fails, then nobody can look any more.
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(17));
+    world.say(0, 0, Status::Unknown);
+    world.pass(Span::mins(30));
+    assert_eq!(world.restarts(), 0);
+}
+
+#[test]
+fn the_budget_holds_with_three_sick_of_four() {
+    let mut world = healthy_world(4, 1);
+    for member in [0, 1, 3] {
+        world.say(member, 0, Status::Fail);
+    }
+    world.pass(Span::secs(35));
+    let waiting = world.engine.explain(World::id(3), world.now).unwrap();
+    assert!(waiting.labels.contains(&"waiting".to_owned()));
+    assert!(
+        waiting
+            .summary
+            .starts_with("would restart; waits for budget (1 out (web-"),
+        "{}",
+        waiting.summary
+    );
+    world.pass(Span::mins(5));
+    assert_eq!(world.restarts(), 3);
+    assert_eq!(world.most_down, 1);
+    for member in 0..4 {
+        assert_eq!(world.health(member), "healthy");
+    }
+}
+
+#[test]
+fn a_waiting_member_that_recovers_is_left_alone() {
+    let mut plan = group(4, &["ping"], 1);
+    plan.policy.confirm_up = Span::secs(60);
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::mins(2));
+    world.say(0, 0, Status::Fail);
+    world.say(1, 0, Status::Fail);
+    world.pass(Span::secs(35));
+    world.say(1, 0, Status::Pass);
+    world.say(0, 0, Status::Pass);
+    world.pass(Span::mins(5));
+    assert_eq!(world.restarts(), 1, "only one of the two was needed");
+    assert!(world.happened().contains("self-healed"));
+}
+
+#[test]
+fn futile_restarts_end_in_giving_up_and_it_is_left_running() {
+    let mut world = healthy_world(1, 1);
+    world.cured_by_restart = false;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(30));
+    assert_eq!(world.restarts(), 3);
+    assert_eq!(world.life(0), "up");
+    let ledger = world.happened();
+    assert!(
+        ledger.contains("gave up: 3 restarts of this incident did not help"),
+        "{ledger}"
+    );
+    world.pass(Span::mins(600));
+    assert_eq!(world.restarts(), 3, "never again without a person");
+    world.say(0, 0, Status::Pass);
+    world.pass(Span::mins(3));
+    assert_eq!(world.health(0), "healthy", "but it may recover by itself");
+    assert!(
+        world
+            .engine
+            .explain(World::id(0), world.now)
+            .unwrap()
+            .given_up
+            .is_none()
+    );
+}
+
+#[test]
+fn reset_allows_another_try() {
+    let mut world = healthy_world(1, 1);
+    world.cured_by_restart = false;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(30));
+    world.cured_by_restart = true;
+    world.command(0, Command::Reset).unwrap();
+    world.pass(Span::mins(5));
+    assert_eq!(world.restarts(), 4);
+    assert_eq!(world.health(0), "healthy");
+}
+
+#[test]
+fn a_dead_member_is_started_again_whatever_the_budget_says() {
+    let mut world = healthy_world(4, 1);
+    for member in 0..4 {
+        world.die(World::id(member), Exit::Signal(9));
+    }
+    world.pass(Span::secs(2));
+    assert_eq!(world.starts(), 8);
+    world.pass(Span::secs(60));
+    assert_eq!(world.health(0), "healthy");
+}
+
+#[test]
+fn a_crash_loop_backs_off_gives_up_and_gets_paroles() {
+    let mut world = World::new(vec![group(1, &["ping"], 1)]);
+    world
+        .dies_after
+        .insert(World::id(0), (Span::millis(500), 1));
+    world.pass(Span::mins(11));
+    let starts = world.starts();
+    assert!((10..=12).contains(&starts), "{starts}");
+    assert_eq!(world.life(0), "dead");
+    let ledger = world.happened();
+    assert!(
+        ledger.contains("gave up: 10 starts in 10m did not last"),
+        "{ledger}"
+    );
+    world.pass(Span::mins(24 * 60));
+    let paroles = world.starts() - starts;
+    assert!(
+        (20..=30).contains(&paroles),
+        "one an hour in the end: {paroles}"
+    );
+    world.dies_after.clear();
+    world.pass(Span::mins(62));
+    assert_eq!(world.health(0), "healthy", "a parole that works ends it");
+}
+
+#[test]
+fn a_permanent_exit_code_is_final() {
+    let mut world = healthy_world(1, 1);
+    world.die(World::id(0), Exit::Code(78));
+    world.pass(Span::mins(600));
+    assert_eq!(world.starts(), 1);
+    assert!(world.happened().contains("gave up: it exited with code 78"));
+    world.command(0, Command::Reset).unwrap();
+    world.pass(Span::mins(1));
+    assert_eq!(world.starts(), 2);
+}
+
+#[test]
+fn what_cannot_be_executed_backs_off_too() {
+    let mut world = World::new(vec![group(1, &["ping"], 1)]);
+    world.cannot_start = true;
+    world.pass(Span::mins(20));
+    assert!(world.starts() <= 13, "{}", world.starts());
+    assert!(world.happened().contains("no such file: /srv/web"));
+}
+
+#[test]
+fn nothing_is_done_that_cannot_be_written_down() {
+    let mut world = healthy_world(2, 1);
+    world.journal_down = true;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(10));
+    assert_eq!(world.restarts(), 0);
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    let gate = report
+        .gates
+        .iter()
+        .find(|gate| gate.gate == "journal")
+        .unwrap();
+    assert!(gate.numbers.contains("disk full"), "{}", gate.numbers);
+    world.journal_down = false;
+    world.pass(Span::mins(1));
+    assert_eq!(world.restarts(), 1);
+    assert_eq!(world.health(0), "healthy");
+}
+
+#[test]
+fn a_pause_holds_and_belongs_to_its_owner() {
+    let mut world = healthy_world(1, 1);
+    let until = world.now + Span::mins(30);
+    let pause = Command::Pause {
+        until,
+        reason: "looking at it".to_owned(),
+        force: false,
+    };
+    world.command_by("ada", 0, pause).unwrap();
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(20));
+    assert_eq!(world.restarts(), 0);
+    let refusal = world
+        .command_by("bob", 0, Command::Restart { now: true })
+        .unwrap_err();
+    assert!(
+        refusal.starts_with("ada paused it for another 10m"),
+        "{refusal}"
+    );
+    assert!(
+        world
+            .command_by("bob", 0, Command::Resume { force: false })
+            .is_err()
+    );
+    world.pass(Span::mins(11));
+    assert_eq!(world.restarts(), 1, "the pause ends by itself");
+}
+
+#[test]
+fn observe_decides_and_does_nothing() {
+    let mut plan = group(2, &["ping"], 1);
+    plan.mode = Mode::Observe;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::mins(1));
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(60));
+    assert_eq!(world.restarts(), 0);
+    let ledger = world.happened();
+    assert_eq!(
+        ledger.matches("web-0 no restart: ").count(),
+        1,
+        "once an incident: {ledger}"
+    );
+}
+
+#[test]
+fn a_restart_by_hand_rolls_through_the_budget() {
+    let mut world = healthy_world(3, 1);
+    for member in 0..3 {
+        world
+            .command(member, Command::Restart { now: false })
+            .unwrap();
+    }
+    world.pass(Span::mins(2));
+    assert_eq!(world.restarts(), 3);
+    assert_eq!(world.most_down, 1);
+    for member in 0..3 {
+        world
+            .command(member, Command::Restart { now: true })
+            .unwrap();
+    }
+    world.pass(Span::mins(2));
+    assert_eq!(world.most_down, 3, "unless told --now");
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert_eq!(
+        report.starts_24h, 0,
+        "by hand is never counted against a limit"
+    );
+}
+
+#[test]
+fn stopped_by_hand_stays_stopped() {
+    let mut world = healthy_world(2, 1);
+    world.command(0, Command::Stop).unwrap();
+    world.pass(Span::mins(10));
+    assert_eq!(world.life(0), "stopped");
+    assert_eq!(world.starts(), 2);
+    world.command(0, Command::Start).unwrap();
+    world.pass(Span::mins(1));
+    assert_eq!(world.health(0), "healthy");
+}
+
+#[test]
+fn a_slow_start_is_waited_for() {
+    let mut world = World::new(vec![group(1, &["ping"], 1)]);
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(110));
+    assert_eq!(
+        world.restarts(),
+        0,
+        "until the first success failures do not count"
+    );
+    world.say(0, 0, Status::Pass);
+    world.pass(Span::mins(5));
+    assert_eq!(world.restarts(), 0);
+    assert_eq!(world.health(0), "healthy");
+}
+
+#[test]
+fn a_start_that_never_succeeds_is_a_failure() {
+    let mut world = World::new(vec![group(1, &["ping"], 1)]);
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(125));
+    assert!(
+        world
+            .happened()
+            .contains("`ping` still fails 2m after the start")
+    );
+    world.pass(Span::mins(5));
+    assert!(world.restarts() >= 1);
+}
+
+#[test]
+fn every_act_has_its_intent_before_it_and_an_outcome_after() {
+    let mut world = healthy_world(4, 2);
+    world.say(0, 0, Status::Fail);
+    world.die(World::id(1), Exit::Code(3));
+    world.pass(Span::mins(10));
+    let (mut intents, mut outcomes) = (Vec::new(), Vec::new());
+    for (_, entry) in &world.entries {
+        if let Entry::Intent { intent, .. } = entry {
+            intents.push(*intent);
+        }
+        if let Entry::Outcome {
+            intent, outcome, ..
+        } = entry
+        {
+            assert!(
+                intents.contains(intent),
+                "an outcome comes after its intent"
+            );
+            outcomes.push((*intent, *outcome));
+        }
+    }
+    assert_eq!(intents.len(), 6);
+    for intent in intents {
+        let of: Vec<_> = outcomes.iter().filter(|(i, _)| *i == intent).collect();
+        assert_eq!(of.len(), 1, "{intent:?}");
+        assert_eq!(of[0].1, Outcome::Effective);
+    }
+    assert!(matches!(world.acts[0].1, Act::Start { .. }));
+}
+
+#[test]
+fn dependents_are_started_when_their_dependency_is_ready() {
+    let mut first = group(1, &["ping"], 1);
+    first.name = crate::GroupName::new("db").unwrap();
+    let mut second = group(1, &["ping"], 1);
+    second.depends_on = vec![0];
+    let mut world = World::new(vec![first, second]);
+    world.pass(Span::secs(3));
+    assert_eq!(world.starts(), 1);
+    let web = crate::MemberId {
+        group: 1,
+        member: 0,
+    };
+    let report = world.engine.explain(web, world.now).unwrap();
+    assert!(
+        report
+            .summary
+            .contains("group db has 0 members ready, 1 needed"),
+        "{}",
+        report.summary
+    );
+    world.pass(Span::secs(60));
+    assert_eq!(world.starts(), 2);
+}

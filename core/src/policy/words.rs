@@ -1,0 +1,151 @@
+//! Verdicts, gates and exits as words for a person: one place, so that the terminal, the journal and
+//! `explain` say the same.
+
+use super::leaf::Leaf;
+use super::state::{Group, Member};
+use super::{Comparison, Reading};
+use crate::plan::{GroupPlan, Plan};
+use crate::{Span, Status};
+
+/// `ping failed 5 times in 20s (connection refused), memory …`: the checks that support a Fail.
+pub(crate) fn blame(plan: &GroupPlan, group: &Group, member: &Member, checks: &[u32]) -> String {
+    let mut text = String::new();
+    for &check in checks {
+        let (Some(check_plan), Some(leaf)) =
+            (plan.checks.get(check as usize), group.leaf(member, check))
+        else {
+            continue;
+        };
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&one_leaf(check_plan.name.as_str(), leaf));
+    }
+    if text.is_empty() {
+        format!("`{}` is not met", plan.live.text)
+    } else {
+        text
+    }
+}
+
+/// The checks whose newest sample is a Warn, with their messages.
+pub(crate) fn warnings(plan: &GroupPlan, group: &Group, member: &Member) -> String {
+    let warned = (0u32..)
+        .zip(&plan.checks)
+        .filter_map(|(check, check_plan)| {
+            let newest = group.leaf(member, check)?.newest()?;
+            (newest.status == Status::Warn)
+                .then(|| format!("{} ({})", check_plan.name, newest.message))
+        });
+    warned.collect::<Vec<_>>().join(", ")
+}
+
+/// `ping failed 5 times in 20s (connection refused)`.
+pub(crate) fn one_leaf(name: &str, leaf: &Leaf) -> String {
+    let message = leaf
+        .newest()
+        .filter(|newest| !newest.message.is_empty())
+        .map_or(String::new(), |newest| format!(" ({})", newest.message));
+    match leaf.streak() {
+        None => format!("{name} has not been seen yet{message}"),
+        Some(streak) => {
+            let word = if streak.failing { "failed" } else { "passed" };
+            let times = match streak.count {
+                1 => "once".to_owned(),
+                2 => format!("twice in {}", streak.span),
+                n => format!("{n} times in {}", streak.span),
+            };
+            format!("{name} {word} {times}{message}")
+        }
+    }
+}
+
+/// The numbers that a gate compared, as a sentence.
+pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
+    match &reading.compared {
+        Comparison::Age {
+            found: None,
+            allowed,
+        } => {
+            format!("no sample of this process yet; one at most {allowed} old is needed")
+        }
+        Comparison::Age {
+            found: Some(found),
+            allowed,
+        } => {
+            format!("newest evidence {found} old, at most {allowed} allowed")
+        }
+        Comparison::Stored { refused: None } => "the last intent was stored".to_owned(),
+        Comparison::Stored {
+            refused: Some(reason),
+        } => {
+            format!("the last intent could not be stored: {reason}")
+        }
+        Comparison::Control { state } => state.clone(),
+        Comparison::Until { remaining, of } if *remaining == Span::ZERO => {
+            if *of == Span::ZERO {
+                "no wait".to_owned()
+            } else {
+                format!("{of} are over")
+            }
+        }
+        Comparison::Until { remaining, of } => format!("{remaining} of {of} to go"),
+        Comparison::Count {
+            found,
+            allowed,
+            window,
+        } => {
+            format!("{found} in the last {window}, at most {allowed} allowed")
+        }
+        Comparison::Dependency { group: None, .. } => "nothing to wait for".to_owned(),
+        Comparison::Dependency {
+            group: Some(group),
+            ready,
+            needed,
+        } => {
+            format!("group {group} has {ready} members ready, {needed} needed")
+        }
+        Comparison::Budget {
+            out,
+            max_out,
+            who,
+            up,
+            min_up,
+        } => {
+            let mut text = format!("{out} out, at most {max_out} allowed");
+            if !who.is_empty() {
+                let names: Vec<String> = who
+                    .iter()
+                    .map(|id| {
+                        plan.member(*id)
+                            .map_or_else(String::new, |m| m.name.to_string())
+                    })
+                    .collect();
+                let more = if (*out as usize) > names.len() {
+                    ", …"
+                } else {
+                    ""
+                };
+                text = format!(
+                    "{out} out ({}{more}), at most {max_out} allowed",
+                    names.join(", ")
+                );
+            }
+            if up < min_up {
+                let short = format!("; {up} others up, at least {min_up} must stay");
+                text.push_str(&short);
+            }
+            text
+        }
+    }
+}
+
+/// The word for a verdict on a member.
+pub(crate) const fn verdict(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "passes",
+        Status::Warn => "passes with a warning",
+        Status::Fail => "fails",
+        Status::Unknown => "is unknown",
+    }
+}
