@@ -10,4 +10,6 @@ pub mod manager;
 pub mod plugin;
 pub mod render;
 pub mod runner;
+pub mod state_dir;
+mod wall;
 pub mod worker;

@@ -17,6 +17,7 @@ pub mod plugin;
 pub mod run;
 pub mod schema;
 pub mod status;
+pub mod tell;
 pub mod validate;
 pub mod worker;
 

@@ -5,7 +5,7 @@ mod own;
 mod placeholders;
 mod processes;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

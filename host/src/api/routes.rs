@@ -1,0 +1,433 @@
+//! The routes of the control socket.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use checkd_core::engine::Command;
+use checkd_core::report::{GroupReport, StatusReport};
+use checkd_core::{MemberId, Span, Status};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::selector::{Selected, Unknown, select};
+use super::wire::{Answer, Answers, Explained, ExplainedMember, History, Order, Refusal};
+use super::{Peer, Shared};
+use crate::daemon::Question;
+use crate::journal::{Filter, Row};
+use crate::wall;
+
+/// The largest body of a request.
+const BODY_MAX: usize = 16 * 1_024;
+/// How long the loop may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many rows of history, unless told otherwise; and at most.
+const ROWS: u32 = 1_000;
+const ROWS_MAX: u32 = 100_000;
+/// An incident is told with at most so many rows.
+const INCIDENT_ROWS: u32 = 200;
+/// A pause may be at most so long.
+const PAUSE_MAX_MS: u64 = 366 * 86_400_000;
+
+pub(super) fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/groups/{group}/live", get(group_live))
+        .route("/groups/{group}/ready", get(group_ready))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/explain", get(explain))
+        .route("/api/v1/history", get(history))
+        .route("/api/v1/{verb}", post(order))
+        .fallback(nothing_here)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(shared)
+}
+
+/// An answer, or why there is none.
+type Answered<T> = Result<T, Refused>;
+
+#[derive(Debug)]
+struct Refused(StatusCode, Box<Refusal>);
+
+impl Refused {
+    fn new(status: StatusCode, code: &str, error: impl Into<String>) -> Self {
+        let refusal = Refusal {
+            code: code.to_owned(),
+            error: error.into(),
+            notes: Vec::new(),
+            help: None,
+        };
+        Self(status, Box::new(refusal))
+    }
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.1.notes.push(note.into());
+        self
+    }
+}
+
+impl From<Unknown> for Refused {
+    fn from(unknown: Unknown) -> Self {
+        let mut refused =
+            Self::new(StatusCode::NOT_FOUND, "C0507", unknown.message).note(unknown.note);
+        refused.1.help = unknown.help;
+        refused
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(*self.1)).into_response()
+    }
+}
+
+impl Shared {
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Answered<T> {
+        let (sender, answer) = oneshot::channel();
+        let silent = |why: &str| {
+            Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "C0509",
+                format!("the daemon {why}"),
+            )
+        };
+        let asked = async {
+            self.questions
+                .send(question(sender))
+                .await
+                .map_err(|_| silent("is ending"))?;
+            answer.await.map_err(|_| silent("is ending"))
+        };
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .map_err(|_| silent("did not answer within 10s"))?
+    }
+
+    async fn rows(&self, filter: Filter) -> Answered<Vec<Row>> {
+        let reader = self.reader.clone();
+        tokio::task::spawn_blocking(move || reader.rows(&filter))
+            .await
+            .map_err(|e| e.to_string())
+            .and_then(|rows| rows)
+            .map_err(|why| {
+                let error = format!("the journal cannot be read: {why}");
+                Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "C0509", error)
+            })
+    }
+
+    fn paths(&self, selected: &Selected) -> Vec<String> {
+        let mut paths: Vec<String> = selected
+            .members
+            .iter()
+            .map(|&id| self.plan.path(id))
+            .collect();
+        // Rows of a check that the group shares have no member.
+        let mut groups: Vec<u32> = selected.members.iter().map(|id| id.group).collect();
+        groups.dedup();
+        let shared = groups
+            .iter()
+            .filter_map(|&g| Some(format!("{}/", self.plan.group(g)?.name)));
+        paths.extend(shared);
+        paths
+    }
+}
+
+async fn nothing_here() -> Refused {
+    Refused::new(
+        StatusCode::NOT_FOUND,
+        "C0509",
+        "there is nothing at this address",
+    )
+}
+
+async fn livez(State(shared): State<Shared>) -> Answered<&'static str> {
+    // The loop itself answers, not only the socket.
+    shared.ask(Question::Status).await?;
+    Ok("ok\n")
+}
+
+async fn status(
+    State(shared): State<Shared>,
+    Query(query): Query<Select>,
+) -> Answered<Json<StatusReport>> {
+    let selected = select(&shared.plan, &query.select)?;
+    let mut report: StatusReport = shared.ask(Question::Status).await?;
+    let wanted = shared.paths(&selected);
+    for group in &mut report.groups {
+        group.members.retain(|member| wanted.contains(&member.path));
+    }
+    report
+        .groups
+        .retain(|group| wanted.contains(&format!("{}/", group.name)));
+    Ok(Json(report))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Select {
+    #[serde(alias = "member")]
+    select: String,
+}
+
+async fn explain(
+    State(shared): State<Shared>,
+    Query(query): Query<Select>,
+) -> Answered<Json<Explained>> {
+    let selected = select(&shared.plan, &query.select)?;
+    let mut members = Vec::new();
+    for &id in &selected.members {
+        if let Some(mut report) = shared.ask(|answer| Question::Explain(id, answer)).await? {
+            if let Some(check) = &selected.check {
+                report.checks.retain(|leaf| leaf.check == *check);
+            }
+            let events = incident(&shared, id, report.incident).await?;
+            members.push(ExplainedMember { report, events });
+        }
+    }
+    Ok(Json(Explained {
+        time: wall::rfc3339(wall::now_ms()),
+        members,
+    }))
+}
+
+/// What the journal holds about the open incident of a member, else about its last one.
+async fn incident(shared: &Shared, id: MemberId, open: Option<u64>) -> Answered<Vec<Row>> {
+    let filter = Filter {
+        members: Some(vec![shared.plan.path(id)]),
+        limit: INCIDENT_ROWS,
+        ..Filter::default()
+    };
+    let rows = shared.rows(filter).await?;
+    let wanted = match open.and_then(|n| i64::try_from(n).ok()) {
+        Some(open) => Some(open),
+        None => rows.iter().rev().find_map(|row| row.incident),
+    };
+    // The numbers of incidents begin anew with each daemon: the newest unbroken stretch is meant.
+    let first = rows
+        .iter()
+        .enumerate()
+        .rev()
+        .skip_while(|(_, row)| row.incident != wanted)
+        .take_while(|(_, row)| row.incident.is_none() || row.incident == wanted)
+        .filter(|(_, row)| row.incident == wanted)
+        .last()
+        .map(|(at, _)| at);
+    Ok(match (wanted, first) {
+        (Some(_), Some(first)) => rows.into_iter().skip(first).collect(),
+        // Without an incident the last things that happened say most.
+        _ => {
+            let skip = rows.len().saturating_sub(6);
+            rows.into_iter().skip(skip).collect()
+        }
+    })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct HistoryQuery {
+    #[serde(alias = "member")]
+    select: String,
+    since_ms: i64,
+    limit: Option<u32>,
+    runs: bool,
+}
+
+async fn history(
+    State(shared): State<Shared>,
+    Query(query): Query<HistoryQuery>,
+) -> Answered<Json<History>> {
+    let limit = query.limit.unwrap_or(ROWS).min(ROWS_MAX);
+    let (members, check) = if query.select.is_empty() {
+        (None, None)
+    } else {
+        let selected = select(&shared.plan, &query.select)?;
+        (Some(shared.paths(&selected)), selected.check)
+    };
+    let runs = query.runs || check.is_some();
+    let filter = Filter {
+        members,
+        check,
+        since_ms: query.since_ms,
+        limit: limit + 1,
+        runs,
+    };
+    let mut rows = shared.rows(filter).await?;
+    let truncated = rows.len() > limit as usize;
+    if truncated {
+        rows.remove(0);
+    }
+    Ok(Json(History { rows, truncated }))
+}
+
+async fn order(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(verb): Path<String>,
+    body: Bytes,
+) -> Answered<Json<Answers>> {
+    let wrong = |why: String| Refused::new(StatusCode::BAD_REQUEST, "C0510", why);
+    let order: Order = serde_json::from_slice(&body)
+        .map_err(|e| wrong(format!("the order cannot be read: {e}")))?;
+    if order.select.trim().is_empty() {
+        return Err(wrong(
+            "an order needs a selector, such as `web/web-3` or `web`".to_owned(),
+        ));
+    }
+    let command = command(&verb, &order).map_err(wrong)?;
+    let selected = select(&shared.plan, &order.select)?;
+    if selected.check.is_some() {
+        return Err(wrong(format!("`{verb}` acts on members, not on a check"))
+            .note("leave out what stands behind the colon"));
+    }
+    let mut answers = Vec::new();
+    for &member in &selected.members {
+        let (by, command) = (peer.by.clone(), command.clone());
+        let answer = shared
+            .ask(|answer| Question::Command {
+                by,
+                member,
+                command,
+                answer,
+            })
+            .await?;
+        let (ok, text) = match answer {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        answers.push(Answer {
+            member: shared.plan.path(member),
+            ok,
+            text,
+        });
+    }
+    Ok(Json(Answers { answers }))
+}
+
+fn command(verb: &str, order: &Order) -> Result<Command, String> {
+    Ok(match verb {
+        "restart" => Command::Restart { now: order.now },
+        "start" => Command::Start,
+        "stop" => Command::Stop,
+        "reset" => Command::Reset,
+        "resume" => Command::Resume { force: order.force },
+        "pause" => {
+            let length = order.for_ms.ok_or("a pause needs an end: `--for 30m`")?;
+            if length == 0 || length > PAUSE_MAX_MS {
+                return Err("a pause lasts at least 1ms and at most 366d".to_owned());
+            }
+            let reason = order
+                .reason
+                .as_deref()
+                .map(str::trim)
+                .filter(|text| !text.is_empty());
+            let reason =
+                reason.ok_or("a pause needs a reason for the next person: `--reason TEXT`")?;
+            Command::Pause {
+                until: crate::clock::now() + Span(length),
+                reason: reason.to_owned(),
+                force: order.force,
+            }
+        }
+        _ => {
+            return Err(format!(
+                "no order `{verb}`: restart, start, stop, pause, resume, reset"
+            ));
+        }
+    })
+}
+
+async fn group_live(
+    State(shared): State<Shared>,
+    Path(group): Path<String>,
+    headers: HeaderMap,
+) -> Answered<Response> {
+    let report = group_report(&shared, &group).await?;
+    let bad = |m: &&checkd_core::report::MemberReport| m.health == "failed" || m.life == "dead";
+    let out: Vec<&str> = report
+        .members
+        .iter()
+        .filter(bad)
+        .map(|m| m.path.as_str())
+        .collect();
+    let text = if out.is_empty() {
+        "no member has failed".to_owned()
+    } else {
+        format!("failed: {}", out.join(", "))
+    };
+    Ok(health(&report, out.is_empty(), &text, &headers, |m| m.live))
+}
+
+async fn group_ready(
+    State(shared): State<Shared>,
+    Path(group): Path<String>,
+    headers: HeaderMap,
+) -> Answered<Response> {
+    let report = group_report(&shared, &group).await?;
+    let text = format!(
+        "{} of {} needed members ready",
+        report.ready_members, report.ready_needed
+    );
+    Ok(health(&report, report.ready, &text, &headers, |m| m.ready))
+}
+
+async fn group_report(shared: &Shared, group: &str) -> Answered<GroupReport> {
+    select(&shared.plan, group)?;
+    let report: StatusReport = shared.ask(Question::Status).await?;
+    report
+        .groups
+        .into_iter()
+        .find(|g| g.name == group)
+        .ok_or_else(|| {
+            Refused::new(
+                StatusCode::NOT_FOUND,
+                "C0507",
+                format!("no group `{group}`"),
+            )
+        })
+}
+
+/// `application/health+json`, or plain text for whoever asks for it.
+fn health(
+    report: &GroupReport,
+    good: bool,
+    text: &str,
+    headers: &HeaderMap,
+    of: impl Fn(&checkd_core::report::MemberReport) -> Status,
+) -> Response {
+    let code = if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
+    let no_store = (header::CACHE_CONTROL, "no-store");
+    if accepts.starts_with("text/plain") {
+        return (code, [no_store], format!("{text}\n")).into_response();
+    }
+    let warns = report.members.iter().any(|m| of(m) == Status::Warn);
+    let status = match (good, warns) {
+        (true, false) => "pass",
+        (true, true) => "warn",
+        (false, _) => "fail",
+    };
+    let members: serde_json::Map<String, serde_json::Value> = report
+        .members
+        .iter()
+        .map(|m| {
+            (
+                m.path.clone(),
+                json!([{ "status": of(m).as_str(), "output": m.summary }]),
+            )
+        })
+        .collect();
+    let body = json!({ "status": status, "output": text, "checks": members });
+    let kind = (header::CONTENT_TYPE, "application/health+json");
+    (code, [kind, no_store], body.to_string()).into_response()
+}

@@ -1,1 +1,0 @@
-//! One loop owns the engine; everything else sends it events.

@@ -1,0 +1,526 @@
+//! One loop owns the engine; everything else sends it events.
+//!
+//! The loop never waits for a disk, a plugin or a process: it takes what happened, steps the engine,
+//! and hands each effect to whoever carries it out.
+
+mod systemd;
+mod talk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkd_core::diagnostic::Diagnostic;
+use checkd_core::engine::{Command, Effect, Engine, Event};
+use checkd_core::plan::{OnExit, Plan, Scope};
+use checkd_core::report::{MemberReport, StatusReport};
+use checkd_core::{Instant, IntentId, MemberId};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::api;
+use crate::journal::{Journal, Past};
+use crate::manager::Manager;
+use crate::plugin::Catalog;
+use crate::runner::Runner;
+use crate::state_dir::{self, StateDir};
+use crate::wall::Both;
+use talk::Talk;
+
+/// So many events are taken before the timer and the signals are looked at again.
+const BURST: usize = 1_024;
+/// How long acts in flight may still take when the daemon ends and members live on.
+const LAST_ACTS: Duration = Duration::from_secs(30);
+
+/// What a daemon begins with.
+#[derive(Debug)]
+pub struct Setup {
+    /// What it was told.
+    pub plan: Arc<Plan>,
+    /// What can be checked.
+    pub catalog: Arc<Catalog>,
+    /// Where the configuration was read from, for the person.
+    pub source: String,
+    /// Every setting that differs from its default, one line each.
+    pub changed: Vec<String>,
+}
+
+/// What the control socket asks of the loop.
+#[derive(Debug)]
+pub enum Question {
+    /// What stands now.
+    Status(oneshot::Sender<StatusReport>),
+    /// Why one member is as it is.
+    Explain(MemberId, oneshot::Sender<Option<MemberReport>>),
+    /// A person wants something.
+    Command {
+        /// Who.
+        by: String,
+        /// About which member.
+        member: MemberId,
+        /// What.
+        command: Command,
+        /// What will happen, or why it will not.
+        answer: oneshot::Sender<Result<String, String>>,
+    },
+}
+
+/// How the loop was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Leave,
+    Stop,
+}
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// It cannot begin: the state directory, the journal or the control socket cannot be used. Nothing
+/// was started then.
+pub fn run(setup: Setup) -> Result<ExitCode, Diagnostic> {
+    let state = StateDir::take(&state_dir::path_of(&setup.plan.daemon))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            Diagnostic::error("C0508", format!("cannot start the daemon's threads: {e}"))
+        })?;
+    let code = runtime.block_on(serve(setup, &state))?;
+    // Runs in flight are not waited for: nothing that they could still say is heard.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
+    let Setup {
+        plan,
+        catalog,
+        source,
+        changed,
+    } = setup;
+    let width = plan
+        .members()
+        .map(|id| plan.path(id).len())
+        .max()
+        .unwrap_or(0)
+        .min(40);
+    let broken = |what: &str, e: std::io::Error| {
+        Diagnostic::error("C0508", format!("cannot {what}: {e}")).note("nothing was started")
+    };
+    let talk = Talk::begin(width).map_err(|e| broken("start a thread", e))?;
+    let signals = Signals::new().map_err(|e| broken("watch for signals", e))?;
+    let (sender, events) = unbounded_channel();
+    let (journal, past, warning) =
+        Journal::open(&state.journal(), Arc::clone(&plan), sender.clone())?;
+    let control = state_dir::control_of(&plan.daemon);
+    let (question_sender, questions) = channel(64);
+    let api = api::Server::bind(&control, plan.daemon.control_group.as_deref())?;
+    if let Some(warning) = warning {
+        talk.line(&crate::cli::tell::text(&warning));
+    }
+    announce(&talk, &plan, &source, &changed, state, &control);
+
+    let manager = Manager::new(Arc::clone(&plan), state.output(), sender.clone());
+    let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone());
+    adopt(&talk, &plan, &manager, &journal, &past);
+    // The first step: without it nothing happens.
+    drop(sender.send(Event::Wake));
+    let served = api.serve(api::Shared {
+        plan: Arc::clone(&plan),
+        questions: question_sender,
+        reader: journal.reader(),
+        control: control.clone(),
+    });
+    let now = crate::clock::now();
+    let mut daemon = Daemon {
+        engine: Engine::new(Arc::clone(&plan), seed(), past.next_intent, now),
+        plan: Arc::clone(&plan),
+        manager,
+        runner,
+        journal,
+        talk,
+        wake_at: None,
+        acting: BTreeSet::new(),
+        answers: BTreeMap::new(),
+        next_answer: 0,
+        effects: Vec::new(),
+        systemd: systemd::Systemd::find(),
+    };
+    let end = daemon.turn(events, questions, signals).await;
+    served.end().await;
+    Ok(daemon.finish(end))
+}
+
+/// Jitter needs a seed that differs from daemon to daemon, and nothing better.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+struct Signals {
+    term: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+struct Daemon {
+    engine: Engine,
+    plan: Arc<Plan>,
+    manager: Manager,
+    runner: Runner,
+    journal: Journal,
+    talk: Talk,
+    wake_at: Option<Instant>,
+    /// Acts that are being carried out.
+    acting: BTreeSet<IntentId>,
+    answers: BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
+    next_answer: u64,
+    effects: Vec<Effect>,
+    systemd: systemd::Systemd,
+}
+
+impl Daemon {
+    async fn turn(
+        &mut self,
+        mut events: UnboundedReceiver<Event>,
+        mut questions: Receiver<Question>,
+        mut signals: Signals,
+    ) -> End {
+        self.systemd.say("READY=1");
+        let mut watchdog = self.systemd.watchdog.map(tokio::time::interval);
+        let first = loop {
+            let wake = self.until_wake();
+            tokio::select! {
+                biased;
+                _ = signals.term.recv() => break self.plan.daemon.on_exit.into(),
+                _ = signals.interrupt.recv() => break End::Stop,
+                _ = signals.hangup.recv() => self.talk.own(
+                    "SIGHUP is passed over: to take a new configuration end checkd with SIGTERM and \
+                     run it again; members live on meanwhile",
+                ),
+                Some(question) = questions.recv() => self.answer(question),
+                Some(event) = events.recv() => {
+                    self.step(&event);
+                    for _ in 1..BURST {
+                        let Ok(event) = events.try_recv() else { break };
+                        self.step(&event);
+                    }
+                }
+                () = tokio::time::sleep(wake) => {}
+                () = tick(watchdog.as_mut()) => self.systemd.say("WATCHDOG=1"),
+            }
+            if self.wake_at.is_some_and(|at| at <= crate::clock::now()) {
+                self.wake_at = None;
+                self.step(&Event::Wake);
+            }
+        };
+        self.systemd.say("STOPPING=1");
+        // As the first process of a container there is nobody who could adopt.
+        let end = if std::process::id() == 1 {
+            End::Stop
+        } else {
+            first
+        };
+        self.last_acts(end, &mut events, &mut signals).await;
+        end
+    }
+
+    /// How long until the engine wants to be woken.
+    fn until_wake(&self) -> Duration {
+        let Some(at) = self.wake_at else {
+            return Duration::from_secs(3_600);
+        };
+        at.since(crate::clock::now()).as_duration()
+    }
+
+    fn step(&mut self, event: &Event) {
+        match event {
+            Event::Started {
+                member, generation, ..
+            } => self.journal.started(*member, *generation),
+            Event::Exited {
+                member,
+                generation,
+                exit,
+            } => {
+                self.journal.exited(*member, *generation, *exit);
+            }
+            Event::Done { intent, .. } => {
+                self.acting.remove(intent);
+            }
+            Event::Wake
+            | Event::Sample { .. }
+            | Event::IntentStored(_)
+            | Event::IntentRefused { .. }
+            | Event::Command { .. } => {}
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        self.engine.step(event, crate::clock::now(), &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Record(entry) => self.journal.record(entry),
+            Effect::Do(intent, act) => {
+                self.acting.insert(intent);
+                self.manager.carry_out(intent, act);
+            }
+            Effect::Run(run) => self.runner.begin(run),
+            Effect::WakeAt(at) => self.wake_at = Some(at),
+            Effect::Notify(notice) => {
+                let wall = Both::read().wall_ms(notice.at);
+                let who = self.plan.path(notice.member);
+                self.talk.about(wall, &who, &notice.text, Some(notice.kind));
+            }
+            Effect::Answer { id, answer } => {
+                if let Some(waiting) = self.answers.remove(&id) {
+                    // Whoever asked may have gone.
+                    drop(waiting.send(answer));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        let now = crate::clock::now();
+        match question {
+            Question::Status(answer) => drop(answer.send(self.engine.status(now))),
+            Question::Explain(member, answer) => {
+                drop(answer.send(self.engine.explain(member, now)));
+            }
+            Question::Command {
+                by,
+                member,
+                command,
+                answer,
+            } => {
+                let id = self.next_answer;
+                self.next_answer += 1;
+                self.answers.insert(id, answer);
+                self.step(&Event::Command {
+                    id,
+                    by,
+                    member,
+                    command,
+                });
+            }
+        }
+    }
+
+    /// Members live on: acts in flight come to their end. Members stop: all of them are stopped. A
+    /// second signal hurries.
+    async fn last_acts(
+        &mut self,
+        end: End,
+        events: &mut UnboundedReceiver<Event>,
+        signals: &mut Signals,
+    ) {
+        let running = self.manager.running();
+        match end {
+            End::Leave => {
+                if !self.acting.is_empty() {
+                    self.talk
+                        .own("ending, as soon as what is being restarted runs again");
+                }
+            }
+            End::Stop => self.talk.own(&format!(
+                "stopping {running} member{}; a second signal kills",
+                if running == 1 { "" } else { "s" }
+            )),
+        }
+        let manager = self.manager.clone();
+        let work = async {
+            match end {
+                End::Leave => Vec::new(),
+                End::Stop => manager.stop_all().await,
+            }
+        };
+        tokio::pin!(work);
+        let patience = tokio::time::sleep(LAST_ACTS);
+        tokio::pin!(patience);
+        let mut worked = false;
+        // The engine is not stepped any more: it would start again what is being stopped.
+        while !worked || !self.acting.is_empty() {
+            tokio::select! {
+                failed = &mut work, if !worked => {
+                    worked = true;
+                    for (id, why) in failed {
+                        self.talk.own(&format!("{} did not stop: {why}", self.plan.path(id)));
+                    }
+                }
+                Some(event) = events.recv() => self.note(&event),
+                () = &mut patience, if worked => break,
+                _ = signals.term.recv() => { self.hurry(end).await; break; }
+                _ = signals.interrupt.recv() => { self.hurry(end).await; break; }
+            }
+        }
+        // An act that was in flight may have started a member after it was looked for.
+        if end == End::Stop && self.manager.running() > 0 {
+            self.manager.kill_all().await;
+        }
+        while let Ok(event) = events.try_recv() {
+            self.note(&event);
+        }
+    }
+
+    async fn hurry(&self, end: End) {
+        if end == End::Stop {
+            self.talk.own("killing what is left");
+            self.manager.kill_all().await;
+        }
+    }
+
+    /// What the next daemon must know, though this one decides nothing any more.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Started {
+                member, generation, ..
+            } => self.journal.started(*member, *generation),
+            Event::Exited {
+                member,
+                generation,
+                exit,
+            } => {
+                self.journal.exited(*member, *generation, *exit);
+            }
+            Event::Done { intent, .. } => {
+                self.acting.remove(intent);
+            }
+            Event::Wake
+            | Event::Sample { .. }
+            | Event::IntentStored(_)
+            | Event::IntentRefused { .. }
+            | Event::Command { .. } => {}
+        }
+    }
+
+    fn finish(self, end: End) -> ExitCode {
+        let running = self.manager.running();
+        let s = if running == 1 { "" } else { "s" };
+        match (end, running) {
+            (End::Leave, 0) => self.talk.own("ended; no member was running"),
+            (End::Leave, n) => self.talk.own(&format!(
+                "ended; {n} member{s} live on, and the next `checkd run` takes them over"
+            )),
+            (End::Stop, 0) => self.talk.own("ended; every member is stopped"),
+            (End::Stop, n) => self
+                .talk
+                .own(&format!("ended; {n} member{s} could not be stopped")),
+        }
+        self.journal.close();
+        self.talk.end();
+        if end == End::Stop && running > 0 {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+impl From<OnExit> for End {
+    fn from(on_exit: OnExit) -> Self {
+        match on_exit {
+            OnExit::Leave => Self::Leave,
+            OnExit::Stop => Self::Stop,
+        }
+    }
+}
+
+async fn tick(interval: Option<&mut tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes over what still runs of the daemon before.
+fn adopt(talk: &Talk, plan: &Plan, manager: &Manager, journal: &Journal, past: &Past) {
+    for what in &past.interrupted {
+        talk.own(&format!(
+            "the daemon before ended during an act ({what}); looking at what is"
+        ));
+    }
+    for &(id, generation) in &past.lives {
+        let (who, pid) = (plan.path(id), generation.pid);
+        if manager.adopt(id, generation) {
+            talk.own(&format!("{who} still runs as pid {pid}; taken over"));
+        } else {
+            journal.exited(id, generation, checkd_core::engine::Exit::Lost);
+            talk.own(&format!(
+                "{who} ended while no checkd ran (it was pid {pid})"
+            ));
+        }
+    }
+}
+
+/// What matters once, at the start.
+fn announce(
+    talk: &Talk,
+    plan: &Plan,
+    source: &str,
+    changed: &[String],
+    state: &StateDir,
+    control: &Path,
+) {
+    talk.line(&format!(
+        "checkd {}, configured by {source}",
+        env!("CARGO_PKG_VERSION")
+    ));
+    talk.line(&format!("  state    {}", state.path().display()));
+    talk.line(&format!("  control  {}", control.display()));
+    for group in &plan.groups {
+        let n = group.members.len();
+        let members = match (group.members.first(), group.members.last()) {
+            (Some(first), Some(last)) if n > 1 => {
+                format!("{n} members, {} … {}", first.name, last.name)
+            }
+            (Some(only), _) => format!("1 member, {}", only.name),
+            _ => "no members".to_owned(),
+        };
+        let observed = match group.mode {
+            checkd_core::plan::Mode::Auto => "",
+            checkd_core::plan::Mode::Observe => "; observed only, nothing is restarted",
+        };
+        talk.line(&format!("  group    {}: {members}{observed}", group.name));
+        for check in &group.checks {
+            let scope = match check.scope {
+                Scope::Process => "",
+                Scope::Host => ", of the host",
+                Scope::Dependency => ", of a dependency",
+            };
+            talk.line(&format!(
+                "           {} ({}{scope}) every {}, fails after {} in a row",
+                check.name, check.kind, check.interval, check.fall
+            ));
+        }
+        talk.line(&format!("           live = {}", group.live.text));
+        if group.ready.text != group.live.text {
+            talk.line(&format!("           ready = {}", group.ready.text));
+        }
+    }
+    if !changed.is_empty() {
+        talk.line("  changed from the defaults");
+        for line in changed {
+            talk.line(&format!("           {line}"));
+        }
+    }
+    talk.line("");
+}

@@ -1,1 +1,0 @@
-//! SQLite storage of journal entries: intent before an act, outcome after.

@@ -1,0 +1,158 @@
+//! SQLite storage of journal entries: intent before an act, outcome after.
+//!
+//! One thread writes; the loop hands it entries through a bounded queue and never waits for a disk.
+
+mod open;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use checkd_core::diagnostic::Diagnostic;
+use checkd_core::engine::{Event, Exit};
+use checkd_core::journal::Entry;
+use checkd_core::plan::Plan;
+use checkd_core::{Generation, IntentId, MemberId};
+use tokio::sync::mpsc::UnboundedSender;
+
+pub use read::{Filter, Reader, Row};
+
+/// So many entries may wait for the disk. At ten changed runs a second it is the backlog of more
+/// than ten minutes.
+const QUEUE: usize = 8_192;
+
+/// The writing end of the journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    queue: SyncSender<Message>,
+    events: UnboundedSender<Event>,
+    lost: Arc<AtomicU64>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the journal knew when it was opened.
+#[derive(Debug)]
+pub struct Past {
+    /// The number of the next intent.
+    pub next_intent: IntentId,
+    /// The last known life of each member of the plan that was not seen to end.
+    pub lives: Vec<(MemberId, Generation)>,
+    /// Intents without an outcome: the daemon before ended while they were carried out.
+    pub interrupted: Vec<String>,
+}
+
+/// What the writer thread takes.
+#[derive(Debug)]
+enum Message {
+    Entry(Entry),
+    Started(MemberId, Generation),
+    Exited(MemberId, Generation, Exit),
+    End,
+}
+
+impl Journal {
+    /// Opens or begins the journal at `path` and starts its writer, which answers intents through
+    /// `events`. The diagnostic, when there is one, is a warning.
+    ///
+    /// # Errors
+    /// The file cannot be opened (C0501), or is of a newer checkd (C0503).
+    pub fn open(
+        path: &Path,
+        plan: Arc<Plan>,
+        events: UnboundedSender<Event>,
+    ) -> Result<(Self, Past, Option<Diagnostic>), Diagnostic> {
+        let (connection, warning) = open::open(path)?;
+        let (mut writer, past) =
+            write::Writer::begin(connection, plan, events.clone()).map_err(|e| {
+                Diagnostic::error(
+                    "C0501",
+                    format!(
+                        "journal `{}` cannot be written: {}",
+                        path.display(),
+                        open::words(&e)
+                    ),
+                )
+                .note("no act is carried out unless its intent is stored first")
+                .note("nothing was started")
+            })?;
+        let (queue, messages) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.serve(&messages))
+            .map_err(|e| {
+                Diagnostic::error("C0501", format!("cannot start the journal's thread: {e}"))
+            })?;
+        let journal = Self {
+            path: path.to_owned(),
+            queue,
+            events,
+            lost: Arc::default(),
+            writer: Some(thread),
+        };
+        Ok((journal, past, warning))
+    }
+
+    /// Stores an entry. An intent is answered with `IntentStored` or `IntentRefused`; of anything
+    /// else that finds the queue full, the number is counted.
+    pub fn record(&self, entry: Entry) {
+        self.send(Message::Entry(entry));
+    }
+
+    /// Remembers the life of a member, for the daemon that comes after this one.
+    pub fn started(&self, member: MemberId, generation: Generation) {
+        self.send(Message::Started(member, generation));
+    }
+
+    /// Remembers that a life is over.
+    pub fn exited(&self, member: MemberId, generation: Generation, exit: Exit) {
+        self.send(Message::Exited(member, generation, exit));
+    }
+
+    fn send(&self, message: Message) {
+        let (why, message) = match self.queue.try_send(message) {
+            Ok(()) => return,
+            Err(TrySendError::Full(message)) => ("the disk does not keep up", message),
+            Err(TrySendError::Disconnected(message)) => ("its writer has ended", message),
+        };
+        if let Message::Entry(Entry::Intent { intent, .. }) = message {
+            let reason = format!("the journal takes nothing: {why}");
+            if self
+                .events
+                .send(Event::IntentRefused { intent, reason })
+                .is_err()
+            {
+                tracing::debug!("an intent was refused after the loop had ended");
+            }
+        } else if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!(why, "journal entries are lost");
+        }
+    }
+
+    /// How many entries found no place in the queue.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// A reader of the same file.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.path.clone())
+    }
+
+    /// Writes what is in the queue and ends the writer.
+    pub fn close(mut self) {
+        // Blocking here is right: the loop has ended.
+        if self.queue.send(Message::End).is_ok()
+            && let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the journal's writer ended badly");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Opening the journal's file: a new one, ours, or one that must not be touched.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use checkd_core::diagnostic::Diagnostic;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::manager::plain;
+use crate::wall;
+
+/// `chkd`: SQLite keeps it in the file's head, so a journal is told from any other database.
+const APPLICATION_ID: i64 = 0x6368_6b64;
+/// The version that this program writes.
+const VERSION: i64 = 1;
+
+/// What a file is.
+enum Found {
+    /// Nothing in it yet.
+    Empty,
+    /// A journal of this version.
+    Journal,
+    /// A journal of a later version.
+    Newer(i64),
+    /// Something else, and what.
+    Foreign(String),
+}
+
+/// Opens the journal for writing. What cannot be read as a journal is renamed, never overwritten,
+/// and told in the warning that comes back.
+///
+/// # Errors
+/// The file cannot be opened at all (C0501) or is of a newer checkd (C0503).
+pub(super) fn open(path: &Path) -> Result<(Connection, Option<Diagnostic>), Diagnostic> {
+    let mut warning = None;
+    match look(path) {
+        Ok(Found::Empty | Found::Journal) => {}
+        Ok(Found::Newer(version)) => return Err(newer(path, version)),
+        Ok(Found::Foreign(what)) => warning = Some(set_aside(path, &what)?),
+        Err(error) if is_damage(&error) => {
+            warning = Some(set_aside(path, &format!("is damaged ({})", words(&error)))?);
+        }
+        Err(error) => return Err(cannot(path, &words(&error))),
+    }
+    let connection = begin(path).map_err(|error| cannot(path, &words(&error)))?;
+    Ok((connection, warning))
+}
+
+/// Opens the journal for reading; the daemon may be writing.
+pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    Ok(connection)
+}
+
+fn look(path: &Path) -> rusqlite::Result<Found> {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
+        Ok(meta) if meta.is_file() && meta.len() == 0 => return Ok(Found::Empty),
+        Ok(meta) if !meta.is_file() => {
+            return Ok(Found::Foreign("is not a file".to_owned()));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    if application != APPLICATION_ID {
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get(0))?;
+        return Ok(match tables {
+            0 => Found::Empty,
+            _ => Found::Foreign("is a database of another program".to_owned()),
+        });
+    }
+    if version > VERSION {
+        return Ok(Found::Newer(version));
+    }
+    let said: String = connection.pragma_query_value(None, "quick_check", |r| r.get(0))?;
+    if said != "ok" {
+        return Ok(Found::Foreign(format!(
+            "is damaged ({})",
+            said.lines().next().unwrap_or("?")
+        )));
+    }
+    Ok(Found::Journal)
+}
+
+fn begin(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
+    if application != APPLICATION_ID {
+        let all = connection.transaction()?;
+        all.execute_batch(include_str!("schema.sql"))?;
+        all.pragma_update(None, "application_id", APPLICATION_ID)?;
+        all.pragma_update(None, "user_version", VERSION)?;
+        all.commit()?;
+    }
+    Ok(connection)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+    )
+}
+
+/// SQLite's own words, without Rust's.
+pub(super) fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn set_aside(path: &Path, what: &str) -> Result<Diagnostic, Diagnostic> {
+    let stamp = wall::compact(wall::now_ms());
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(&format!(".set-aside-{stamp}"));
+    std::fs::rename(path, &aside).map_err(|e| {
+        cannot(
+            path,
+            &format!("it {what}, and cannot be renamed: {}", plain(&e)),
+        )
+    })?;
+    // The write-ahead log belongs to the old file; where there is none there is nothing to move.
+    for suffix in ["-wal", "-shm"] {
+        drop(std::fs::rename(
+            with(suffix),
+            with(&format!(".set-aside-{stamp}{suffix}")),
+        ));
+    }
+    Ok(
+        Diagnostic::warning("C0504", format!("journal `{}` {what}", path.display()))
+            .note(format!(
+                "it was renamed to `{}`; nothing in it was changed",
+                aside.display()
+            ))
+            .note("a new journal begins: what happened before is not in `history` and `explain`")
+            .note("members that run are not known to this daemon and cannot be adopted"),
+    )
+}
+
+fn newer(path: &Path, version: i64) -> Diagnostic {
+    Diagnostic::error(
+        "C0503",
+        format!("journal `{}` was written by a newer checkd", path.display()),
+    )
+    .note(format!(
+        "its version is {version}; this program knows version {VERSION}"
+    ))
+    .note("nothing was started and nothing was changed")
+    .help("run the newer checkd, or move the file away to begin a new journal")
+}
+
+fn cannot(path: &Path, why: &str) -> Diagnostic {
+    Diagnostic::error(
+        "C0501",
+        format!("journal `{}` cannot be opened: {why}", path.display()),
+    )
+    .note("no act is carried out unless its intent is stored first")
+    .note("nothing was started and nothing was changed")
+}

@@ -1,0 +1,229 @@
+//! Reading the journal back: for `history`, and for the incident in `explain`.
+
+use std::path::PathBuf;
+
+use checkd_core::Span;
+use rusqlite::{ToSql, params_from_iter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::open;
+
+/// Reads the journal's file; the daemon may be writing it meanwhile.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    path: PathBuf,
+}
+
+/// Which rows are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of these members, as `GROUP/MEMBER`; rows of shared checks are of their group. `None`:
+    /// of all.
+    pub members: Option<Vec<String>>,
+    /// Only of this check.
+    pub check: Option<String>,
+    /// Not before this, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// The newest so many.
+    pub limit: u32,
+    /// Runs as well.
+    pub runs: bool,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// Milliseconds since 1970.
+    pub wall_ms: i64,
+    /// Its group.
+    pub group: String,
+    /// Its member; nothing for a check that the group shares.
+    pub member: Option<String>,
+    /// The check, for a run.
+    pub check: Option<String>,
+    /// `run`, `transition`, `decision`, `action`, `outcome`, `operator`.
+    pub what: String,
+    /// The word that matters: a status, a new state, a step, an outcome, a command.
+    pub word: String,
+    /// One line for a person.
+    pub text: String,
+    /// The incident that it belongs to.
+    pub incident: Option<i64>,
+    /// The intent that it belongs to.
+    pub intent: Option<i64>,
+    /// Everything else that is stored, such as the gates of a decision.
+    pub detail: Value,
+}
+
+/// The columns of every part: wall, order, group, member, check, what, word, text, incident, intent,
+/// detail.
+const PARTS: [&str; 5] = [
+    "SELECT wall_ms, 2, group_name, member, NULL, 'transition', to_word,
+        axis || ': ' || from_word || ' → ' || to_word || CASE why WHEN '' THEN '' ELSE ', ' || why END,
+        incident, NULL, json_object('axis', axis, 'from', from_word, 'to', to_word, 'why', why)
+     FROM transition WHERE wall_ms >= ?1",
+    "SELECT wall_ms, 3, group_name, member, NULL, 'decision', step, because,
+        incident, intent, json_object('closed', closed, 'explanation', json(explanation))
+     FROM decision WHERE wall_ms >= ?1",
+    "SELECT wall_ms, 4, group_name, member, NULL, 'action', act, why,
+        incident, intent, json_object('pid', pid)
+     FROM action WHERE wall_ms >= ?1",
+    "SELECT outcome_wall_ms, 5, group_name, member, NULL, 'outcome', outcome, detail,
+        incident, intent, json_object('act', act)
+     FROM action WHERE outcome_wall_ms >= ?1",
+    "SELECT wall_ms, 1, group_name, member, NULL, 'operator', command, by,
+        NULL, NULL, json(detail)
+     FROM operator WHERE wall_ms >= ?1",
+];
+const RUNS: &str = "SELECT wall_ms, 0, group_name, member, check_name, 'run', status, message,
+        NULL, NULL, json_object('cause', cause, 'took_ms', took_ms, 'pid', pid, 'count', count,
+        'largest_gap_ms', largest_gap_ms, 'span_ms', at_ms - first_at_ms,
+        'measured', json(measured))
+     FROM run WHERE wall_ms >= ?1";
+
+impl Reader {
+    /// A reader of the journal at `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The newest rows that `filter` lets pass, oldest first.
+    ///
+    /// # Errors
+    /// The file cannot be read; SQLite's words.
+    pub fn rows(&self, filter: &Filter) -> Result<Vec<Row>, String> {
+        self.query(filter).map_err(|e| open::words(&e))
+    }
+
+    fn query(&self, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
+        let connection = open::open_to_read(&self.path)?;
+        let mut parts: Vec<&str> = Vec::new();
+        if filter.runs {
+            parts.push(RUNS);
+        }
+        if filter.check.is_none() {
+            parts.extend(PARTS);
+        }
+        let mut arguments: Vec<Box<dyn ToSql>> = vec![Box::new(filter.since_ms)];
+        let mut narrow = String::new();
+        if let Some(members) = &filter.members {
+            arguments.push(Box::new(serde_json::to_string(members).unwrap_or_default()));
+            narrow.push_str(
+                " AND (group_name || '/' || ifnull(member, '') IN (SELECT value FROM json_each(?2)))",
+            );
+        }
+        if let Some(check) = &filter.check {
+            arguments.push(Box::new(check.clone()));
+            narrow.push_str(&format!(" AND check_name = ?{}", arguments.len()));
+        }
+        let sql: Vec<String> = parts.iter().map(|part| format!("{part}{narrow}")).collect();
+        arguments.push(Box::new(filter.limit));
+        let sql = format!(
+            "SELECT * FROM ({}) ORDER BY 1 DESC, 2 DESC LIMIT ?{}",
+            sql.join(" UNION ALL "),
+            arguments.len()
+        );
+        let mut rows = connection
+            .prepare(&sql)?
+            .query_map(params_from_iter(arguments.iter()), |r| {
+                let wall_ms = r.get(0)?;
+                let detail: Option<String> = r.get(10)?;
+                Ok(Row {
+                    time: crate::wall::rfc3339(wall_ms),
+                    wall_ms,
+                    group: r.get(2)?,
+                    member: r.get(3)?,
+                    check: r.get(4)?,
+                    what: r.get(5)?,
+                    word: r.get(6)?,
+                    text: r.get::<_, Option<String>>(7)?.unwrap_or_default(),
+                    incident: r.get(8)?,
+                    intent: r.get(9)?,
+                    detail: detail
+                        .and_then(|text| serde_json::from_str(&text).ok())
+                        .unwrap_or(Value::Null),
+                })
+            })?
+            .collect::<rusqlite::Result<Vec<Row>>>()?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// When the newest life of a member began, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The file cannot be read; SQLite's words.
+    pub fn lives(&self, group: &str, member: &str) -> Result<Option<i64>, String> {
+        use rusqlite::OptionalExtension;
+        open::open_to_read(&self.path)
+            .and_then(|connection| {
+                let sql = "SELECT wall_ms FROM life WHERE group_name = ? AND member = ?";
+                connection
+                    .query_row(sql, [group, member], |r| r.get(0))
+                    .optional()
+            })
+            .map_err(|e| open::words(&e))
+    }
+}
+
+impl Row {
+    /// `web/web-3`, `web/web-3:ping`, or `web:database` for a shared check.
+    pub fn path(&self) -> String {
+        let mut path = self.group.clone();
+        if let Some(member) = &self.member {
+            path.push('/');
+            path.push_str(member);
+        }
+        if let Some(check) = &self.check {
+            path.push(':');
+            path.push_str(check);
+        }
+        path
+    }
+}
+
+/// The numbers of a gate in stored JSON, as a sentence: `1 out, 1 allowed`.
+pub fn numbers(compared: &Value) -> String {
+    let span = |key: &str| compared.get(key).and_then(Value::as_u64).map(Span);
+    let text = |key: &str| compared.get(key).and_then(Value::as_str);
+    let number = |key: &str| compared.get(key).and_then(Value::as_u64);
+    if let (Some(found), Some(allowed)) = (number("found"), number("allowed")) {
+        if text("kind") == Some("age") {
+            return format!(
+                "newest sample {} old, {} allowed",
+                Span(found),
+                Span(allowed)
+            );
+        }
+        let who: Vec<&str> = compared
+            .get("who")
+            .and_then(Value::as_array)
+            .map(|who| who.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        let who = if who.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", who.join(", "))
+        };
+        let window = span("window")
+            .map(|w| format!(" in {w}"))
+            .unwrap_or_default();
+        return format!("{found}{who}, {allowed} allowed{window}");
+    }
+    if let Some(remaining) = span("remaining") {
+        return match span("of") {
+            Some(of) if of.0 > 0 => format!("{remaining} of {of} to go"),
+            _ => format!("{remaining} to go"),
+        };
+    }
+    if let Some(allowed) = span("allowed") {
+        return format!("no sample of this life, {allowed} old allowed");
+    }
+    if let Some(state) = text("state").or_else(|| text("refused")) {
+        return state.to_owned();
+    }
+    String::new()
+}

@@ -1,0 +1,1 @@
+//! Entries go in, rows come out.

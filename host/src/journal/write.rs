@@ -1,0 +1,635 @@
+//! The writer thread: batches of entries, one commit each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use checkd_core::engine::{Act, Event, Exit};
+use checkd_core::journal::Entry;
+use checkd_core::plan::Plan;
+use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Message, Past, open};
+use crate::wall::Both;
+
+/// So many entries are committed together at most.
+const BATCH: usize = 512;
+/// How long a folded row may lag behind what it counts.
+const FOLD_LAG: Duration = Duration::from_secs(5);
+/// How often old rows are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How long runs are kept when `journal_keep` says nothing; decisions are kept
+/// `DECISIONS_KEEP_TIMES` as long.
+const KEEP_MS: u64 = 7 * 86_400_000;
+const DECISIONS_KEEP_TIMES: u64 = 12;
+
+pub(super) struct Writer {
+    connection: Connection,
+    plan: Arc<Plan>,
+    events: UnboundedSender<Event>,
+    daemon: i64,
+    durable: bool,
+    steady: BTreeMap<LeafId, Fold>,
+    folded_at: Instant,
+    swept_at: Option<Instant>,
+    failing: bool,
+}
+
+/// A row of `run` that counts steady passes.
+#[derive(Clone, Copy, Debug)]
+struct Fold {
+    row: i64,
+    last: Instant,
+    count: u64,
+    largest_gap: u64,
+    changed: bool,
+}
+
+impl Writer {
+    /// Notes this daemon, and reads what the one before left.
+    pub(super) fn begin(
+        connection: Connection,
+        plan: Arc<Plan>,
+        events: UnboundedSender<Event>,
+    ) -> rusqlite::Result<(Self, Past)> {
+        let both = Both::read();
+        let boot = format!("{:032x}", crate::manager::boot_id());
+        connection.execute(
+            "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
+            params![
+                both.now_ms(),
+                std::process::id(),
+                boot,
+                env!("CARGO_PKG_VERSION")
+            ],
+        )?;
+        let daemon = connection.last_insert_rowid();
+        let last: Option<i64> =
+            connection.query_row("SELECT max(intent) FROM action", [], |r| r.get(0))?;
+        let mut lives = Vec::new();
+        for id in plan.members() {
+            let (Some(group), Some(member)) = (plan.group(id.group), plan.member(id)) else {
+                continue;
+            };
+            let life = connection
+                .query_row(
+                    "SELECT boot, pid, start FROM life
+                     WHERE group_name = ? AND member = ? AND ended_wall_ms IS NULL",
+                    params![group.name.as_str(), member.name.as_str()],
+                    |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, i64>(2)?)),
+                )
+                .optional()?;
+            if let Some((boot, pid, start)) = life
+                && let Ok(boot) = u128::from_str_radix(&boot, 16)
+                && let Ok(start) = u64::try_from(start)
+            {
+                lives.push((id, Generation { boot, pid, start }));
+            }
+        }
+        let interrupted = connection
+            .prepare("SELECT group_name || '/' || member || ': ' || act FROM action WHERE outcome IS NULL")?
+            .query_map([], |r| r.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
+        connection.execute(
+            "UPDATE action SET outcome = 'interrupted', outcome_wall_ms = ?,
+               detail = 'checkd ended before it knew what became of it'
+             WHERE outcome IS NULL",
+            params![both.now_ms()],
+        )?;
+        let next = last
+            .and_then(|n| u64::try_from(n).ok())
+            .map_or(1, |n| n + 1);
+        let past = Past {
+            next_intent: IntentId(next),
+            lives,
+            interrupted,
+        };
+        let writer = Self {
+            connection,
+            plan,
+            events,
+            daemon,
+            durable: true,
+            steady: BTreeMap::new(),
+            folded_at: crate::clock::now(),
+            swept_at: None,
+            failing: false,
+        };
+        Ok((writer, past))
+    }
+
+    /// Writes until `Message::End` comes or nobody can send any more.
+    pub(super) fn serve(&mut self, messages: &Receiver<Message>) {
+        let mut going = true;
+        while going {
+            let mut batch = Vec::new();
+            match messages.recv_timeout(FOLD_LAG) {
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => going = false,
+                Ok(message) => batch.push(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            while going && batch.len() < BATCH {
+                match messages.try_recv() {
+                    Ok(Message::End) => going = false,
+                    Ok(message) => batch.push(message),
+                    Err(_) => break,
+                }
+            }
+            self.commit(&batch, !going);
+            self.sweep();
+        }
+    }
+
+    fn commit(&mut self, batch: &[Message], last: bool) {
+        let intents: Vec<IntentId> = batch
+            .iter()
+            .filter_map(|message| match message {
+                Message::Entry(Entry::Intent { intent, .. }) => Some(*intent),
+                _ => None,
+            })
+            .collect();
+        let now = crate::clock::now();
+        let fold = last || now.since(self.folded_at).as_duration() >= FOLD_LAG;
+        if batch.is_empty() && !(fold && self.steady.values().any(|f| f.changed)) {
+            return;
+        }
+        match self.write(batch, fold, !intents.is_empty()) {
+            Ok(()) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the journal takes entries again");
+                }
+                if fold {
+                    self.folded_at = now;
+                }
+                for intent in intents {
+                    self.send(Event::IntentStored(intent));
+                }
+            }
+            Err(error) => {
+                let reason = open::words(&error);
+                // Rows of this batch are not there, so no fold may count on one.
+                self.steady.clear();
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(reason, lost = batch.len(), "the journal cannot be written");
+                }
+                for intent in intents {
+                    self.send(Event::IntentRefused {
+                        intent,
+                        reason: reason.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn send(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("the journal answered after the loop had ended");
+        }
+    }
+
+    fn write(&mut self, batch: &[Message], fold: bool, durable: bool) -> rusqlite::Result<()> {
+        // An intent must survive the machine; of the rest the last seconds may be lost with it.
+        if durable != self.durable {
+            let level = if durable { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.durable = durable;
+        }
+        let all = self.connection.transaction()?;
+        let mut rows = Rows {
+            all: &all,
+            plan: &self.plan,
+            steady: &mut self.steady,
+            daemon: self.daemon,
+            both: Both::read(),
+        };
+        for message in batch {
+            match message {
+                Message::Entry(entry) => rows.entry(entry)?,
+                Message::Started(member, generation) => rows.started(*member, *generation)?,
+                Message::Exited(member, generation, exit) => {
+                    rows.exited(*member, *generation, *exit)?;
+                }
+                Message::End => {}
+            }
+        }
+        if fold {
+            rows.fold()?;
+        }
+        all.commit()
+    }
+
+    /// Removes old rows; runs go before decisions.
+    fn sweep(&mut self) {
+        let now = crate::clock::now();
+        if self
+            .swept_at
+            .is_some_and(|at| now.since(at).as_duration() < SWEEP_EVERY)
+        {
+            return;
+        }
+        self.swept_at = Some(now);
+        let keep = self.plan.daemon.journal_keep.map_or(KEEP_MS, |span| span.0);
+        let before = |times: u64| {
+            let age = i64::try_from(keep.saturating_mul(times)).unwrap_or(i64::MAX);
+            Both::read().now_ms().saturating_sub(age)
+        };
+        let swept = self
+            .connection
+            .execute("DELETE FROM run WHERE wall_ms < ?", [before(1)])
+            .and_then(|_| {
+                let mut removed = 0;
+                for table in ["transition", "decision", "operator"] {
+                    let sql = format!("DELETE FROM {table} WHERE wall_ms < ?");
+                    removed += self
+                        .connection
+                        .execute(&sql, [before(DECISIONS_KEEP_TIMES)])?;
+                }
+                // The newest row stays: the numbering of intents goes on from it.
+                let sql = "DELETE FROM action WHERE wall_ms < ?
+                           AND intent < (SELECT max(intent) FROM action)";
+                Ok(removed
+                    + self
+                        .connection
+                        .execute(sql, [before(DECISIONS_KEEP_TIMES)])?)
+            })
+            .and_then(|_| self.shrink());
+        if let Err(error) = swept {
+            tracing::warn!(
+                reason = open::words(&error),
+                "old journal rows cannot be removed"
+            );
+        }
+    }
+
+    /// Removes the oldest runs while the file is larger than `journal_max_size`.
+    fn shrink(&self) -> rusqlite::Result<()> {
+        let Some(max) = self.plan.daemon.journal_max_size else {
+            return Ok(());
+        };
+        let pragma = |name: &str| -> rusqlite::Result<u64> {
+            let value: i64 = self
+                .connection
+                .pragma_query_value(None, name, |r| r.get(0))?;
+            Ok(u64::try_from(value).unwrap_or(0))
+        };
+        loop {
+            let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
+            if pages.saturating_mul(pragma("page_size")?) <= max {
+                return Ok(());
+            }
+            let sql = "DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY id LIMIT 4096)";
+            if self.connection.execute(sql, [])? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The rows of one batch.
+struct Rows<'a> {
+    all: &'a Transaction<'a>,
+    plan: &'a Plan,
+    steady: &'a mut BTreeMap<LeafId, Fold>,
+    daemon: i64,
+    both: Both,
+}
+
+impl Rows<'_> {
+    fn names(&self, id: MemberId) -> (String, String) {
+        let group = self.plan.group(id.group).map_or("?", |g| g.name.as_str());
+        let member = self.plan.member(id).map_or("?", |m| m.name.as_str());
+        (group.to_owned(), member.to_owned())
+    }
+
+    fn entry(&mut self, entry: &Entry) -> rusqlite::Result<()> {
+        match entry {
+            Entry::Run { leaf, sample } => {
+                self.close_fold(*leaf)?;
+                self.run(*leaf, sample)
+            }
+            Entry::Steady { leaf, at } => self.steady(*leaf, *at),
+            Entry::Transition {
+                member,
+                at,
+                axis,
+                from,
+                to,
+                why,
+                incident,
+            } => {
+                let (group, member) = self.names(*member);
+                let sql = "INSERT INTO transition (daemon, group_name, member, axis, from_word,
+                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    self.daemon,
+                    group,
+                    member,
+                    word(axis),
+                    from,
+                    to,
+                    why,
+                    incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Decision {
+                member,
+                at,
+                step,
+                explanation,
+                intent,
+                incident,
+            } => {
+                let (group, member) = self.names(*member);
+                let mut json = serde_json::to_value(explanation).unwrap_or(Value::Null);
+                name_members(&mut json, self.plan);
+                let closed: Vec<&str> = explanation
+                    .readings
+                    .iter()
+                    .filter(|reading| !reading.open)
+                    .map(|reading| reading.gate.as_str())
+                    .collect();
+                let sql =
+                    "INSERT INTO decision (daemon, group_name, member, step, verdict, because,
+                    closed, explanation, intent, incident, at_ms, wall_ms)
+                    VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    self.daemon,
+                    group,
+                    member,
+                    word(step),
+                    explanation.verdict.as_str(),
+                    explanation.because,
+                    closed.join(", "),
+                    json.to_string(),
+                    intent.map(|i| i64_of(i.0)),
+                    incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Intent {
+                intent,
+                at,
+                act,
+                why,
+                incident,
+            } => {
+                let (id, pid, act) = match act {
+                    Act::Start { member } => (*member, None, "start"),
+                    Act::Restart { member, generation } => {
+                        (*member, Some(generation.pid), "restart")
+                    }
+                    Act::Stop { member, generation } => (*member, Some(generation.pid), "stop"),
+                };
+                let (group, member) = self.names(id);
+                let sql = "INSERT INTO action (intent, daemon, group_name, member, act, pid, why,
+                    incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    i64_of(intent.0),
+                    self.daemon,
+                    group,
+                    member,
+                    act,
+                    pid,
+                    why,
+                    incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Outcome {
+                intent,
+                at,
+                outcome,
+                detail,
+            } => {
+                let sql = "UPDATE action SET outcome = ?, detail = ?, outcome_at_ms = ?,
+                    outcome_wall_ms = ? WHERE intent = ?";
+                self.all.prepare_cached(sql)?.execute(params![
+                    outcome.as_str(),
+                    detail,
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                    i64_of(intent.0),
+                ])?;
+                Ok(())
+            }
+            Entry::Operator {
+                member,
+                at,
+                by,
+                command,
+            } => {
+                let (group, member) = self.names(*member);
+                let json = serde_json::to_value(command).unwrap_or(Value::Null);
+                let name = json
+                    .get("command")
+                    .and_then(Value::as_str)
+                    .unwrap_or("?")
+                    .to_owned();
+                let sql = "INSERT INTO operator (daemon, group_name, member, by, command, detail,
+                    at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    self.daemon,
+                    group,
+                    member,
+                    by,
+                    name,
+                    json.to_string(),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&mut self, leaf: LeafId, sample: &Sample) -> rusqlite::Result<()> {
+        let measured = (!sample.measurements.is_empty())
+            .then(|| serde_json::to_string(&sample.measurements).unwrap_or_default());
+        self.insert_run(
+            leaf,
+            sample.status.as_str(),
+            sample.cause.map(|cause| cause.as_str()),
+            &sample.message,
+            measured,
+            Some(sample.took.0),
+            sample.generation.map(|g| g.pid),
+            sample.at,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn insert_run(
+        &mut self,
+        leaf: LeafId,
+        status: &str,
+        cause: Option<&str>,
+        message: &str,
+        measured: Option<String>,
+        took: Option<u64>,
+        pid: Option<u32>,
+        at: Instant,
+    ) -> rusqlite::Result<()> {
+        let group = self.plan.group(leaf.group);
+        let member = leaf.member.and_then(|m| group?.members.get(m as usize));
+        let check = self.plan.check(leaf).map_or("?", |c| c.name.as_str());
+        let sql = "INSERT INTO run (daemon, group_name, member, check_name, status, cause, message,
+            measured, took_ms, pid, at_ms, wall_ms, first_at_ms)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        self.all.prepare_cached(sql)?.execute(params![
+            self.daemon,
+            group.map_or("?", |g| g.name.as_str()),
+            member.map(|m| m.name.as_str()),
+            check,
+            status,
+            cause,
+            message,
+            measured,
+            took.map(i64_of),
+            pid,
+            i64_of(at.0),
+            self.both.wall_ms(at),
+            i64_of(at.0),
+        ])?;
+        Ok(())
+    }
+
+    /// Counts a pass that changed nothing in the row of the passes before it.
+    fn steady(&mut self, leaf: LeafId, at: Instant) -> rusqlite::Result<()> {
+        if let Some(fold) = self.steady.get_mut(&leaf) {
+            fold.largest_gap = fold.largest_gap.max(at.since(fold.last).0);
+            fold.last = at;
+            fold.count += 1;
+            fold.changed = true;
+            return Ok(());
+        }
+        self.insert_run(leaf, "pass", None, "", None, None, None, at)?;
+        let row = self.all.last_insert_rowid();
+        let fold = Fold {
+            row,
+            last: at,
+            count: 1,
+            largest_gap: 0,
+            changed: false,
+        };
+        self.steady.insert(leaf, fold);
+        Ok(())
+    }
+
+    fn close_fold(&mut self, leaf: LeafId) -> rusqlite::Result<()> {
+        match self.steady.remove(&leaf) {
+            Some(fold) if fold.changed => self.store_fold(fold),
+            _ => Ok(()),
+        }
+    }
+
+    fn fold(&mut self) -> rusqlite::Result<()> {
+        let changed: Vec<Fold> = self
+            .steady
+            .values()
+            .filter(|f| f.changed)
+            .copied()
+            .collect();
+        for fold in changed {
+            self.store_fold(fold)?;
+        }
+        for fold in self.steady.values_mut() {
+            fold.changed = false;
+        }
+        Ok(())
+    }
+
+    fn store_fold(&self, fold: Fold) -> rusqlite::Result<()> {
+        let sql = "UPDATE run SET at_ms = ?, wall_ms = ?, count = ?, largest_gap_ms = ?
+            WHERE id = ?";
+        self.all.prepare_cached(sql)?.execute(params![
+            i64_of(fold.last.0),
+            self.both.wall_ms(fold.last),
+            i64_of(fold.count),
+            i64_of(fold.largest_gap),
+            fold.row,
+        ])?;
+        Ok(())
+    }
+
+    fn started(&self, member: MemberId, generation: Generation) -> rusqlite::Result<()> {
+        let (group, member) = self.names(member);
+        let sql = "INSERT OR REPLACE INTO life (group_name, member, boot, pid, start, wall_ms)
+            VALUES (?,?,?,?,?,?)";
+        self.all.prepare_cached(sql)?.execute(params![
+            group,
+            member,
+            format!("{:032x}", generation.boot),
+            generation.pid,
+            i64_of(generation.start),
+            self.both.now_ms(),
+        ])?;
+        Ok(())
+    }
+
+    fn exited(&self, member: MemberId, generation: Generation, exit: Exit) -> rusqlite::Result<()> {
+        let (group, member) = self.names(member);
+        let sql = "UPDATE life SET ended_wall_ms = ?, exit = ?
+            WHERE group_name = ? AND member = ? AND pid = ? AND start = ?";
+        self.all.prepare_cached(sql)?.execute(params![
+            self.both.now_ms(),
+            exit_words(exit),
+            group,
+            member,
+            generation.pid,
+            i64_of(generation.start),
+        ])?;
+        Ok(())
+    }
+}
+
+/// `exit code 7`, `signal 9 (SIGKILL)`, `nobody saw how`.
+pub(super) fn exit_words(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+        Exit::Lost => "nobody saw how".to_owned(),
+    }
+}
+
+/// The word that serde gives to a plain enum.
+fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        _ => "?".to_owned(),
+    }
+}
+
+/// SQLite's integers are signed; nothing that we count comes near the difference.
+fn i64_of(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Puts names in the place of member ids: an index means nothing once the plan has changed.
+fn name_members(json: &mut Value, plan: &Plan) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(|item| name_members(item, plan)),
+        Value::Object(map) => {
+            let index = |key: &str| map.get(key)?.as_u64().and_then(|n| u32::try_from(n).ok());
+            if map.len() == 2
+                && let (Some(group), Some(member)) = (index("group"), index("member"))
+            {
+                *json = Value::String(plan.path(MemberId { group, member }));
+                return;
+            }
+            map.values_mut().for_each(|value| name_members(value, plan));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,133 @@
+//! Wall-clock time for people: the engine counts in boot time, people read the clock on the wall.
+
+use checkd_core::{Instant, Span};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Both clocks, read at the same moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Both {
+    boot: Instant,
+    wall_ms: i64,
+}
+
+impl Both {
+    /// Reads them now.
+    pub(crate) fn read() -> Self {
+        Self {
+            boot: crate::clock::now(),
+            wall_ms: Timestamp::now().as_millisecond(),
+        }
+    }
+
+    /// What the clock on the wall showed at `at`, in milliseconds since 1970.
+    pub(crate) fn wall_ms(self, at: Instant) -> i64 {
+        let ago = i64::try_from(self.boot.since(at).0).unwrap_or(0);
+        let ahead = i64::try_from(at.since(self.boot).0).unwrap_or(0);
+        self.wall_ms.saturating_sub(ago).saturating_add(ahead)
+    }
+
+    /// Now, in milliseconds since 1970.
+    pub(crate) fn now_ms(self) -> i64 {
+        self.wall_ms
+    }
+}
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// `12:00:03`, in the time zone of this machine.
+pub(crate) fn time_of_day(wall_ms: i64) -> String {
+    format(wall_ms, "%H:%M:%S")
+}
+
+/// `2026-11-20 12:00:03`, in the time zone of this machine.
+pub(crate) fn date_and_time(wall_ms: i64) -> String {
+    format(wall_ms, "%Y-%m-%d %H:%M:%S")
+}
+
+/// `2026-11-20T11:00:03Z`: for programs.
+pub(crate) fn rfc3339(wall_ms: i64) -> String {
+    Timestamp::from_millisecond(wall_ms).map_or_else(|_| "?".to_owned(), |t| t.to_string())
+}
+
+/// `20261120T110003Z`: for file names.
+pub(crate) fn compact(wall_ms: i64) -> String {
+    Timestamp::from_millisecond(wall_ms).map_or_else(
+        |_| wall_ms.to_string(),
+        |t| t.strftime("%Y%m%dT%H%M%SZ").to_string(),
+    )
+}
+
+fn format(wall_ms: i64, pattern: &str) -> String {
+    Timestamp::from_millisecond(wall_ms).map_or_else(
+        |_| "?".to_owned(),
+        |t| t.to_zoned(TimeZone::system()).strftime(pattern).to_string(),
+    )
+}
+
+/// Reads a length of time as a person writes it: `90s`, `10m`, `2h30m`, `1d`, `400ms`.
+///
+/// # Errors
+/// One line that says what to write.
+pub(crate) fn parse_span(text: &str) -> Result<Span, String> {
+    const UNITS: [(&str, u64); 5] = [
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    let wrong = || format!("`{text}` is no length of time: write `90s`, `10m`, `2h30m` or `1d`");
+    let mut rest = text.trim();
+    let mut total = 0u64;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let split = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, behind) = rest.split_at_checked(split).ok_or_else(wrong)?;
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let end = behind
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at_checked(end).ok_or_else(wrong)?;
+        let (_, size) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
+        total = number
+            .checked_mul(*size)
+            .and_then(|n| total.checked_add(n))
+            .ok_or_else(wrong)?;
+        rest = behind;
+    }
+    Ok(Span(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_span;
+    use checkd_core::Span;
+
+    #[test]
+    fn a_length_of_time_is_read_as_it_is_written() {
+        for (text, span) in [
+            ("90s", Some(Span::secs(90))),
+            ("2h30m", Some(Span::mins(150))),
+            ("1d", Some(Span::mins(1_440))),
+            ("400ms", Some(Span::millis(400))),
+            ("10", None),
+            ("", None),
+            ("m", None),
+            ("10x", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+        ] {
+            assert_eq!(parse_span(text).ok(), span, "{text}");
+        }
+    }
+}
