@@ -584,22 +584,13 @@ impl Rows<'_> {
             WHERE group_name = ? AND member = ? AND pid = ? AND start = ?";
         self.all.prepare_cached(sql)?.execute(params![
             self.both.now_ms(),
-            exit_words(exit),
+            exit.to_string(),
             group,
             member,
             generation.pid,
             i64_of(generation.start),
         ])?;
         Ok(())
-    }
-}
-
-/// `exit code 7`, `signal 9 (SIGKILL)`, `nobody saw how`.
-pub(super) fn exit_words(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("signal {signal}"),
-        Exit::Lost => "nobody saw how".to_owned(),
     }
 }
 
