@@ -10,7 +10,17 @@ use crate::engine::Exit;
 use crate::id::IncidentId;
 use crate::plan::{GroupPlan, Plan, Scope};
 use crate::schedule::Schedule;
-use crate::{Generation, Instant, IntentId, LeafId, MemberId};
+use crate::{Generation, Instant, IntentId, LeafId, MemberId, Span};
+
+/// Waits of a dead member that was given up: one start after each, the last one again and again
+/// (policy.md section 2).
+pub(crate) const PAROLE: [Span; 5] = [
+    Span::mins(5),
+    Span::mins(10),
+    Span::mins(20),
+    Span::mins(40),
+    Span::mins(60),
+];
 
 /// All mutable state.
 #[derive(Debug)]

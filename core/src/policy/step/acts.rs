@@ -1,0 +1,181 @@
+//! The life of an act: its intent is stored, it is done, it is judged.
+
+use super::{Turn, act};
+use crate::engine::{Effect, Exit};
+use crate::journal::{Entry, Outcome};
+use crate::policy::state::{Attempt, Control, Life, PAROLE, Phase, Refused, Wanted};
+use crate::policy::{Motive, NoticeKind, Step, judge};
+use crate::{IntentId, MemberId, Span, Status};
+
+impl Turn<'_> {
+    pub(super) fn stored(&mut self, intent: IntentId) {
+        self.state.refused = None;
+        let Some(id) = self.member_of(intent) else {
+            return;
+        };
+        let Some(attempt) = self
+            .state
+            .member(id)
+            .and_then(|member| member.attempt.clone())
+        else {
+            return;
+        };
+        if attempt.phase != Phase::Storing {
+            return;
+        }
+        if let Some(reason) = self.not_needed(id, &attempt) {
+            self.conclude(id, Outcome::Withdrawn, reason);
+            self.consider(id);
+            return;
+        }
+        let now = self.now;
+        self.change(id, |member| {
+            if let Some(attempt) = &mut member.attempt {
+                attempt.phase = Phase::Acting;
+            }
+            member.asked = None;
+            let ledger = &mut member.ledger;
+            match attempt.motive {
+                Motive::Sick => {
+                    ledger.restarts.add(now);
+                    ledger.sick = ledger.sick.saturating_add(1);
+                }
+                Motive::Dead => {
+                    ledger.starts.add(now);
+                    if let Some(given_up) = &mut ledger.given_up {
+                        let wait = PAROLE.get(given_up.paroles as usize + 1);
+                        given_up.paroles = given_up.paroles.saturating_add(1);
+                        given_up.parole = Some(now + wait.copied().unwrap_or(Span::mins(60)));
+                    }
+                }
+                Motive::Begin | Motive::ByHand { .. } => {}
+            }
+        });
+        let act = act(id, &attempt);
+        self.out.push(Effect::Do(intent, act));
+    }
+
+    /// Why an act whose intent was just stored must not be done any more.
+    pub(super) fn not_needed(&self, id: MemberId, attempt: &Attempt) -> Option<&'static str> {
+        let (group_plan, group) = (self.plan.group(id.group)?, self.state.group(id.group)?);
+        let member = self.state.member(id)?;
+        let paused = matches!(&member.control, Control::Paused { until, .. } if *until > self.now);
+        if paused && !matches!(attempt.motive, Motive::ByHand { .. }) {
+            return Some("it was paused meanwhile");
+        }
+        match attempt.step {
+            Step::Start => {
+                if member.generation.is_some() {
+                    Some("it runs again")
+                } else if member.wanted == Wanted::Down {
+                    Some("it is not wanted any more")
+                } else {
+                    None
+                }
+            }
+            Step::Restart | Step::Stop => {
+                if member.generation != attempt.generation {
+                    return Some("that process is gone");
+                }
+                let sick = attempt.motive == Motive::Sick;
+                let fails = judge::live(group_plan, group, member, self.now) == Status::Fail;
+                (sick && !fails).then_some("it recovered by itself")
+            }
+        }
+    }
+
+    pub(super) fn refused(&mut self, intent: IntentId, reason: &str) {
+        self.state.refused = Some(Refused {
+            at: self.now,
+            reason: reason.to_owned(),
+        });
+        let Some(id) = self.member_of(intent) else {
+            return;
+        };
+        self.state.intents.remove(&intent);
+        self.change(id, |member| member.attempt = None);
+        self.consider(id);
+    }
+
+    pub(super) fn done(&mut self, intent: IntentId, result: &Result<(), String>) {
+        let Some(id) = self.member_of(intent) else {
+            return;
+        };
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let Some(attempt) = member.attempt.clone() else {
+            return;
+        };
+        if attempt.phase != Phase::Acting {
+            return;
+        }
+        let from = member.life.as_str();
+        let alive = member.generation.is_some();
+        match (attempt.step, result) {
+            (Step::Stop, Ok(())) => self.conclude(id, Outcome::Effective, "stopped"),
+            (Step::Stop, Err(reason)) => self.conclude(id, Outcome::Failed, reason),
+            (Step::Start | Step::Restart, result) => {
+                let reason = result
+                    .as_ref()
+                    .err()
+                    .map_or("no process was seen", String::as_str);
+                self.conclude(id, Outcome::Failed, reason);
+                if !alive {
+                    let (exit, since) = (Exit::NotStarted, self.now);
+                    self.change(id, |member| {
+                        member.life = Life::Dead { exit, since };
+                        member.last_exit = Some(exit);
+                    });
+                    self.died(id, exit, from, reason);
+                }
+            }
+        }
+        self.consider(id);
+    }
+
+    /// An attempt is over.
+    pub(super) fn conclude(&mut self, id: MemberId, outcome: Outcome, detail: &str) {
+        let Some(attempt) = self
+            .state
+            .member(id)
+            .and_then(|member| member.attempt.clone())
+        else {
+            return;
+        };
+        let Some(policy) = self.policy(id) else {
+            return;
+        };
+        let now = self.now;
+        let mut chance = self.state.chance.clone();
+        self.state.intents.remove(&attempt.intent);
+        let tried = !matches!(outcome, Outcome::Withdrawn);
+        let useless = matches!(outcome, Outcome::Futile | Outcome::Failed);
+        self.change(id, |member| {
+            member.attempt = None;
+            let ledger = &mut member.ledger;
+            if useless && !matches!(attempt.motive, Motive::ByHand { .. }) {
+                ledger.futile = ledger.futile.saturating_add(1);
+            }
+            if tried && attempt.motive == Motive::Sick {
+                ledger.wait_began = now;
+                ledger.not_before = now + policy.sick_backoff.drawn(ledger.sick, &mut chance);
+            }
+        });
+        self.state.chance = chance;
+        self.out.push(Effect::Record(Entry::Outcome {
+            intent: attempt.intent,
+            at: now,
+            outcome,
+            detail: detail.to_owned(),
+        }));
+        if useless {
+            let step = attempt.step.as_str();
+            self.notify(
+                id,
+                NoticeKind::Futile,
+                format!("{step} did not help: {detail}"),
+            );
+        }
+    }
+}

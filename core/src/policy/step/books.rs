@@ -1,0 +1,195 @@
+//! The books: counts, incidents, who waits, when to look again, what is told.
+
+use super::{Turn, counts};
+use crate::engine::Effect;
+use crate::id::IncidentId;
+use crate::journal::Entry;
+use crate::plan::{Plan, PolicyPlan};
+use crate::policy::gate::{self, View};
+use crate::policy::propose;
+use crate::policy::state::{Control, Health, Life, Member};
+use crate::policy::{Axis, Notice, NoticeKind};
+use crate::{Instant, IntentId, LeafId, MemberId};
+
+impl<'a> Turn<'a> {
+    pub(super) fn view(&self, id: MemberId) -> Option<View<'_>> {
+        let group = self.state.group(id.group)?;
+        Some(View {
+            now: self.now,
+            plan: self.plan,
+            group_plan: self.plan.group(id.group)?,
+            state: self.state,
+            group,
+            id,
+            member: group.members.get(id.member as usize)?,
+        })
+    }
+
+    pub(super) fn policy(&self, id: MemberId) -> Option<&'a PolicyPlan> {
+        let plan: &'a Plan = self.plan;
+        plan.group(id.group).map(|group| &group.policy)
+    }
+
+    /// Changes a member and keeps its group's counts; notes what became free.
+    pub(super) fn change(&mut self, id: MemberId, apply: impl FnOnce(&mut Member)) {
+        let plan = self.plan;
+        let Some(group) = self.state.groups.get_mut(id.group as usize) else {
+            return;
+        };
+        let Some(member) = group.members.get_mut(id.member as usize) else {
+            return;
+        };
+        let before = counts(member);
+        apply(member);
+        let after = counts(member);
+        group.out = group.out + after.0 - before.0;
+        group.ready = group.ready + after.1 - before.1;
+        group.healthy = group.healthy + after.2 - before.2;
+        if after.0 < before.0 || after.2 > before.2 {
+            self.again.insert(id.group);
+        }
+        if after.1 > before.1 {
+            let dependents = (0u32..).zip(&plan.groups);
+            let dependents = dependents.filter(|(_, group)| group.depends_on.contains(&id.group));
+            self.again.extend(dependents.map(|(index, _)| index));
+        }
+    }
+
+    /// Whether nothing is changing about a member: its samples need no further look.
+    pub(super) fn quiet(&self, id: MemberId) -> bool {
+        self.state.member(id).is_some_and(|member| {
+            matches!(member.health, Health::Healthy { .. })
+                && member.attempt.is_none()
+                && member.asked.is_none()
+        })
+    }
+
+    pub(super) fn leaves_of(&self, id: MemberId) -> Vec<LeafId> {
+        let Some(member) = self.state.member(id) else {
+            return Vec::new();
+        };
+        (0u32..)
+            .zip(&member.leaves)
+            .filter(|(_, leaf)| leaf.is_some())
+            .map(|(check, _)| LeafId {
+                group: id.group,
+                check,
+                member: Some(id.member),
+            })
+            .collect()
+    }
+
+    /// Whose attempt an intent is, while it is in flight.
+    pub(super) fn member_of(&self, intent: IntentId) -> Option<MemberId> {
+        self.state.intents.get(&intent).copied()
+    }
+
+    pub(super) fn open_incident(&mut self, id: MemberId, why: &str) {
+        if self
+            .state
+            .member(id)
+            .is_none_or(|member| member.incident.is_some())
+        {
+            return;
+        }
+        let incident = self.state.next_incident;
+        self.state.next_incident = IncidentId(incident.0 + 1);
+        self.change(id, |member| member.incident = Some(incident));
+        self.notify(id, NoticeKind::Incident, why.to_owned());
+    }
+
+    pub(super) fn stop_waiting(&mut self, id: MemberId) {
+        if self
+            .state
+            .member(id)
+            .is_some_and(|member| member.refusal.is_some())
+        {
+            self.change(id, |member| member.refusal = None);
+        }
+        self.remove_waiting(id);
+    }
+
+    pub(super) fn remove_waiting(&mut self, id: MemberId) {
+        if let Some(group) = self.state.groups.get_mut(id.group as usize)
+            && !group.waiting.is_empty()
+        {
+            group.waiting.retain(|member| *member != id.member);
+        }
+    }
+
+    /// Sets when the clock alone could change something for this member.
+    pub(super) fn set_look(&mut self, id: MemberId) {
+        let slot = self.state.slots.member(id);
+        match self.next_look(id) {
+            Some(at) => self.state.schedule.set(slot, at),
+            None => self.state.schedule.clear(slot),
+        }
+    }
+
+    pub(super) fn next_look(&self, id: MemberId) -> Option<Instant> {
+        let view = self.view(id)?;
+        let (policy, member) = (&view.group_plan.policy, view.member);
+        let mut looks: Vec<Instant> = Vec::new();
+        if let Life::Starting { since } = member.life {
+            looks.extend([since + policy.confirm_up, since + policy.startup_timeout]);
+        }
+        if let (Health::Healthy { since }, Some(_)) = (&member.health, member.incident) {
+            looks.push(*since + policy.backoff_reset);
+        }
+        if let Control::Paused { until, .. } = &member.control {
+            looks.push(*until);
+        }
+        looks.extend(
+            member
+                .ledger
+                .given_up
+                .as_ref()
+                .and_then(|given_up| given_up.parole),
+        );
+        looks.extend(
+            (0u32..)
+                .zip(&view.group_plan.checks)
+                .filter_map(|(check, _)| view.group.leaf(member, check)?.blind_at()),
+        );
+        if member.refusal.is_some()
+            && let Some(proposal) = propose::propose(&view)
+        {
+            let readings = gate::read_all(&view, &proposal);
+            looks.extend(readings.iter().filter_map(|reading| reading.reopens));
+        }
+        looks.into_iter().filter(|at| *at > self.now).min()
+    }
+
+    pub(super) fn transition(
+        &mut self,
+        id: MemberId,
+        axis: Axis,
+        from: &'static str,
+        to: &'static str,
+        why: String,
+    ) {
+        let incident = self.state.member(id).and_then(|member| member.incident);
+        let (member, at) = (id, self.now);
+        self.out.push(Effect::Record(Entry::Transition {
+            member,
+            at,
+            axis,
+            from,
+            to,
+            why,
+            incident,
+        }));
+    }
+
+    pub(super) fn notify(&mut self, id: MemberId, kind: NoticeKind, text: String) {
+        let incident = self.state.member(id).and_then(|member| member.incident);
+        let at = self.now;
+        self.out.push(Effect::Notify(Notice {
+            member: id,
+            at,
+            kind,
+            text,
+            incident,
+        }));
+    }
+}

@@ -1,0 +1,145 @@
+//! What a person asks for.
+
+use super::Turn;
+use crate::MemberId;
+use crate::engine::{Command, Effect};
+use crate::journal::Entry;
+use crate::policy::state::{Asked, Control, Ledger, Life, Wanted};
+use crate::policy::{Axis, Step};
+
+impl Turn<'_> {
+    pub(super) fn command(&mut self, answer_id: u64, by: &str, id: MemberId, command: &Command) {
+        let answer = self.obey(id, by, command);
+        if answer.is_ok() {
+            self.out.push(Effect::Record(Entry::Operator {
+                member: id,
+                at: self.now,
+                by: by.to_owned(),
+                command: command.clone(),
+            }));
+            self.consider(id);
+        }
+        let answer = answer.map(|()| self.what_now(id));
+        self.out.push(Effect::Answer {
+            id: answer_id,
+            answer,
+        });
+    }
+
+    pub(super) fn obey(&mut self, id: MemberId, by: &str, command: &Command) -> Result<(), String> {
+        let Some(member) = self.state.member(id) else {
+            return Err("there is no such member".to_owned());
+        };
+        let others_pause = match &member.control {
+            Control::Paused {
+                until,
+                by: owner,
+                reason,
+                ..
+            } if *until > self.now => {
+                let left = until.since(self.now);
+                (owner != by).then(|| format!("{owner} paused it for another {left}: {reason}"))
+            }
+            Control::Paused { .. } | Control::Auto => None,
+        };
+        let busy = member.attempt.as_ref().map(|attempt| attempt.step.as_str());
+        let (alive, wanted) = (member.generation.is_some(), member.wanted);
+        let now = self.now;
+        let ask = |step, at_once| Asked {
+            step,
+            now: at_once,
+            by: by.to_owned(),
+        };
+        match command {
+            Command::Restart { now: at_once } => {
+                if let Some(pause) = others_pause {
+                    return Err(format!("{pause}; `checkd resume --force` ends that"));
+                }
+                if let Some(step) = busy {
+                    return Err(format!("a {step} is under way"));
+                }
+                let step = if alive { Step::Restart } else { Step::Start };
+                let asked = ask(step, *at_once);
+                self.change(id, |member| {
+                    member.wanted = Wanted::Up;
+                    member.asked = Some(asked);
+                });
+            }
+            Command::Start => {
+                if alive && wanted == Wanted::Up {
+                    return Err("it runs already".to_owned());
+                }
+                let asked = (!alive && busy.is_none()).then(|| ask(Step::Start, true));
+                self.change(id, |member| {
+                    member.wanted = Wanted::Up;
+                    member.asked = asked;
+                });
+            }
+            Command::Stop => {
+                if let Some(step) = busy.filter(|step| *step == "stop") {
+                    return Err(format!("a {step} is under way"));
+                }
+                let asked = alive.then(|| ask(Step::Stop, true));
+                let from = self
+                    .state
+                    .member(id)
+                    .map_or("", |member| member.life.as_str());
+                self.change(id, |member| {
+                    member.wanted = Wanted::Down;
+                    member.asked = asked;
+                    if !alive && member.attempt.is_none() {
+                        member.life = Life::Stopped;
+                    }
+                });
+                if !alive && from == "dead" {
+                    self.transition(id, Axis::Life, from, "stopped", format!("by {by}"));
+                }
+            }
+            Command::Pause {
+                until,
+                reason,
+                force,
+            } => {
+                if let Some(pause) = others_pause.filter(|_| !force) {
+                    return Err(format!("{pause}; `--force` replaces that pause"));
+                }
+                let (until, by, reason) = (*until, by.to_owned(), reason.clone());
+                self.transition(
+                    id,
+                    Axis::Control,
+                    "auto",
+                    "paused",
+                    format!("by {by}: {reason}"),
+                );
+                self.change(id, |member| {
+                    member.control = Control::Paused {
+                        since: now,
+                        until,
+                        by,
+                        reason,
+                    };
+                });
+            }
+            Command::Resume { force } => {
+                if let Some(pause) = others_pause.filter(|_| !force) {
+                    return Err(format!("{pause}; `--force` ends it all the same"));
+                }
+                self.transition(id, Axis::Control, "paused", "auto", format!("by {by}"));
+                self.change(id, |member| member.control = Control::Auto);
+            }
+            Command::Reset => {
+                self.change(id, |member| member.ledger = Ledger::default());
+                for leaf in self.leaves_of(id) {
+                    self.set_run(leaf);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to a person: what happens now.
+    pub(super) fn what_now(&self, id: MemberId) -> String {
+        crate::report::member(self.plan, self.state, id, self.now)
+            .map_or_else(String::new, |report| report.summary)
+    }
+}

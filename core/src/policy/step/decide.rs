@@ -1,0 +1,201 @@
+//! From a proposal to an act or a refusal, and to giving up.
+
+use super::{Turn, act};
+use crate::engine::Effect;
+use crate::journal::Entry;
+use crate::policy::gate;
+use crate::policy::propose::{self, Proposal};
+use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase};
+use crate::policy::{Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step};
+use crate::{Instant, IntentId, MemberId, Span, Status};
+
+impl Turn<'_> {
+    /// Proposes, reads the gates, and acts or records the refusal.
+    pub(super) fn decide(&mut self, id: MemberId) {
+        let (proposal, readings) = {
+            let Some(view) = self.view(id) else { return };
+            match propose::propose(&view) {
+                None => {
+                    self.stop_waiting(id);
+                    return;
+                }
+                Some(proposal) => {
+                    let readings = gate::read_all(&view, &proposal);
+                    (proposal, readings)
+                }
+            }
+        };
+        let closed = GateSet::closed(&readings);
+        if self.ladder_spent(id, &proposal, closed) {
+            return;
+        }
+        if closed.is_empty() {
+            self.intend(id, &proposal, readings);
+        } else {
+            self.refuse(id, &proposal, readings, closed);
+        }
+    }
+
+    /// Gives up when what would help has been tried often enough.
+    pub(super) fn ladder_spent(
+        &mut self,
+        id: MemberId,
+        proposal: &Proposal,
+        closed: GateSet,
+    ) -> bool {
+        let (Some(policy), Some(member)) = (self.policy(id), self.state.member(id)) else {
+            return false;
+        };
+        let futile = member.ledger.futile;
+        let spent = closed.contains(GateName::Intensity);
+        let why = match proposal.motive {
+            Motive::Sick if futile >= policy.futile_max => {
+                format!("{futile} restarts of this incident did not help; it is left running")
+            }
+            Motive::Sick if spent => {
+                let limit = policy.sick_restarts;
+                format!(
+                    "{} restarts in {} did not last; it is left running",
+                    limit.max, limit.window
+                )
+            }
+            Motive::Dead if spent => {
+                let limit = policy.dead_starts;
+                format!("{} starts in {} did not last", limit.max, limit.window)
+            }
+            Motive::Begin | Motive::Dead | Motive::Sick | Motive::ByHand { .. } => return false,
+        };
+        let parole = (proposal.motive == Motive::Dead)
+            .then(|| self.now + PAROLE.first().copied().unwrap_or(Span::mins(5)));
+        self.give_up(id, &why, parole);
+        true
+    }
+
+    pub(super) fn give_up(&mut self, id: MemberId, why: &str, parole: Option<Instant>) {
+        let since = self.now;
+        let given_up = GivenUp {
+            why: why.to_owned(),
+            since,
+            parole,
+            paroles: 0,
+        };
+        self.change(id, |member| member.ledger.given_up = Some(given_up));
+        self.stop_waiting(id);
+        self.transition(id, Axis::Attempt, "trying", "given up", why.to_owned());
+        self.notify(id, NoticeKind::GivenUp, format!("gave up: {why}"));
+    }
+
+    pub(super) fn intend(&mut self, id: MemberId, proposal: &Proposal, readings: Vec<Reading>) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let generation = member.generation.filter(|_| proposal.step != Step::Start);
+        let (incident, asked) = (member.incident, member.asked.clone());
+        let intent = self.state.next_intent;
+        self.state.next_intent = IntentId(intent.0 + 1);
+        let attempt = Attempt {
+            step: proposal.step,
+            motive: proposal.motive,
+            intent,
+            phase: Phase::Storing,
+            confirm_by: self.now,
+            generation,
+        };
+        let act = act(id, &attempt);
+        self.state.intents.insert(intent, id);
+        self.change(id, |member| {
+            member.attempt = Some(attempt);
+            member.refusal = None;
+        });
+        self.remove_waiting(id);
+        let explanation = self.explanation(id, proposal, readings);
+        let why = match asked {
+            Some(asked) => format!("by hand: {}", asked.by),
+            None => explanation.because.clone(),
+        };
+        self.out.push(Effect::Record(Entry::Decision {
+            member: id,
+            at: self.now,
+            step: proposal.step,
+            explanation,
+            intent: Some(intent),
+            incident,
+        }));
+        self.out.push(Effect::Record(Entry::Intent {
+            intent,
+            at: self.now,
+            act,
+            why: why.clone(),
+            incident,
+        }));
+        if proposal.motive != Motive::Begin {
+            self.notify(
+                id,
+                NoticeKind::Acting,
+                format!("{}: {why}", proposal.step.as_str()),
+            );
+        }
+    }
+
+    /// A refusal is recorded when its set of closed gates changes, not at each look.
+    pub(super) fn refuse(
+        &mut self,
+        id: MemberId,
+        proposal: &Proposal,
+        readings: Vec<Reading>,
+        closed: GateSet,
+    ) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let (told, incident) = (member.refusal, member.incident);
+        if let Some(group) = self.state.groups.get_mut(id.group as usize)
+            && !group.waiting.contains(&id.member)
+        {
+            group.waiting.push_back(id.member);
+        }
+        if told == Some((proposal.step, closed)) {
+            return;
+        }
+        self.change(id, |member| member.refusal = Some((proposal.step, closed)));
+        let explanation = self.explanation(id, proposal, readings);
+        self.out.push(Effect::Record(Entry::Decision {
+            member: id,
+            at: self.now,
+            step: proposal.step,
+            explanation,
+            intent: None,
+            incident,
+        }));
+    }
+
+    pub(super) fn explanation(
+        &self,
+        id: MemberId,
+        proposal: &Proposal,
+        readings: Vec<Reading>,
+    ) -> Explanation {
+        let verdict = self
+            .verdicts(id)
+            .map_or(Status::Unknown, |(live, _, _)| live);
+        let because = match proposal.motive {
+            Motive::Begin => "it was not started yet".to_owned(),
+            Motive::ByHand { .. } => "by hand".to_owned(),
+            Motive::Sick => self.because(id).1,
+            Motive::Dead => self
+                .state
+                .member(id)
+                .and_then(|member| member.last_exit)
+                .map_or_else(
+                    || "it has no process".to_owned(),
+                    |exit| format!("it {exit}"),
+                ),
+        };
+        Explanation {
+            verdict,
+            because,
+            motive: proposal.motive,
+            readings,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What the world says: time, samples, starts and exits.
+
+use super::Turn;
+use crate::engine::{Effect, Exit, Run};
+use crate::journal::{Entry, Outcome};
+use crate::policy::propose::{self, Ended};
+use crate::policy::state::{Group, Health, Life, Phase, Slot, Wanted};
+use crate::policy::{Axis, Step, judge};
+use crate::{Generation, Instant, LeafId, MemberId, Sample, Span, Status, schedule};
+
+impl Turn<'_> {
+    pub(super) fn wake(&mut self) {
+        self.state.wake_at = None;
+        if !self.state.awake {
+            self.state.awake = true;
+            self.begin();
+        }
+        while let Some((slot, due)) = self.state.schedule.pop(self.now) {
+            match self.state.slots.what(slot) {
+                Some(Slot::Leaf(leaf)) => self.run(leaf, due),
+                Some(Slot::Member(member)) => self.consider(member),
+                None => {}
+            }
+        }
+    }
+
+    /// The first wake-up: shared leaves begin, and everybody who is wanted and not there is started.
+    pub(super) fn begin(&mut self) {
+        let plan = self.plan;
+        for (group, group_plan) in (0u32..).zip(&plan.groups) {
+            for (check, check_plan) in (0u32..).zip(&group_plan.checks) {
+                if check_plan.scope != crate::plan::Scope::Process {
+                    self.set_run(LeafId {
+                        group,
+                        check,
+                        member: None,
+                    });
+                }
+            }
+        }
+        for id in plan.members() {
+            self.consider(id);
+        }
+    }
+
+    /// A leaf is due: it is run, and its next run is set.
+    pub(super) fn run(&mut self, leaf: LeafId, due: Instant) {
+        let generation = match leaf.member {
+            None => None,
+            Some(member) => {
+                let id = MemberId {
+                    group: leaf.group,
+                    member,
+                };
+                match self.state.member(id).and_then(|member| member.generation) {
+                    Some(generation) => Some(generation),
+                    None => return,
+                }
+            }
+        };
+        self.out.push(Effect::Run(Run {
+            leaf,
+            generation,
+            due,
+        }));
+        self.set_run(leaf);
+    }
+
+    /// Sets the next run of a leaf, by the interval in force, unless it is due earlier.
+    pub(super) fn set_run(&mut self, leaf: LeafId) {
+        if let Some(at) = self.next_run(leaf) {
+            let slot = self.state.slots.leaf(leaf);
+            self.state.schedule.set_earlier(slot, at);
+        }
+    }
+
+    pub(super) fn next_run(&self, leaf: LeafId) -> Option<Instant> {
+        let group_plan = self.plan.group(leaf.group)?;
+        let check = group_plan.checks.get(leaf.check as usize)?;
+        let state = self.state.leaf(leaf)?;
+        let (interval, member_name) = match leaf.member {
+            None => (judge::shared_interval(check, state), ""),
+            Some(member) => {
+                let id = MemberId {
+                    group: leaf.group,
+                    member,
+                };
+                let interval = judge::interval(group_plan, check, self.state.member(id)?, state);
+                (interval, self.plan.member(id)?.name.as_str())
+            }
+        };
+        let phase = schedule::phase([group_plan.name.as_str(), member_name, check.name.as_str()]);
+        Some(schedule::next_on_grid(self.now, interval, phase))
+    }
+
+    pub(super) fn sample(&mut self, leaf: LeafId, sample: &Sample) {
+        let plan = self.plan;
+        let Some(check) = plan.check(leaf) else {
+            return;
+        };
+        if let Some(member) = leaf.member {
+            let id = MemberId {
+                group: leaf.group,
+                member,
+            };
+            let current = self.state.member(id).and_then(|member| member.generation);
+            // Of another life of the member: recorded and discarded (policy.md P2).
+            if current.is_none() || current != sample.generation {
+                self.record_run(leaf, sample);
+                return;
+            }
+        }
+        let Some(state) = self.state.leaf_mut(leaf) else {
+            return;
+        };
+        let changed = state.take(check, sample);
+        if changed || sample.status != Status::Pass {
+            self.record_run(leaf, sample);
+        } else {
+            self.out.push(Effect::Record(Entry::Steady {
+                leaf,
+                at: sample.at,
+            }));
+        }
+        let telling = changed || sample.status == Status::Unknown;
+        // A shared leaf speaks to every member of its group.
+        let members = match leaf.member {
+            Some(member) => member..member + 1,
+            None => 0..self.state.group(leaf.group).map_or(0, Group::size),
+        };
+        for member in members {
+            let id = MemberId {
+                group: leaf.group,
+                member,
+            };
+            if telling || !self.quiet(id) {
+                self.consider(id);
+            }
+        }
+        self.set_run(leaf);
+    }
+
+    pub(super) fn record_run(&mut self, leaf: LeafId, sample: &Sample) {
+        self.out.push(Effect::Record(Entry::Run {
+            leaf,
+            sample: sample.clone(),
+        }));
+    }
+
+    pub(super) fn started(&mut self, id: MemberId, generation: Generation, adopted: bool) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        if member.generation == Some(generation) {
+            return;
+        }
+        let timeout = self
+            .policy(id)
+            .map_or(Span::ZERO, |policy| policy.startup_timeout);
+        let (now, from) = (self.now, member.life.as_str());
+        self.change(id, |member| {
+            member.generation = Some(generation);
+            member.life = Life::Starting { since: now };
+            member.health = Health::Unproven;
+            member.ready = false;
+            member.blind = false;
+            member.forget_leaves();
+            if let Some(attempt) = &mut member.attempt
+                && attempt.phase == Phase::Acting
+            {
+                attempt.phase = Phase::Confirming;
+                attempt.confirm_by = now + timeout;
+            }
+        });
+        let why = if adopted {
+            format!("adopted, pid {}", generation.pid)
+        } else {
+            format!("pid {}", generation.pid)
+        };
+        self.transition(id, Axis::Life, from, "starting", why);
+        for leaf in self.leaves_of(id) {
+            let slot = self.state.slots.leaf(leaf);
+            self.state.schedule.clear(slot);
+            self.set_run(leaf);
+        }
+        self.consider(id);
+    }
+
+    pub(super) fn exited(&mut self, id: MemberId, generation: Generation, exit: Exit) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        if member.generation != Some(generation) {
+            return;
+        }
+        let up_for = member
+            .life
+            .up_since()
+            .map_or(Span::ZERO, |since| self.now.since(since));
+        let from = member.life.as_str();
+        let attempt = member.attempt.clone();
+        let expected = attempt.as_ref().filter(|attempt| {
+            attempt.phase == Phase::Acting && attempt.generation == Some(generation)
+        });
+        let expected = expected.map(|attempt| attempt.step);
+        for leaf in self.leaves_of(id) {
+            let slot = self.state.slots.leaf(leaf);
+            self.state.schedule.clear(slot);
+        }
+        let now = self.now;
+        let stays_down = expected == Some(Step::Stop);
+        self.change(id, |member| {
+            member.generation = None;
+            member.last_exit = Some(exit);
+            member.life = if stays_down {
+                Life::Stopped
+            } else {
+                Life::Dead { exit, since: now }
+            };
+            member.health = Health::Unproven;
+            member.ready = false;
+            member.blind = false;
+            member.forget_leaves();
+        });
+        let why = format!("{exit} after {up_for}");
+        match (expected, attempt) {
+            (Some(Step::Stop), _) => {
+                self.transition(id, Axis::Life, from, "stopped", "by hand".to_owned());
+            }
+            (Some(_), _) => self.transition(id, Axis::Life, from, "dead", "by our hand".to_owned()),
+            (None, Some(attempt)) => {
+                match attempt.phase {
+                    Phase::Confirming => self.conclude(id, Outcome::Futile, &why),
+                    Phase::Storing => self.conclude(id, Outcome::Withdrawn, &why),
+                    // A start that is being acted on has no generation yet: this was another one.
+                    Phase::Acting => {}
+                }
+                self.died(id, exit, from, &why);
+            }
+            (None, None) => self.died(id, exit, from, &why),
+        }
+        self.consider(id);
+    }
+
+    /// A member ended by itself.
+    pub(super) fn died(&mut self, id: MemberId, exit: Exit, from: &'static str, why: &str) {
+        let Some(policy) = self.policy(id) else {
+            return;
+        };
+        let wanted = self.state.member(id).map(|member| member.wanted);
+        let ended = if wanted == Some(Wanted::Down) {
+            Ended::Well
+        } else {
+            propose::ended(policy, exit)
+        };
+        let now = self.now;
+        match ended {
+            Ended::Well => {
+                self.change(id, |member| {
+                    member.life = Life::Stopped;
+                    member.wanted = Wanted::Down;
+                    member.asked = None;
+                });
+                self.transition(id, Axis::Life, from, "stopped", why.to_owned());
+            }
+            Ended::Permanently => {
+                self.transition(id, Axis::Life, from, "dead", why.to_owned());
+                self.open_incident(id, why);
+                self.give_up(
+                    id,
+                    &format!("it {exit}, which says that starting it is useless"),
+                    None,
+                );
+            }
+            Ended::Badly => {
+                self.transition(id, Axis::Life, from, "dead", why.to_owned());
+                self.open_incident(id, why);
+                let mut chance = self.state.chance.clone();
+                self.change(id, |member| {
+                    let ledger = &mut member.ledger;
+                    // Given up as sick: it was left running and checked; now it can be started.
+                    if let Some(given_up) = &ledger.given_up
+                        && given_up.parole.is_none()
+                        && given_up.paroles == 0
+                    {
+                        ledger.given_up = None;
+                    }
+                    ledger.deaths = ledger.deaths.saturating_add(1);
+                    ledger.wait_began = now;
+                    ledger.not_before = now + policy.dead_backoff.drawn(ledger.deaths, &mut chance);
+                });
+                self.state.chance = chance;
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One event at a time: every transition of the state machine stands in this folder.
+//!
+//! One file a subject: what the world says (`events`), what verdicts mean (`verdicts`), what is done
+//! about it (`decide`), the life of an act (`acts`), a person's wishes (`by_hand`), and the books.
+
+mod acts;
+mod books;
+mod by_hand;
+mod decide;
+mod events;
+mod verdicts;
+
+use std::collections::BTreeSet;
+
+use super::Step;
+use super::leaf::Leaf;
+use super::state::{Attempt, Health, Member, State};
+use crate::engine::{Act, Effect, Event};
+use crate::plan::Plan;
+use crate::{Instant, MemberId};
+
+/// Takes one event at `now` and appends what must be done to `out`.
+pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &mut Vec<Effect>) {
+    let mut turn = Turn {
+        plan,
+        state,
+        now,
+        out,
+        again: BTreeSet::new(),
+    };
+    match event {
+        Event::Wake => turn.wake(),
+        Event::Sample { leaf, sample } => turn.sample(*leaf, sample),
+        Event::Started {
+            member,
+            generation,
+            adopted,
+        } => {
+            turn.started(*member, *generation, *adopted);
+        }
+        Event::Exited {
+            member,
+            generation,
+            exit,
+        } => turn.exited(*member, *generation, *exit),
+        Event::IntentStored(intent) => turn.stored(*intent),
+        Event::IntentRefused { intent, reason } => turn.refused(*intent, reason),
+        Event::Done { intent, result } => turn.done(*intent, result),
+        Event::Command {
+            id,
+            by,
+            member,
+            command,
+        } => turn.command(*id, by, *member, command),
+    }
+    turn.finish();
+}
+
+/// One call of [`step`].
+struct Turn<'a> {
+    plan: &'a Plan,
+    state: &'a mut State,
+    now: Instant,
+    out: &'a mut Vec<Effect>,
+    /// Groups in which something became free: whoever waits there is looked at again.
+    again: BTreeSet<u32>,
+}
+
+impl Turn<'_> {
+    /// After the event: whoever waited for what became free is looked at, the longest waiting first;
+    /// then the host is told when to wake us.
+    fn finish(&mut self) {
+        while let Some(group) = self.again.pop_first() {
+            let waiting = self.state.group(group).map(|group| group.waiting.clone());
+            for member in waiting.unwrap_or_default() {
+                self.consider(MemberId { group, member });
+            }
+        }
+        #[cfg(debug_assertions)]
+        self.recount();
+        let next = self.state.schedule.next_due();
+        if next != self.state.wake_at
+            && let Some(at) = next
+        {
+            self.state.wake_at = next;
+            self.out.push(Effect::WakeAt(at));
+        }
+    }
+
+    /// The incremental counts against the sum over all members.
+    #[cfg(debug_assertions)]
+    fn recount(&self) {
+        for group in self
+            .state
+            .groups
+            .iter()
+            .filter(|group| group.members.len() <= 16)
+        {
+            let sum = group
+                .members
+                .iter()
+                .map(counts)
+                .fold((0, 0, 0), |sum, one| {
+                    (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2)
+                });
+            debug_assert_eq!(sum, (group.out, group.ready, group.healthy));
+        }
+    }
+}
+
+/// Out, ready, healthy: what a member adds to its group's counts.
+fn counts(member: &Member) -> (u32, u32, u32) {
+    let healthy = matches!(member.health, Health::Healthy { .. }) && member.generation.is_some();
+    (
+        u32::from(member.out()),
+        u32::from(member.ready),
+        u32::from(healthy),
+    )
+}
+
+fn act(member: MemberId, attempt: &Attempt) -> Act {
+    match (attempt.step, attempt.generation) {
+        (Step::Restart, Some(generation)) => Act::Restart { member, generation },
+        (Step::Stop, Some(generation)) => Act::Stop { member, generation },
+        (Step::Start | Step::Restart | Step::Stop, _) => Act::Start { member },
+    }
+}
+
+impl Member {
+    fn forget_leaves(&mut self) {
+        for leaf in self.leaves.iter_mut().flatten() {
+            *leaf = Leaf::default();
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! How verdicts move a member along its axes.
+
+use super::Turn;
+use crate::journal::Outcome;
+use crate::policy::state::{Health, Life, Phase};
+use crate::policy::{Axis, NoticeKind, judge, words};
+use crate::{Instant, MemberId, Status};
+
+impl Turn<'_> {
+    /// Looks at a member again: verdicts, transitions, proposal, gates, next look.
+    pub(super) fn consider(&mut self, id: MemberId) {
+        if !self.state.awake {
+            return;
+        }
+        self.judge(id);
+        self.decide(id);
+        self.set_look(id);
+    }
+
+    /// Moves a member along its axes by what its leaves say.
+    pub(super) fn judge(&mut self, id: MemberId) {
+        let plan = self.plan;
+        let Some(group_plan) = plan.group(id.group) else {
+            return;
+        };
+        let Some((live, startup, ready)) = self.verdicts(id) else {
+            return;
+        };
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let Some(since) = member.life.up_since() else {
+            return;
+        };
+        // The manager is at it: what this process says does not count any more.
+        if member
+            .attempt
+            .as_ref()
+            .is_some_and(|attempt| attempt.phase == Phase::Acting)
+        {
+            return;
+        }
+        let policy = &group_plan.policy;
+        let (health, starting) = (
+            member.health.clone(),
+            matches!(member.life, Life::Starting { .. }),
+        );
+        let (was_ready, was_blind) = (member.ready, member.blind);
+        let up_for = self.now.since(since);
+
+        let is_ready = match ready {
+            Status::Pass | Status::Warn => true,
+            Status::Fail => false,
+            Status::Unknown => was_ready,
+        };
+        let is_blind = live == Status::Unknown && !starting;
+        if (is_ready, is_blind) != (was_ready, was_blind) {
+            self.change(id, |member| {
+                member.ready = is_ready;
+                member.blind = is_blind;
+            });
+        }
+        if is_blind && !was_blind {
+            let text = self.blind_text(id);
+            self.notify(id, NoticeKind::Blind, text);
+        }
+
+        match health {
+            Health::Unproven if startup.passes() && up_for >= policy.confirm_up => {
+                self.up(id, since);
+                self.healthy(
+                    id,
+                    &format!("`{}` passes, up for {up_for}", group_plan.startup.text),
+                );
+                self.conclude(id, Outcome::Effective, &format!("healthy after {up_for}"));
+            }
+            Health::Unproven if starting && up_for >= policy.startup_timeout => {
+                self.up(id, since);
+                let text = &group_plan.startup.text;
+                if startup == Status::Fail {
+                    let why = format!("`{text}` still fails {up_for} after the start");
+                    self.failed(id, &why);
+                    self.conclude(id, Outcome::Futile, &why);
+                } else {
+                    let why = format!("`{text}` is still unknown {up_for} after the start");
+                    self.conclude(id, Outcome::Unproven, &why);
+                }
+            }
+            Health::Unproven if !starting && live == Status::Fail => self.failed_now(id),
+            Health::Healthy { .. } if live == Status::Fail => self.failed_now(id),
+            Health::Healthy { since } if self.now.since(since) >= policy.backoff_reset => {
+                self.forgive(id);
+            }
+            Health::Failed { since, .. } if live.passes() => {
+                let after = self.now.since(since);
+                self.healthy(id, &format!("self-healed after {after}"));
+            }
+            Health::Unproven | Health::Healthy { .. } | Health::Failed { .. } => {}
+        }
+    }
+
+    pub(super) fn verdicts(&self, id: MemberId) -> Option<(Status, Status, Status)> {
+        let (plan, group) = (self.plan.group(id.group)?, self.state.group(id.group)?);
+        let member = self.state.member(id)?;
+        Some((
+            judge::live(plan, group, member, self.now),
+            judge::startup(plan, group, member, self.now),
+            judge::ready(plan, group, member, self.now),
+        ))
+    }
+
+    pub(super) fn up(&mut self, id: MemberId, since: Instant) {
+        let from = self
+            .state
+            .member(id)
+            .map_or("", |member| member.life.as_str());
+        self.change(id, |member| member.life = Life::Up { since });
+        if from != "up" {
+            self.transition(id, Axis::Life, from, "up", String::new());
+        }
+    }
+
+    pub(super) fn healthy(&mut self, id: MemberId, why: &str) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let (now, from) = (self.now, member.health.as_str());
+        let troubled = member.incident.is_some();
+        self.change(id, |member| {
+            member.health = Health::Healthy { since: now };
+            member.ledger.given_up = None;
+        });
+        self.transition(id, Axis::Health, from, "healthy", why.to_owned());
+        if troubled {
+            self.notify(id, NoticeKind::Recovered, format!("healthy again: {why}"));
+        }
+    }
+
+    /// `live` has just turned Fail.
+    pub(super) fn failed_now(&mut self, id: MemberId) {
+        let why = self.because(id).1;
+        self.failed(id, &why);
+    }
+
+    pub(super) fn failed(&mut self, id: MemberId, why: &str) {
+        let blame = self.because(id).0;
+        let (now, from) = (
+            self.now,
+            self.state.member(id).map_or("", |m| m.health.as_str()),
+        );
+        self.change(id, |member| {
+            member.health = Health::Failed { since: now, blame }
+        });
+        self.open_incident(id, why);
+        self.transition(id, Axis::Health, from, "failed", why.to_owned());
+        for leaf in self.leaves_of(id) {
+            self.set_run(leaf);
+        }
+    }
+
+    /// Healthy for long enough: backoff, futile restarts and the incident are over.
+    pub(super) fn forgive(&mut self, id: MemberId) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let ledger = &member.ledger;
+        if member.incident.is_none() && ledger.deaths == 0 && ledger.sick == 0 && ledger.futile == 0
+        {
+            return;
+        }
+        self.change(id, |member| {
+            member.incident = None;
+            let ledger = &mut member.ledger;
+            (ledger.deaths, ledger.sick, ledger.futile) = (0, 0, 0);
+            ledger.given_up = None;
+        });
+    }
+
+    /// The checks that support the present verdict, as indices and as words.
+    pub(super) fn because(&self, id: MemberId) -> (Vec<u32>, String) {
+        let Some(view) = self.view(id) else {
+            return (Vec::new(), String::new());
+        };
+        let (plan, group, member) = (view.group_plan, view.group, view.member);
+        let blame = plan
+            .live
+            .expr
+            .blame(|check| judge::live_reading(group, member, check, self.now));
+        let text = words::blame(plan, group, member, &blame);
+        (blame, text)
+    }
+
+    pub(super) fn blind_text(&self, id: MemberId) -> String {
+        let (_, text) = self.because(id);
+        format!("nobody can tell whether it lives: {text}; nothing is restarted because of it")
+    }
+}
