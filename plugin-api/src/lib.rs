@@ -14,6 +14,8 @@ mod options;
 mod panics;
 mod problems;
 mod sample;
+#[doc(hidden)]
+pub mod sdk;
 mod secret;
 pub mod units;
 

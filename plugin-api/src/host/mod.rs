@@ -7,13 +7,15 @@
 mod live;
 mod pool;
 mod registry;
-mod run;
+pub(crate) mod run;
 mod thread_state;
 
 pub use live::Live;
+pub(crate) use live::gone;
 pub use pool::BlockingPool;
+pub(crate) use pool::Job;
 pub use registry::{
-    AsyncInstance, BlockingInstance, Instance, KindFacts, PluginFacts, Registration, Request,
-    describe, registered,
+    AsyncInstance, BlockingInstance, Configured, Instance, KindFacts, PluginFacts, Registration,
+    Request, describe, registered,
 };
 pub use run::{run_async, run_blocking};

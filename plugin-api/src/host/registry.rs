@@ -76,6 +76,17 @@ pub struct Request {
     pub port: Option<u16>,
 }
 
+/// The answer to `configure`; as JSON, `{"instance": 7}` or `{"problems": […]}`, it is what crosses
+/// the border of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Configured {
+    /// The number of the instance.
+    Instance(u64),
+    /// All that is wrong with the options.
+    Problems(Problems),
+}
+
 /// What a plugin says about itself; as JSON it is what crosses its border.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginFacts {

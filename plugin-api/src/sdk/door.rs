@@ -1,0 +1,318 @@
+//! The one call shape (configure, submit, cancel, release, shutdown) over all registered checks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::answer::{Answer, Pledge, Sink};
+use super::runtime::Runtime;
+use crate::host::run::guarded;
+use crate::host::{
+    BlockingPool, Configured, Instance, Job, Registration, Request, describe, gone, registered,
+};
+use crate::{Cause, Context, Problems, Sample, panics};
+
+/// How many blocking runs a plugin works on at once, and how many may hang besides them.
+const THREADS: usize = 16;
+
+/// All that a loaded plugin holds.
+pub(super) struct Door {
+    name: &'static str,
+    version: &'static str,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    slots: BTreeMap<u64, Arc<Slot>>,
+    runtime: Option<Runtime>,
+    /// `None` after the shutdown.
+    pool: Option<Arc<BlockingPool>>,
+}
+
+/// A configured check of the host's.
+struct Slot {
+    registration: &'static Registration,
+    options: Box<str>,
+    sink: Sink,
+    use_: Mutex<Use>,
+}
+
+#[derive(Default)]
+struct Use {
+    /// `None` while a run has it, and after a run has lost it.
+    instance: Option<Instance>,
+    flight: Option<Flight>,
+}
+
+/// A run under way.
+struct Flight {
+    answer: Arc<Answer>,
+    means: Means,
+}
+
+/// By which means a run is ended.
+enum Means {
+    /// Not begun yet.
+    None,
+    Task(AbortHandle),
+    Pool(Arc<BlockingPool>, u64),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No author's code runs under a lock, so a poisoned one holds whole values.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Door {
+    pub(super) fn new(name: &'static str, version: &'static str) -> Self {
+        let pool = Some(Arc::new(BlockingPool::new(THREADS, THREADS)));
+        let state = State {
+            next: 1,
+            slots: BTreeMap::new(),
+            runtime: None,
+            pool,
+        };
+        Self {
+            name,
+            version,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        serde_json::to_string(&describe(self.name, self.version)).unwrap_or_default()
+    }
+
+    pub(super) fn configure(&self, kind: &str, options: &str, sink: Sink) -> Configured {
+        let refuse = |message: String| Configured::Problems(Problems::one("", message));
+        if lock(&self.state).pool.is_none() {
+            return refuse("the plugin was shut down".to_owned());
+        }
+        let mut found = registered().filter(|r| r.descriptor().kind == kind);
+        let registration = match (found.next(), found.next()) {
+            (Some(registration), None) => registration,
+            (None, _) => return refuse(format!("the plugin has no kind `{kind}`")),
+            (Some(_), Some(_)) => return refuse(format!("the plugin has kind `{kind}` twice")),
+        };
+        let instance = match registration.configure(options) {
+            Ok(instance) => instance,
+            Err(problems) => return Configured::Problems(problems),
+        };
+        let use_ = Mutex::new(Use {
+            instance: Some(instance),
+            flight: None,
+        });
+        let slot = Slot {
+            registration,
+            options: options.into(),
+            sink,
+            use_,
+        };
+        let mut state = lock(&self.state);
+        let number = state.next;
+        state.next += 1;
+        state.slots.insert(number, Arc::new(slot));
+        Configured::Instance(number)
+    }
+
+    pub(super) fn submit(&self, number: u64, run: u64, request: &str, timeout: u64) {
+        let (slot, pool) = {
+            let state = lock(&self.state);
+            (state.slots.get(&number).cloned(), state.pool.clone())
+        };
+        let (Some(slot), Some(pool)) = (slot, pool) else {
+            return;
+        };
+        let answer = Arc::new(Answer::new(slot.sink, number, run));
+        let request = match serde_json::from_str::<Request>(request) {
+            Ok(request) => request,
+            Err(error) => {
+                let message = format!("the request cannot be read: {error}");
+                return answer.give(&Sample::unknown(Cause::Misconfigured, message).sealed());
+            }
+        };
+        let cx = Context::new(request, Duration::from_millis(timeout));
+        let instance = match slot.begin(&answer) {
+            Ok(instance) => instance,
+            Err(sample) => return answer.give(&sample),
+        };
+        let pledge = Pledge(Arc::clone(&answer));
+        let means = match instance {
+            Instance::Async(instance) => {
+                let handle = match self.handle() {
+                    Ok(handle) => handle,
+                    Err(error) => {
+                        slot.end(&answer, Some(Instance::Async(instance)));
+                        let message = format!("cannot start a thread: {error}");
+                        return answer.give(&Sample::unknown(Cause::HostStall, message).sealed());
+                    }
+                };
+                let (slot, mut instance) = (Arc::clone(&slot), instance);
+                let task = handle.spawn(async move {
+                    let ended = guarded(&mut *instance, &cx).await;
+                    let instance = if ended.panicked {
+                        panics::discard(instance);
+                        None
+                    } else {
+                        Some(Instance::Async(instance))
+                    };
+                    slot.end(&pledge.0, instance);
+                    pledge.0.give(&ended.sample);
+                });
+                Means::Task(task.abort_handle())
+            }
+            Instance::Blocking(instance) => {
+                let slot = Arc::clone(&slot);
+                let job = Job::new(instance, cx, move |(sample, instance)| {
+                    slot.end(&pledge.0, instance.map(Instance::Blocking));
+                    pledge.0.give(&sample);
+                });
+                let id = pool.submit(job);
+                Means::Pool(pool, id)
+            }
+        };
+        slot.under_way(&answer, means);
+    }
+
+    pub(super) fn cancel(&self, number: u64, run: u64) {
+        let slot = lock(&self.state).slots.get(&number).cloned();
+        if let Some(slot) = slot {
+            slot.cancel(|answer| answer.run() == run);
+        }
+    }
+
+    pub(super) fn release(&self, number: u64) {
+        let slot = lock(&self.state).slots.remove(&number);
+        if let Some(slot) = slot {
+            self.retire(&slot);
+        }
+    }
+
+    pub(super) fn shutdown(&self, timeout: u64) {
+        let (slots, pool) = {
+            let mut state = lock(&self.state);
+            (std::mem::take(&mut state.slots), state.pool.take())
+        };
+        for slot in slots.into_values() {
+            self.retire(&slot);
+        }
+        drop(pool);
+        let runtime = lock(&self.state).runtime.take();
+        if let Some(runtime) = runtime {
+            runtime.shut_down(Duration::from_millis(timeout));
+        }
+    }
+
+    /// Ends the run of a slot that is no longer in the table, and drops its instance.
+    fn retire(&self, slot: &Slot) {
+        slot.cancel(|_| true);
+        let instance = lock(&slot.use_).instance.take();
+        // What an asynchronous check holds may want its runtime when it is dropped.
+        let state = lock(&self.state);
+        let handle = state
+            .runtime
+            .as_ref()
+            .map(|runtime| runtime.handle().clone());
+        drop(state);
+        let _inside = handle.as_ref().map(Handle::enter);
+        panics::discard(instance);
+    }
+
+    /// The runtime, started when this is the first run that wants one.
+    fn handle(&self) -> std::io::Result<Handle> {
+        let mut state = lock(&self.state);
+        if let Some(runtime) = &state.runtime {
+            return Ok(runtime.handle().clone());
+        }
+        if state.pool.is_none() {
+            return Err(std::io::Error::other("the plugin was shut down"));
+        }
+        let runtime = Runtime::start()?;
+        let handle = runtime.handle().clone();
+        state.runtime = Some(runtime);
+        Ok(handle)
+    }
+}
+
+impl Slot {
+    /// Takes the instance for a run, or says why there can be none.
+    fn begin(&self, answer: &Arc<Answer>) -> Result<Instance, Sample> {
+        let mut now = lock(&self.use_);
+        if now.flight.is_some() {
+            let message = "the run before this one has not come back";
+            return Err(Sample::unknown(Cause::Overran, message));
+        }
+        now.flight = Some(Flight {
+            answer: Arc::clone(answer),
+            means: Means::None,
+        });
+        let instance = now.instance.take();
+        drop(now);
+        match instance {
+            Some(instance) => Ok(instance),
+            None => self
+                .registration
+                .configure(&self.options)
+                .map_err(|problems| {
+                    self.end(answer, None);
+                    gone(&problems)
+                }),
+        }
+    }
+
+    /// Says how the run can be ended, unless it has ended meanwhile; one that was cancelled
+    /// meanwhile is ended now.
+    fn under_way(&self, answer: &Arc<Answer>, means: Means) {
+        let mut now = lock(&self.use_);
+        match &mut now.flight {
+            Some(flight) if Arc::ptr_eq(&flight.answer, answer) => flight.means = means,
+            _ => {
+                drop(now);
+                means.end();
+            }
+        }
+    }
+
+    /// Gives the instance back, unless the run was cancelled.
+    fn end(&self, answer: &Arc<Answer>, instance: Option<Instance>) {
+        let mut now = lock(&self.use_);
+        if now
+            .flight
+            .as_ref()
+            .is_some_and(|flight| Arc::ptr_eq(&flight.answer, answer))
+        {
+            now.flight = None;
+            now.instance = instance;
+        } else {
+            drop(now);
+            panics::discard(instance);
+        }
+    }
+
+    fn cancel(&self, which: impl FnOnce(&Answer) -> bool) {
+        let mut now = lock(&self.use_);
+        let Some(flight) = now.flight.take_if(|flight| which(&flight.answer)) else {
+            return;
+        };
+        drop(now);
+        flight
+            .answer
+            .give(&Sample::unknown(Cause::Overran, "the run was cancelled"));
+        flight.means.end();
+    }
+}
+
+impl Means {
+    /// Ends a run; does nothing to one that has come back.
+    fn end(self) {
+        match self {
+            Self::None => {}
+            Self::Task(task) => task.abort(),
+            Self::Pool(pool, id) => pool.give_up(id),
+        }
+    }
+}

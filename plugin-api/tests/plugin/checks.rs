@@ -1,0 +1,126 @@
+//! Two checks that do what their options tell them, one awaited and one blocking.
+
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use checkd_plugin_api::units::{Percent, Port, Size, Span};
+use checkd_plugin_api::{
+    BlockingCheck, Check, Context, Descriptor, Problems, Sample, Scope, Secret, register_check,
+    schemars, serde,
+};
+
+/// What a person writes.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(crate = "checkd_plugin_api::serde", deny_unknown_fields)]
+#[schemars(crate = "checkd_plugin_api::schemars")]
+struct Options {
+    /// What it does.
+    mode: Mode,
+    /// A port.
+    port: Option<Port>,
+    /// A limit.
+    #[serde(default = "some_space")]
+    space: Size,
+    /// A wait.
+    wait: Option<Span>,
+    /// A share.
+    share: Option<Percent>,
+    /// Not to be printed.
+    token: Option<Secret>,
+}
+
+fn some_space() -> Size {
+    Size::bytes(1 << 20)
+}
+
+#[derive(Clone, Copy, serde::Deserialize, schemars::JsonSchema)]
+#[serde(crate = "checkd_plugin_api::serde", rename_all = "lowercase")]
+#[schemars(crate = "checkd_plugin_api::schemars")]
+enum Mode {
+    /// Counts its runs.
+    Count,
+    /// Waits for ever.
+    Wait,
+    /// Panics.
+    Panic,
+    /// Uses the CPU until a while after its deadline.
+    Spin,
+    /// Sleeps until a while after its deadline.
+    Sleep,
+}
+
+struct Awaited(Options, u32);
+
+impl Check for Awaited {
+    type Options = Options;
+    const DESCRIPTOR: Descriptor = Descriptor::new("awaited", "does what it is told")
+        .scope(Scope::Host)
+        .example("mode = 'count'");
+
+    fn configure(options: Options) -> Result<Self, Problems> {
+        let mut problems = Problems::none();
+        if options.share.is_some() && options.wait.is_none() {
+            problems.add("share", "needs `wait`");
+        }
+        if options
+            .token
+            .as_ref()
+            .is_some_and(|token| token.reveal().is_empty())
+        {
+            problems.add("token", "is empty");
+        }
+        problems.or(Self(options, 0))
+    }
+
+    async fn run(&mut self, cx: &Context) -> Sample {
+        self.1 += 1;
+        match self.0.mode {
+            Mode::Wait => std::future::pending().await,
+            Mode::Panic => panic!("no {}", cx.group()),
+            Mode::Count | Mode::Spin | Mode::Sleep => {
+                let port = self.0.port.map_or(0, Port::get);
+                Sample::pass("ran")
+                    .measure("runs", f64::from(self.1), "")
+                    .measure_limit("port", f64::from(port), "", self.0.space.as_f64())
+            }
+        }
+    }
+}
+register_check!(Awaited);
+
+struct Holding(Options, u32, Option<TcpListener>);
+
+impl BlockingCheck for Holding {
+    type Options = Options;
+    const DESCRIPTOR: Descriptor = Descriptor::new("holding", "does what it is told, and blocks");
+
+    fn configure(options: Options) -> Result<Self, Problems> {
+        Ok(Self(options, 0, None))
+    }
+
+    fn run(&mut self, cx: &Context) -> Sample {
+        self.1 += 1;
+        match self.0.mode {
+            Mode::Count => Sample::pass("ran").measure("runs", f64::from(self.1), ""),
+            Mode::Panic => panic!("no {}", cx.group()),
+            Mode::Wait => {
+                // A naive client of a server that accepts and says nothing.
+                let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+                let mut stream = TcpStream::connect(silent.local_addr().unwrap()).unwrap();
+                self.2 = Some(silent);
+                let got = std::io::Read::read(&mut stream, &mut [0; 1]);
+                Sample::pass(format!("{got:?}"))
+            }
+            Mode::Spin => {
+                let end = cx.deadline() + Duration::from_secs(2);
+                while Instant::now() < end {}
+                Sample::pass("done")
+            }
+            Mode::Sleep => {
+                std::thread::sleep(cx.timeout() + Duration::from_secs(2));
+                Sample::pass("done")
+            }
+        }
+    }
+}
+register_check!(blocking Holding);
