@@ -1,3 +1,5 @@
+//! Check kind `http`.
+//!
 #![doc = include_str!("../README.md")]
 
 mod judge;

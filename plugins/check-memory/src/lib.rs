@@ -1,3 +1,5 @@
+//! Check kind `memory`.
+//!
 #![doc = include_str!("../README.md")]
 
 mod judge;

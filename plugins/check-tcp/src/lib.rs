@@ -1,3 +1,5 @@
+//! Check kind `tcp`.
+//!
 #![doc = include_str!("../README.md")]
 
 mod judge;
