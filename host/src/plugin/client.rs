@@ -560,7 +560,7 @@ impl Worker {
             } => {
                 problems.truncate(PROBLEMS_MAX);
                 for problem in &mut problems {
-                    problem.message = bounded(&problem.message, TEXT_MAX);
+                    problem.bound();
                 }
                 match self.table().instances.remove(&instance) {
                     Some((_, answer)) => {
@@ -703,5 +703,4 @@ async fn read_line(
 }
 
 #[cfg(test)]
-#[path = "client/tests.rs"]
 mod tests;

@@ -6,7 +6,9 @@ pub mod protocol;
 
 pub mod catalog;
 pub(crate) mod client;
+pub(crate) mod convert;
 pub(crate) mod limiter;
+pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
 

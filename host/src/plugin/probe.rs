@@ -157,7 +157,7 @@ impl Probe {
         })?;
         problems.truncate(PROBLEMS_MAX);
         for problem in &mut problems {
-            problem.message = bounded(&problem.message, TEXT_MAX);
+            problem.bound();
         }
         if problems.is_empty() {
             self.send(&Ask::Drop { instance })?;
@@ -272,5 +272,4 @@ fn other_version(origin: &str, version: u32) -> Diagnostic {
 }
 
 #[cfg(test)]
-#[path = "probe/tests.rs"]
 mod tests;

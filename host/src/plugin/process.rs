@@ -277,5 +277,4 @@ fn read_output(output: &mut impl BufRead, line: &mut Vec<u8>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "process/tests.rs"]
 mod tests;

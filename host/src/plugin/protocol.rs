@@ -134,28 +134,31 @@ pub enum Tell {
 pub struct Target {
     /// The group's name.
     pub group: String,
-    /// The member's name; empty for a check that the group shares.
-    #[serde(default)]
-    pub member: String,
-    /// The member's index; 0 for a check that the group shares.
-    #[serde(default)]
-    pub index: u32,
+    /// The member's name; none for a check that the group shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// The member's index; none for a check that the group shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
     /// The member's process, where there is one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// The member's port, where it has one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 
 /// A mistake in the options of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The option at fault; `None` when it is about several.
-    #[serde(default)]
+    /// The option at fault; `None` when it is about several. On the wire also an empty text.
+    #[serde(default, deserialize_with = "some_text")]
     pub option: Option<String>,
     /// What is wrong: found against allowed.
     pub message: String,
+    /// One thing to do, where the kind is sure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 /// What a kind says about itself.
@@ -165,8 +168,8 @@ pub struct KindText {
     pub kind: String,
     /// One line for a person.
     #[serde(default)]
-    pub about: String,
-    /// `process`, `host` or `dependency`.
+    pub summary: String,
+    /// `process`, `host` or `dependency`; empty is `process`.
     #[serde(default)]
     pub scope: String,
     /// Whether its samples come unasked.
@@ -181,6 +184,9 @@ pub struct KindText {
     /// The smallest honest use, as TOML.
     #[serde(default)]
     pub example: String,
+    /// The package that holds it, with its version: `check-tcp 1.2.0`.
+    #[serde(default)]
+    pub package: String,
 }
 
 /// One run's sample as it crosses the border: nothing in it is trusted yet.
@@ -284,6 +290,48 @@ pub fn bounded(text: &str, max: usize) -> String {
     kept
 }
 
+impl Problem {
+    /// A problem of one option.
+    pub fn of(option: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            option: Some(option.into()),
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// A problem of the options together.
+    pub fn of_all(message: impl Into<String>) -> Self {
+        Self {
+            option: None,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// Cuts the texts, which may come from a plugin.
+    pub(crate) fn bound(&mut self) {
+        self.option = self.option.take().map(|option| bounded(&option, 128));
+        self.message = bounded(&self.message, TEXT_MAX);
+        self.help = self.help.take().map(|help| bounded(&help, TEXT_MAX));
+    }
+}
+
+/// As a person reads it: `` `port`: must be at least 1, found 0 ``.
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.option {
+            Some(option) => write!(f, "`{option}`: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// An empty text is none.
+fn some_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
+}
+
 /// The beginning of a line, for a message about it.
 fn excerpt(line: &[u8]) -> String {
     bounded(
@@ -293,5 +341,4 @@ fn excerpt(line: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "protocol/tests.rs"]
 mod tests;

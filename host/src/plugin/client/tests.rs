@@ -1,3 +1,5 @@
+//! A worker in Python that does what its kinds are called.
+
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(50);

@@ -1,3 +1,5 @@
+//! Workers in shell: good ones, and every way to be useless.
+
 use super::*;
 
 /// A worker in shell: reads a line, writes a line, as often as `answers` says.

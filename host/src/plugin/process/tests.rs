@@ -1,3 +1,5 @@
+//! Real processes: how they end, what they print, what they leave behind.
+
 use std::io::Read;
 
 use super::*;

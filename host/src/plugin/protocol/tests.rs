@@ -1,3 +1,5 @@
+//! Lines: bounds, what is a message, and the examples of the document.
+
 use std::io::Cursor;
 
 use super::*;
