@@ -1,1 +1,310 @@
 //! `checkd worker`: the child process that loads one library and speaks the worker protocol.
+//!
+//! Its standard input is the stream; its output is captured by the host. It dies with its host: a
+//! thread that does nothing else waits for the end of the stream, so a plugin that hangs cannot keep
+//! it alive.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::AddressFamily;
+use rustix::net::sockopt::socket_domain;
+use rustix::process::{
+    Resource, Rlimit, Signal, getpgrp, getpid, kill_process, kill_process_group, setrlimit,
+};
+
+use crate::plugin::loader::{Instance, Library};
+use crate::plugin::protocol::{
+    Ask, Problem, SampleText, Target, Tell, VERSIONS, line, parse, read_line,
+};
+
+/// Serves `library` until the stream ends. Returns only when it could not begin.
+pub fn serve(library: &Path) -> io::Error {
+    let stream = match take_stream() {
+        Ok(stream) => stream,
+        Err(error) => return error,
+    };
+    match begin(library, stream) {
+        Ok(()) => end(),
+        Err(error) => error,
+    }
+}
+
+/// Takes the stream off standard input, where a plugin would find it.
+fn take_stream() -> io::Result<UnixStream> {
+    let stdin = io::stdin();
+    if socket_domain(stdin.as_fd()).ok() != Some(AddressFamily::UNIX) {
+        return Err(io::Error::other(
+            "standard input is no stream of the worker protocol: checkd itself starts workers",
+        ));
+    }
+    let stream = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
+    let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
+    rustix::stdio::dup2_stdin(&nothing)?;
+    Ok(UnixStream::from(stream))
+}
+
+/// Ends this process and whatever the plugin started, now: nothing of a plugin, no destructor and no
+/// handler, gets a say.
+fn end() -> ! {
+    loop {
+        // Only a group of our own: a person may have started us from a shell.
+        if getpgrp() == getpid() {
+            let _cannot_fail = kill_process_group(getpid(), Signal::KILL);
+        }
+        let _cannot_fail = kill_process(getpid(), Signal::KILL);
+        thread::park();
+    }
+}
+
+/// Speaks until the stream ends.
+fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
+    // A crash is told by how the process ends; the memory of a plugin is nobody's business.
+    let off = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, off)?;
+    let watched = stream.try_clone()?;
+    thread::Builder::new()
+        .name("worker-watch".into())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            let mut fds = [PollFd::new(&watched, PollFlags::RDHUP)];
+            while let Ok(0) | Err(rustix::io::Errno::INTR) = poll(&mut fds, None) {}
+            end()
+        })?;
+    let writer = stream.try_clone()?;
+    let (tell, told) = channel();
+    thread::Builder::new()
+        .name("worker-writer".into())
+        .spawn(move || write(writer, &told))?;
+    let mut reader = BufReader::new(stream);
+    let mut buffer = Vec::new();
+
+    if !read_line(&mut reader, &mut buffer)? {
+        return Ok(());
+    }
+    let plugin = match greet(library, &buffer) {
+        Ok((plugin, hello)) => {
+            say(&tell, hello);
+            Arc::new(plugin)
+        }
+        Err(refusal) => {
+            say(&tell, refusal);
+            // The host ends us when it has read it.
+            while read_line(&mut reader, &mut buffer)? {}
+            return Ok(());
+        }
+    };
+    let instances = Arc::new(Instances::default());
+    let (ask, asked) = channel();
+    let maker = (Arc::clone(&plugin), Arc::clone(&instances), tell.clone());
+    // `configure` and `drop` run an author's code; one that hangs must not stop the runs of others.
+    thread::Builder::new()
+        .name("worker-configure".into())
+        .spawn(move || make(&maker.0, &maker.1, &maker.2, &asked))?;
+    while read_line(&mut reader, &mut buffer)? {
+        match parse::<Ask>(&buffer) {
+            Ok(Ask::Describe) => say(&tell, describe(&plugin)),
+            Ok(Ask::Submit {
+                run,
+                instance,
+                timeout_ms,
+            }) => {
+                instances.submit(run, instance, timeout_ms, &tell);
+            }
+            Ok(Ask::Cancel { run }) => instances.cancel(run),
+            Ok(request @ (Ask::Configure { .. } | Ask::Drop { .. })) => {
+                let _ends_with_us = ask.send(request);
+            }
+            Ok(Ask::Hello { .. }) => say(&tell, error("hello was said already")),
+            Err(fault) => say(&tell, error(&fault)),
+        }
+    }
+    Ok(())
+}
+
+/// Answers the first line: loads the library, or says why that cannot be.
+fn greet(library: &Path, hello: &[u8]) -> Result<(Library, Tell), Tell> {
+    let versions = match parse::<Ask>(hello) {
+        Ok(Ask::Hello { versions }) => versions,
+        Ok(_) => return Err(error("the first line must be hello")),
+        Err(fault) => return Err(error(&fault)),
+    };
+    let Some(&version) = VERSIONS.iter().find(|version| versions.contains(version)) else {
+        return Err(error(&format!(
+            "this worker speaks versions {VERSIONS:?} of the protocol"
+        )));
+    };
+    let plugin = Library::open(library).map_err(|fault| Tell::Error {
+        code: fault.code.into(),
+        message: String::new(),
+        notes: fault.notes,
+        help: fault.help,
+    })?;
+    let facts = plugin.describe().map_err(|fault| error(&fault))?;
+    let hello = Tell::Hello {
+        version,
+        plugin: facts.name,
+        release: facts.version,
+    };
+    Ok((plugin, hello))
+}
+
+fn describe(plugin: &Library) -> Tell {
+    match plugin.describe() {
+        Ok(facts) => Tell::Described { kinds: facts.kinds },
+        Err(fault) => error(&fault),
+    }
+}
+
+/// The instances that the host made, and the runs in them.
+#[derive(Default)]
+struct Instances {
+    made: Mutex<HashMap<u64, (Arc<Instance>, Target)>>,
+    runs: Arc<Mutex<HashMap<u64, Arc<Instance>>>>,
+}
+
+impl Instances {
+    fn submit(&self, run: u64, instance: u64, timeout_ms: u64, tell: &Sender<Tell>) {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((instance, target)) = made.get(&instance).cloned() else {
+            drop(made);
+            return say(
+                tell,
+                broken(run, format!("there is no instance {instance}")),
+            );
+        };
+        drop(made);
+        let runs = Arc::clone(&self.runs);
+        runs.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run, Arc::clone(&instance));
+        let tell = tell.clone();
+        instance.submit(run, &target, timeout_ms, move |answer| {
+            let over = runs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&run);
+            // An author's drop must not run under a lock, nor in the plugin's own callback.
+            say(
+                &tell,
+                answer.map_or_else(
+                    |fault| broken(run, fault),
+                    |sample| Tell::Sample { run, sample },
+                ),
+            );
+            drop(over);
+        });
+    }
+
+    fn cancel(&self, run: u64) {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let instance = runs.get(&run).map(Arc::clone);
+        drop(runs);
+        if let Some(instance) = instance {
+            instance.cancel(run);
+        }
+    }
+}
+
+/// Makes and drops instances, one after the other.
+fn make(plugin: &Library, instances: &Instances, tell: &Sender<Tell>, asked: &Receiver<Ask>) {
+    for ask in asked {
+        match ask {
+            Ask::Configure {
+                instance,
+                kind,
+                options,
+                target,
+            } => {
+                let problems = match plugin.configure(&kind, &options) {
+                    Ok(made) => {
+                        let mut all = instances
+                            .made
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner);
+                        all.insert(instance, (Arc::new(made), target));
+                        Vec::new()
+                    }
+                    Err(problems) if problems.is_empty() => vec![Problem::of_all("refused")],
+                    Err(problems) => problems,
+                };
+                say(tell, Tell::Configured { instance, problems });
+            }
+            Ask::Drop { instance } => {
+                let mut all = instances
+                    .made
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                let dropped = all.remove(&instance);
+                drop(all);
+                drop(dropped);
+            }
+            Ask::Hello { .. } | Ask::Describe | Ask::Submit { .. } | Ask::Cancel { .. } => {}
+        }
+    }
+}
+
+/// Writes what is told: the sink of a plugin must not block, so it does not write itself.
+fn write(mut stream: UnixStream, told: &Receiver<Tell>) {
+    for tell in told {
+        let bytes = line(&tell)
+            .or_else(|| line(&shortened(&tell)))
+            .unwrap_or_default();
+        if stream.write_all(&bytes).is_err() {
+            return;
+        }
+    }
+}
+
+/// What stands for a message that is longer than a line may be.
+fn shortened(tell: &Tell) -> Tell {
+    const LONG: &str = "the answer is longer than a line of the worker protocol";
+    match tell {
+        Tell::Sample { run, .. } => broken(*run, LONG.into()),
+        Tell::Configured { instance, .. } => Tell::Configured {
+            instance: *instance,
+            problems: vec![Problem::of_all(LONG)],
+        },
+        Tell::Hello { .. } | Tell::Described { .. } | Tell::Log { .. } | Tell::Error { .. } => {
+            error(LONG)
+        }
+    }
+}
+
+/// The sample of a run that the plugin did not answer as it must.
+fn broken(run: u64, message: String) -> Tell {
+    let (status, cause) = ("unknown".into(), Some("crashed".into()));
+    Tell::Sample {
+        run,
+        sample: SampleText {
+            status,
+            cause,
+            message,
+            measurements: Vec::new(),
+        },
+    }
+}
+
+fn error(message: &str) -> Tell {
+    Tell::Error {
+        code: String::new(),
+        message: message.into(),
+        notes: Vec::new(),
+        help: None,
+    }
+}
+
+fn say(tell: &Sender<Tell>, message: Tell) {
+    // The writer ends only with the stream, and then this process does.
+    let _ends_with_us = tell.send(message);
+}

@@ -1,12 +1,20 @@
 //! `checkd worker`.
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `checkd worker`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The plugin's library.
+    library: PathBuf,
+}
 
 /// Runs the verb.
-pub fn run(_args: Args) -> ExitCode {
+pub fn run(args: Args) -> ExitCode {
+    let error = crate::worker::serve(&args.library);
+    // Nobody may be left to read it.
+    let _unread = writeln!(std::io::stderr().lock(), "checkd worker: {error}");
     ExitCode::from(super::FAILED)
 }

@@ -1,18 +1,96 @@
 //! All check kinds that this process knows: built-ins, and what plugins offer.
 
-use checkd_core::CheckKind;
-use checkd_core::config::Kinds;
-use checkd_core::diagnostic::Diagnostic;
-use checkd_core::plan::PluginPlan;
-use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::protocol::{Problem, Target};
+use checkd_core::CheckKind;
+use checkd_core::config::{KindFacts, Kinds};
+use checkd_core::diagnostic::Diagnostic;
+use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use checkd_plugin_api::host::Registration;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::loader::Library;
+use super::probe::Probe;
+use super::process::Launch;
+use super::protocol::{KindText, Problem, Target, bounded};
+use super::{builtin, convert, options};
+
+/// Where a worker's program is: this one, also after its file was replaced.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// All check kinds that this process knows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalog {
+    offers: BTreeMap<CheckKind, Arc<Offer>>,
     kinds: Kinds,
+    plugins: Vec<Arc<Plugin>>,
     unavailable: Vec<Unavailable>,
+    /// Plugins that could not be loaded, to be tried again.
+    failed: Mutex<Vec<Source>>,
+    /// What came when they were tried again.
+    late: RwLock<BTreeMap<CheckKind, Arc<Offer>>>,
+    program: PathBuf,
+}
+
+/// One kind, and who offers it.
+#[derive(Debug)]
+pub struct Offer {
+    /// What core needs to know.
+    pub facts: KindFacts,
+    /// One line for a person.
+    pub summary: String,
+    /// The smallest honest use, as TOML; may be empty.
+    pub example: String,
+    /// The package that holds it, with its version; may be empty.
+    pub package: String,
+    /// Whether a run occupies a thread.
+    pub blocking: bool,
+    /// Who offers it.
+    pub plugin: Arc<Plugin>,
+    pub(crate) linked: Option<Linked>,
+}
+
+/// Where a built-in is called.
+#[derive(Clone, Copy)]
+pub(crate) struct Linked(pub(crate) &'static Registration);
+
+impl std::fmt::Debug for Linked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Linked")
+            .field(&self.0.descriptor().kind)
+            .finish()
+    }
+}
+
+/// A delivery of kinds: what is linked in, a library, a program.
+#[derive(Debug)]
+pub struct Plugin {
+    /// Its name in the configuration, or its file's.
+    pub name: String,
+    /// `built in`, its path, or its command.
+    pub origin: String,
+    /// What it calls itself, with its version; may be empty.
+    pub package: String,
+    /// How its checks run.
+    pub(crate) door: Door,
+    /// A worker that is kept to judge options, until the runs begin.
+    probe: Mutex<Option<Probe>>,
+}
+
+/// How a run reaches a plugin.
+#[derive(Debug)]
+pub(crate) enum Door {
+    /// Called directly.
+    Linked,
+    /// Called through the library's table, in this process.
+    Library(Arc<Library>),
+    /// In a process of its own.
+    Worker(Launch),
 }
 
 /// A plugin that could not be loaded: its checks are Unknown(plugin unavailable), and it is tried
@@ -25,19 +103,98 @@ pub struct Unavailable {
     pub origin: String,
 }
 
+/// A plugin as the configuration or a directory names it.
+#[derive(Clone, Debug)]
+struct Source {
+    name: String,
+    origin: String,
+    what: PluginSource,
+    sha256: Option<String>,
+    isolation: Isolation,
+}
+
 impl Catalog {
     /// Collects the built-ins, every plugin of the configuration and every `*.so` of `dirs`.
     ///
     /// Blocks while plugins describe themselves, each in a worker of its own. What cannot be used is
     /// told in a diagnostic and left out.
     pub fn open(plugins: &[PluginPlan], dirs: &[String]) -> (Self, Vec<Diagnostic>) {
-        let _ = (plugins, dirs);
-        (Self::default(), Vec::new())
+        Self::open_with(Path::new(THIS_PROGRAM), plugins, dirs)
+    }
+
+    /// As [`open`](Self::open), with another `checkd` as the program of workers: for tests and for
+    /// programs that hold the host as a library.
+    pub fn open_with(
+        program: &Path,
+        plugins: &[PluginPlan],
+        dirs: &[String],
+    ) -> (Self, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let sources = sources(plugins, dirs, &mut diagnostics);
+        // At once: a plugin that hangs costs its five seconds only once.
+        let described: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> = sources
+                .iter()
+                .map(|source| scope.spawn(|| describe(program, source)))
+                .collect();
+            asked
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        let mut offers = built_ins(&mut diagnostics);
+        let mut loaded = Vec::new();
+        let (mut failed, mut unavailable) = (Vec::new(), Vec::new());
+        for (source, described) in sources.into_iter().zip(described) {
+            let described = described.unwrap_or_else(|_| {
+                let told = format!("cannot use plugin `{}`", source.origin);
+                Err(Diagnostic::error("C0207", told).note("describing it panicked"))
+            });
+            match described {
+                Ok((plugin, kinds)) => {
+                    for kind in kinds {
+                        offer(&plugin, kind, &mut offers, &mut diagnostics);
+                    }
+                    loaded.push(plugin);
+                }
+                Err(diagnostic) => {
+                    let Source { name, origin, .. } = source.clone();
+                    unavailable.push(Unavailable { name, origin });
+                    diagnostics.push(diagnostic);
+                    failed.push(source);
+                }
+            }
+        }
+        let offers = settle(offers, &mut diagnostics);
+        let kinds = offers
+            .iter()
+            .map(|(kind, offer)| (kind.clone(), offer.facts.clone()))
+            .collect();
+        let catalog = Self {
+            offers,
+            kinds,
+            plugins: loaded,
+            unavailable,
+            failed: Mutex::new(failed),
+            late: RwLock::default(),
+            program: program.into(),
+        };
+        (catalog, diagnostics)
     }
 
     /// What the configuration reader needs to know about each kind.
     pub fn kinds(&self) -> &Kinds {
         &self.kinds
+    }
+
+    /// Every kind with who offers it, sorted by name.
+    pub fn offers(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.values().map(|offer| &**offer)
+    }
+
+    /// Every plugin that was loaded, in the order of the configuration, then of the directories.
+    pub fn plugins(&self) -> impl Iterator<Item = &Plugin> {
+        self.plugins.iter().map(|plugin| &**plugin)
     }
 
     /// Plugins that could not be loaded.
@@ -47,14 +204,373 @@ impl Catalog {
 
     /// Lets the kind itself judge its options, with placeholders and secrets resolved for `target`.
     ///
-    /// Blocks while a plugin's worker answers. Empty: the options are good.
+    /// Blocks while a plugin's worker answers. Empty: the options are good. A kind that is not known
+    /// has no opinion.
     pub fn try_configure(
         &self,
         kind: &CheckKind,
         options: &Map<String, Value>,
         target: &Target,
     ) -> Vec<Problem> {
-        let _ = (kind, options, target);
-        Vec::new()
+        let Some(offer) = self.offer(kind) else {
+            return Vec::new();
+        };
+        let resolved = match options::resolve(&offer.facts, options, target) {
+            Ok(resolved) => resolved,
+            Err(problems) => return problems,
+        };
+        match (&offer.plugin.door, offer.linked) {
+            (Door::Worker(launch), _) => {
+                match offer.plugin.probe(launch, kind.as_str(), &resolved, target) {
+                    Ok(problems) => problems,
+                    Err(why) => vec![Problem::of_all(format!("plugin cannot judge them: {why}"))],
+                }
+            }
+            (Door::Library(library), _) => match library.configure(kind.as_str(), &resolved) {
+                Ok(_) => Vec::new(),
+                Err(problems) => problems,
+            },
+            (Door::Linked, Some(Linked(registration))) => {
+                match registration.configure(&Value::Object(resolved).to_string()) {
+                    Ok(_) => Vec::new(),
+                    Err(problems) => convert::problems(&problems),
+                }
+            }
+            (Door::Linked, None) => Vec::new(),
+        }
     }
+
+    /// Ends the workers that were kept to judge options.
+    pub fn rest(&self) {
+        for plugin in &self.plugins {
+            drop(
+                plugin
+                    .probe
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            );
+        }
+    }
+
+    /// The offer of a kind, also one that came late.
+    pub(crate) fn offer(&self, kind: &CheckKind) -> Option<Arc<Offer>> {
+        let late = || {
+            let late = self.late.read().unwrap_or_else(PoisonError::into_inner);
+            late.get(kind).map(Arc::clone)
+        };
+        self.offers.get(kind).map(Arc::clone).or_else(late)
+    }
+
+    /// Tries the plugins again that could not be loaded. Blocks. What they offer now can be run from
+    /// now on; a kind that somebody else offers already is left alone.
+    pub fn try_again(&self) {
+        let failed =
+            std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
+        for source in failed {
+            match describe(&self.program, &source) {
+                Ok((plugin, kinds)) => {
+                    let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
+                    for kind in kinds {
+                        offer(&plugin, kind, &mut offers, &mut diagnostics);
+                    }
+                    let origin = &*plugin.origin;
+                    tracing::info!(plugin = plugin.name, origin, "plugin is there now");
+                    let mut late = self.late.write().unwrap_or_else(PoisonError::into_inner);
+                    for offer in offers {
+                        let kind = offer.facts.kind.clone();
+                        if !self.offers.contains_key(&kind) {
+                            late.entry(kind).or_insert_with(|| Arc::new(offer));
+                        }
+                    }
+                }
+                Err(why) => {
+                    let why = why.notes.join("; ");
+                    tracing::debug!(plugin = source.name, why, "plugin is still unavailable");
+                    self.failed
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(source);
+                }
+            }
+        }
+    }
+
+    /// Whether a plugin is still missing.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+}
+
+impl Plugin {
+    /// Lets the plugin's worker judge options; starts one when none is kept.
+    fn probe(
+        &self,
+        launch: &Launch,
+        kind: &str,
+        options: &Map<String, Value>,
+        target: &Target,
+    ) -> Result<Vec<Problem>, String> {
+        let mut kept = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut probe = match kept.take() {
+            Some(probe) => probe,
+            None => Probe::open(launch, &self.origin).map_err(|told| told.notes.join("; "))?,
+        };
+        // One that broke is not kept.
+        let judged = probe.configure(kind, options, target)?;
+        *kept = Some(probe);
+        Ok(judged)
+    }
+}
+
+/// The plugins that the configuration and the directories name.
+fn sources(
+    plugins: &[PluginPlan],
+    dirs: &[String],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Source> {
+    let mut seen = BTreeSet::new();
+    let mut sources = Vec::new();
+    for plan in plugins {
+        let origin = match &plan.source {
+            PluginSource::Library(path) => {
+                seen.insert(real(Path::new(path)));
+                path.clone()
+            }
+            PluginSource::Command(command) => command.join(" "),
+        };
+        sources.push(Source {
+            name: plan.name.clone(),
+            origin,
+            what: plan.source.clone(),
+            sha256: plan.sha256.clone(),
+            isolation: plan.isolation,
+        });
+    }
+    for dir in dirs {
+        match libraries(Path::new(dir)) {
+            Ok(found) => {
+                for path in found {
+                    // One that has a table of its own, or is in two directories, is taken once.
+                    if seen.insert(real(&path)) {
+                        let origin = path.to_string_lossy().into_owned();
+                        sources.push(Source {
+                            name: file_name(&path),
+                            what: PluginSource::Library(origin.clone()),
+                            origin,
+                            sha256: None,
+                            isolation: Isolation::Process,
+                        });
+                    }
+                }
+            }
+            Err(error) => diagnostics.push(
+                Diagnostic::error("C0201", format!("cannot look for plugins in `{dir}`"))
+                    .note(error.to_string())
+                    .note("no plugin of this directory is loaded"),
+            ),
+        }
+    }
+    sources
+}
+
+/// Every `*.so` of a directory, sorted.
+fn libraries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "so") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The file behind links, or the path as it is.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
+}
+
+/// `acme_checks` for `/opt/acme/libacme_checks.so`.
+fn file_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.strip_prefix("lib").unwrap_or(&stem).to_owned()
+}
+
+/// Asks a plugin what it offers.
+fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindText>), Diagnostic> {
+    let origin = &source.origin;
+    let launch = match &source.what {
+        PluginSource::Command(command) => Launch::command(&source.name, command),
+        PluginSource::Library(path) => {
+            let path = real(Path::new(path));
+            if let Some(pin) = &source.sha256 {
+                pinned(&path, pin, origin)?;
+            }
+            if source.isolation == Isolation::InProcess {
+                let library = Library::open(&path).map_err(|fault| fault.diagnostic(origin))?;
+                let described = library.describe().map_err(|why| unusable(origin, &why))?;
+                let plugin = Plugin {
+                    name: source.name.clone(),
+                    origin: origin.clone(),
+                    package: package(&described.name, &described.version),
+                    door: Door::Library(Arc::new(library)),
+                    probe: Mutex::default(),
+                };
+                return Ok((Arc::new(plugin), described.kinds));
+            }
+            Launch::library(&source.name, program, &path)
+        }
+    };
+    let mut probe = Probe::open(&launch, origin)?;
+    let kinds = probe.describe(origin)?;
+    let plugin = Plugin {
+        name: source.name.clone(),
+        origin: origin.clone(),
+        package: package(&probe.plugin, &probe.release),
+        door: Door::Worker(launch),
+        probe: Mutex::new(Some(probe)),
+    };
+    Ok((Arc::new(plugin), kinds))
+}
+
+/// `acme-checks 1.4.0`; empty when the plugin says neither.
+fn package(name: &str, version: &str) -> String {
+    bounded(format!("{name} {version}").trim(), 128)
+}
+
+/// Holds a file against the SHA-256 that the configuration pins.
+fn pinned(path: &Path, pin: &str, origin: &str) -> Result<(), Diagnostic> {
+    let refused = || Diagnostic::error("C0210", format!("cannot use plugin `{origin}`"));
+    let mut file = fs::File::open(path).map_err(|error| refused().note(error.to_string()))?;
+    let mut hash = Sha256::new();
+    let mut part = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => break,
+            Ok(length) => hash.update(part.get(..length).unwrap_or_default()),
+            Err(error) => return Err(refused().note(error.to_string())),
+        }
+    }
+    let found: String = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if found.eq_ignore_ascii_case(pin) {
+        return Ok(());
+    }
+    Err(refused()
+        .note(format!("its SHA-256 is {found}"))
+        .note(format!("the configuration pins {pin}"))
+        .help("if the new file is yours, pin its SHA-256"))
+}
+
+fn unusable(origin: &str, why: &str) -> Diagnostic {
+    Diagnostic::error("C0207", format!("cannot use plugin `{origin}`")).note(why)
+}
+
+/// What is linked in.
+fn built_ins(diagnostics: &mut Vec<Diagnostic>) -> Vec<Offer> {
+    let plugin = Arc::new(Plugin {
+        name: "built in".into(),
+        origin: "built in".into(),
+        package: format!("checkd {}", env!("CARGO_PKG_VERSION")),
+        door: Door::Linked,
+        probe: Mutex::default(),
+    });
+    let mut offers = Vec::new();
+    for registration in builtin::all() {
+        offer(
+            &plugin,
+            convert::registration(registration),
+            &mut offers,
+            diagnostics,
+        );
+        if let Some(offer) = offers.last_mut() {
+            offer.linked = Some(Linked(registration));
+        }
+    }
+    offers
+}
+
+/// Takes one kind of a plugin, or tells why it cannot be used.
+fn offer(
+    plugin: &Arc<Plugin>,
+    text: KindText,
+    offers: &mut Vec<Offer>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    match convert::facts(&text, &plugin.origin) {
+        Ok(facts) => offers.push(Offer {
+            facts,
+            summary: bounded(&text.summary, 256),
+            example: text.example,
+            package: bounded(&text.package, 128),
+            blocking: text.blocking,
+            plugin: Arc::clone(plugin),
+            linked: None,
+        }),
+        Err(why) => diagnostics.push(
+            Diagnostic::error(
+                "C0206",
+                format!("cannot use a kind of plugin `{}`", plugin.origin),
+            )
+            .note(why)
+            .note("its other kinds are used"),
+        ),
+    }
+}
+
+/// One offer for each kind; a kind that is offered twice is nobody's.
+fn settle(
+    offers: Vec<Offer>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeMap<CheckKind, Arc<Offer>> {
+    let mut by_kind: BTreeMap<CheckKind, Vec<Offer>> = BTreeMap::new();
+    for offer in offers {
+        by_kind
+            .entry(offer.facts.kind.clone())
+            .or_default()
+            .push(offer);
+    }
+    let mut settled = BTreeMap::new();
+    for (kind, mut offers) in by_kind {
+        match (offers.pop(), offers.is_empty()) {
+            (Some(only), true) => {
+                settled.insert(kind, Arc::new(only));
+            }
+            (Some(last), false) => {
+                offers.push(last);
+                diagnostics.push(twice(&kind, &offers));
+            }
+            (None, _) => {}
+        }
+    }
+    settled
+}
+
+fn twice(kind: &CheckKind, offers: &[Offer]) -> Diagnostic {
+    let times = if offers.len() == 2 {
+        "twice".into()
+    } else {
+        format!("{} times", offers.len())
+    };
+    let mut told = Diagnostic::error("C0205", format!("check kind `{kind}` is offered {times}"));
+    for offer in offers {
+        told = told.note(match (&offer.plugin.door, offer.plugin.package.as_str()) {
+            (Door::Linked, _) => format!("built in ({})", offer.package),
+            (_, "") => format!("`{}`", offer.plugin.origin),
+            (_, package) => format!("`{}` ({package})", offer.plugin.origin),
+        });
+    }
+    told.note("none of them is used until this is settled")
+        .help(format!(
+            "give the plugin's check its own kind, for example `my_{kind}`"
+        ))
 }

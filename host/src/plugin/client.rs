@@ -659,10 +659,7 @@ impl Table {
 
 fn too_large() -> Trouble {
     let message = format!("options are longer than {LINE_MAX} bytes");
-    Trouble::Misconfigured(vec![Problem {
-        option: None,
-        message,
-    }])
+    Trouble::Misconfigured(vec![Problem::of_all(message)])
 }
 
 /// `base · 2^times`, at most `max`.

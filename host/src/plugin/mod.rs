@@ -4,13 +4,15 @@
 
 pub mod protocol;
 
+pub(crate) mod builtin;
 pub mod catalog;
 pub(crate) mod client;
 pub(crate) mod convert;
 pub(crate) mod limiter;
+pub(crate) mod loader;
 pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
 
-pub use catalog::{Catalog, Unavailable};
+pub use catalog::{Catalog, Offer, Plugin, Unavailable};
 pub use protocol::{Problem, Target};

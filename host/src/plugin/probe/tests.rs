@@ -32,13 +32,7 @@ fn a_worker_describes_itself_and_judges_options() {
     let problems = probe
         .configure("demo_a", &Map::new(), &Target::default())
         .unwrap();
-    assert_eq!(
-        problems,
-        [Problem {
-            option: Some("a".into()),
-            message: "too small".into()
-        }]
-    );
+    assert_eq!(problems, [Problem::of("a", "too small")]);
 }
 
 #[test]
