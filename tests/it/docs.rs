@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkd_tests::root;
+use checkd_tests::{Checkd, root};
 
 #[test]
 fn every_link_leads_somewhere() {
@@ -64,6 +64,26 @@ fn the_readme_has_two_commands_that_exist() {
             "the README does not show {command}"
         );
         assert!(root().join(command).is_file(), "{command} does not exist");
+    }
+}
+
+#[test]
+fn every_configuration_of_the_readme_is_valid() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let blocks: Vec<_> = readme
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(
+        !blocks.is_empty(),
+        "the README shows no configuration: this test looks wrongly"
+    );
+    for block in blocks {
+        let checkd = Checkd::prepare("");
+        checkd.write_raw_config(block);
+        let answer = checkd.ask(["validate", "checkd.toml", "--strict"]);
+        assert_eq!(answer.code, Some(0), "{block}\n{}", answer.stderr);
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod bad_plugins;
 mod budget;
 mod docs;
 mod isolation;
