@@ -29,6 +29,8 @@ mod step;
 #[cfg(test)]
 pub(crate) mod sim;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

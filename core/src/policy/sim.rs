@@ -1,7 +1,7 @@
 //! A small world on virtual time: processes that obey, fall ill and die by script, a journal that
 //! stores or refuses, and a ledger of everything that the engine did. For tests only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::compose::{Complex, Expr};
@@ -117,6 +117,8 @@ pub(crate) struct World {
     pub(crate) entries: Vec<(Instant, Entry)>,
     /// Acts that were carried out.
     pub(crate) acts: Vec<(Instant, Act)>,
+    /// Intents that the journal refused.
+    pub(crate) refused: BTreeSet<IntentId>,
     /// Members that are down by our hand at this moment: the truth, not the engine's count.
     pub(crate) down: BTreeMap<MemberId, bool>,
     /// The largest number of them at once, and how many there were at each kill.
@@ -146,6 +148,7 @@ impl World {
             ledger: Vec::new(),
             entries: Vec::new(),
             acts: Vec::new(),
+            refused: BTreeSet::new(),
             down: BTreeMap::new(),
             most_down: 0,
             running: BTreeMap::new(),
@@ -341,6 +344,7 @@ impl World {
     fn record(&mut self, entry: Entry) {
         if let Entry::Intent { intent, .. } = &entry {
             let event = if self.journal_down {
+                self.refused.insert(*intent);
                 Event::IntentRefused {
                     intent: *intent,
                     reason: "disk full".to_owned(),

@@ -14,12 +14,14 @@ const NAMED: usize = 8;
 
 pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
     let policy = &view.group_plan.policy;
-    let spare = view.group.out < policy.max_out;
+    // Itself it is out when it is dead; that must not keep it from being helped.
+    let out = view.group.out.saturating_sub(u32::from(view.member.out()));
+    let spare = out < policy.max_out;
     let healthy = matches!(view.member.health, Health::Healthy { .. });
     let others_up = view.group.healthy.saturating_sub(u32::from(healthy));
     let who = (0u32..)
         .zip(&view.group.members)
-        .filter(|(_, member)| member.out())
+        .filter(|(index, member)| *index != view.id.member && member.out())
         .map(|(member, _)| MemberId {
             group: view.id.group,
             member,
@@ -30,7 +32,7 @@ pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
         gate: GateName::Budget,
         open: spare && others_up >= policy.min_up,
         compared: Comparison::Budget {
-            out: view.group.out,
+            out,
             max_out: policy.max_out,
             who,
             up: others_up,

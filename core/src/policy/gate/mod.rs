@@ -14,7 +14,7 @@ mod settle;
 
 use super::propose::Proposal;
 use super::state::{Group, Member, State};
-use super::{GateName, Motive, Reading};
+use super::{GateName, Motive, Reading, Step};
 use crate::plan::{GroupPlan, Plan};
 use crate::{Instant, MemberId};
 
@@ -32,7 +32,7 @@ pub(crate) struct View<'a> {
 
 struct Gate {
     name: GateName,
-    applies: fn(Motive) -> bool,
+    applies: fn(&Proposal) -> bool,
     read: fn(&View<'_>, &Proposal) -> Reading,
 }
 
@@ -81,30 +81,32 @@ const GATES: [Gate; 8] = [
     },
 ];
 
-const fn always(_: Motive) -> bool {
+const fn always(_: &Proposal) -> bool {
     true
 }
-const fn begin(motive: Motive) -> bool {
-    matches!(motive, Motive::Begin)
+const fn begin(proposal: &Proposal) -> bool {
+    matches!(proposal.motive, Motive::Begin)
 }
-const fn sick(motive: Motive) -> bool {
-    matches!(motive, Motive::Sick)
+const fn sick(proposal: &Proposal) -> bool {
+    matches!(proposal.motive, Motive::Sick)
 }
-const fn dead_or_sick(motive: Motive) -> bool {
-    matches!(motive, Motive::Dead | Motive::Sick)
+const fn dead_or_sick(proposal: &Proposal) -> bool {
+    matches!(proposal.motive, Motive::Dead | Motive::Sick)
 }
-const fn automatic(motive: Motive) -> bool {
-    !matches!(motive, Motive::ByHand { .. })
+const fn automatic(proposal: &Proposal) -> bool {
+    !matches!(proposal.motive, Motive::ByHand { .. })
 }
-const fn budgeted(motive: Motive) -> bool {
-    matches!(motive, Motive::Sick | Motive::ByHand { now: false })
+/// Whatever takes a running process away; a start costs no capacity.
+const fn budgeted(proposal: &Proposal) -> bool {
+    matches!(proposal.step, Step::Restart)
+        && matches!(proposal.motive, Motive::Sick | Motive::ByHand { now: false })
 }
 
 /// Reads every gate that the proposal must pass.
 pub(crate) fn read_all(view: &View<'_>, proposal: &Proposal) -> Vec<Reading> {
     GATES
         .iter()
-        .filter(|gate| (gate.applies)(proposal.motive))
+        .filter(|gate| (gate.applies)(proposal))
         .map(|gate| {
             let reading = (gate.read)(view, proposal);
             debug_assert_eq!(reading.gate, gate.name);
