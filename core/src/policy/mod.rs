@@ -27,9 +27,9 @@ pub(crate) mod words;
 mod step;
 
 #[cfg(test)]
-pub(crate) mod sim;
-#[cfg(test)]
 mod properties;
+#[cfg(test)]
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 

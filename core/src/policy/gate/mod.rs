@@ -99,7 +99,10 @@ const fn automatic(proposal: &Proposal) -> bool {
 /// Whatever takes a running process away; a start costs no capacity.
 const fn budgeted(proposal: &Proposal) -> bool {
     matches!(proposal.step, Step::Restart)
-        && matches!(proposal.motive, Motive::Sick | Motive::ByHand { now: false })
+        && matches!(
+            proposal.motive,
+            Motive::Sick | Motive::ByHand { now: false }
+        )
 }
 
 /// Reads every gate that the proposal must pass.
