@@ -159,6 +159,11 @@ pub struct Advice {
     pub does: String,
 }
 
+/// The numbers that a gate compared, as a sentence: what `explain` shows, the journal keeps.
+pub fn numbers(plan: &Plan, reading: &Reading) -> String {
+    words::numbers(plan, reading)
+}
+
 /// What stands now.
 pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
     let groups = (0u32..)

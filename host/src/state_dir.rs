@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::plan::DaemonPlan;
 use rustix::fs::FlockOperation;
 
 use crate::manager::plain;
@@ -19,16 +18,14 @@ pub struct StateDir {
     _lock: File,
 }
 
-/// Where the state directory is: as configured, else by who runs checkd.
-pub fn path_of(daemon: &DaemonPlan) -> PathBuf {
-    daemon
-        .state_dir
-        .as_ref()
-        .map_or_else(default_path, PathBuf::from)
+/// Where the state directory is: as configured, seen from the directory `base` of the configuration;
+/// else by who runs checkd.
+pub fn path_of(configured: Option<&str>, base: &Path) -> PathBuf {
+    configured.map_or_else(default_path, |path| base.join(path))
 }
 
 /// `/var/lib/checkd` for root, the XDG state directory for everybody else.
-pub(crate) fn default_path() -> PathBuf {
+fn default_path() -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/checkd");
     }
@@ -42,11 +39,8 @@ pub(crate) fn default_path() -> PathBuf {
 }
 
 /// Where the control socket is: as configured, else in the state directory.
-pub fn control_of(daemon: &DaemonPlan) -> PathBuf {
-    daemon
-        .control
-        .as_ref()
-        .map_or_else(|| path_of(daemon).join("control.sock"), PathBuf::from)
+pub fn control_of(configured: Option<&str>, state_dir: &Path, base: &Path) -> PathBuf {
+    configured.map_or_else(|| state_dir.join("control.sock"), |path| base.join(path))
 }
 
 impl StateDir {

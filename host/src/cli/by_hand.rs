@@ -2,40 +2,149 @@
 
 use std::process::ExitCode;
 
+use crate::api::wire::{Answers, Order};
+use crate::wall;
+
+use super::{Daemon, FAILED, USAGE, find, paint, tell};
+
 /// Arguments of the verbs that only select.
 #[derive(Debug, clap::Args)]
-pub struct SelectArgs {}
+pub struct SelectArgs {
+    /// Which members: `group`, `group/member`, with `*`.
+    selector: String,
+    #[command(flatten)]
+    daemon: Daemon,
+}
 /// Arguments of `checkd restart`.
 #[derive(Debug, clap::Args)]
-pub struct RestartArgs {}
+pub struct RestartArgs {
+    /// Which members: `group`, `group/member`, with `*`.
+    selector: String,
+    /// All at once and past the budget, instead of one after the other.
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    daemon: Daemon,
+}
 /// Arguments of `checkd pause`.
 #[derive(Debug, clap::Args)]
-pub struct PauseArgs {}
+pub struct PauseArgs {
+    /// Which members: `group`, `group/member`, with `*`.
+    selector: String,
+    /// How long: `30m`, `2h`, `1d`.
+    #[arg(long = "for", value_name = "TIME", value_parser = wall::parse_span)]
+    length: checkd_core::Span,
+    /// Why, for the next person.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Replace the pause of another person.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    daemon: Daemon,
+}
 /// Arguments of `checkd resume`.
 #[derive(Debug, clap::Args)]
-pub struct ResumeArgs {}
+pub struct ResumeArgs {
+    /// Which members: `group`, `group/member`, with `*`.
+    selector: String,
+    /// End the pause of another person too.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    daemon: Daemon,
+}
 
 /// `checkd restart`.
-pub fn restart(_args: RestartArgs) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn restart(args: RestartArgs) -> ExitCode {
+    let order = Order {
+        select: args.selector,
+        now: args.now,
+        ..Order::default()
+    };
+    give(&args.daemon, "restart", &order)
 }
 /// `checkd start`.
-pub fn start(_args: SelectArgs) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn start(args: SelectArgs) -> ExitCode {
+    select(args, "start")
 }
 /// `checkd stop`.
-pub fn stop(_args: SelectArgs) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn stop(args: SelectArgs) -> ExitCode {
+    select(args, "stop")
 }
 /// `checkd pause`.
-pub fn pause(_args: PauseArgs) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn pause(args: PauseArgs) -> ExitCode {
+    let order = Order {
+        select: args.selector,
+        force: args.force,
+        for_ms: Some(args.length.0),
+        reason: Some(args.reason),
+        ..Order::default()
+    };
+    give(&args.daemon, "pause", &order)
 }
 /// `checkd resume`.
-pub fn resume(_args: ResumeArgs) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn resume(args: ResumeArgs) -> ExitCode {
+    let order = Order {
+        select: args.selector,
+        force: args.force,
+        ..Order::default()
+    };
+    give(&args.daemon, "resume", &order)
 }
 /// `checkd reset`.
-pub fn reset(_args: SelectArgs) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn reset(args: SelectArgs) -> ExitCode {
+    select(args, "reset")
+}
+
+fn select(args: SelectArgs, verb: &str) -> ExitCode {
+    give(
+        &args.daemon,
+        verb,
+        &Order {
+            select: args.selector,
+            ..Order::default()
+        },
+    )
+}
+
+fn give(daemon: &Daemon, verb: &str, order: &Order) -> ExitCode {
+    if order.select.trim().is_empty() {
+        // Everything is never meant by saying nothing.
+        tell::say(&format!(
+            "error[C0510]: `checkd {verb}` needs a selector\nhelp: `checkd {verb} '*'` means every \
+             member of every group"
+        ));
+        return ExitCode::from(USAGE);
+    }
+    let answers: Answers = match find::control(daemon).post(&format!("/api/v1/{verb}"), order) {
+        Ok(answers) => answers,
+        Err(failure) => return find::no_answer(&failure),
+    };
+    let width = answers
+        .answers
+        .iter()
+        .map(|a| a.member.chars().count())
+        .max()
+        .unwrap_or(0);
+    for answer in &answers.answers {
+        let line = format!("{:width$}  {}", answer.member, answer.text);
+        if answer.ok {
+            paint::print(&format!("{line}\n"));
+        } else {
+            tell::say(&format!(
+                "{line}{}",
+                if answer.text.is_empty() {
+                    "refused"
+                } else {
+                    ""
+                }
+            ));
+        }
+    }
+    if answers.answers.iter().all(|answer| answer.ok) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    }
 }

@@ -1,12 +1,285 @@
-//! `checkd explain`.
+//! `checkd explain`: why a member was restarted, or why it was not, with the numbers.
 
 use std::process::ExitCode;
 
+use checkd_core::Status;
+use checkd_core::report::{LeafReport, MemberReport};
+
+use crate::api::client::escape;
+use crate::api::wire::{Explained, ExplainedMember};
+use crate::wall;
+
+use super::paint::{self, Ink, Paper};
+use super::status::word;
+use super::{Daemon, find, history};
+
 /// Arguments of `checkd explain`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Which member or check: `group/member`, `group/member:check`, with `*`.
+    selector: String,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: Daemon,
+}
 
 /// Runs the verb.
-pub fn run(_args: Args) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn run(args: Args) -> ExitCode {
+    let path = format!("/api/v1/explain?select={}", escape(&args.selector));
+    let explained: Explained = match find::control(&args.daemon).get(&path) {
+        Ok(explained) => explained,
+        Err(failure) => return find::no_answer(&failure),
+    };
+    if args.json {
+        paint::print_json(&explained);
+        return ExitCode::SUCCESS;
+    }
+    let paper = Paper::of_stdout();
+    let texts: Vec<String> = explained.members.iter().map(|m| render(m, paper)).collect();
+    paint::print(&texts.join("\n"));
+    ExitCode::SUCCESS
+}
+
+/// One member: what it is, what checkd sees, waits for, did, and what a person can do.
+pub(super) fn render(member: &ExplainedMember, paper: Paper) -> String {
+    let report = &member.report;
+    let mut out = String::new();
+    head(&mut out, report, paper);
+    sees(&mut out, report, paper);
+    waits(&mut out, report, paper);
+    happened(&mut out, member, paper);
+    can_do(&mut out, report, paper);
+    out
+}
+
+fn title(out: &mut String, text: &str, paper: Paper) {
+    out.push('\n');
+    out.push_str(&paper.ink(Ink::Strong, text));
+    out.push('\n');
+}
+
+fn head(out: &mut String, report: &MemberReport, paper: Paper) {
+    let (word, ink) = word(report);
+    let mut facts = vec![paper.ink(ink, word)];
+    if matches!(report.health.as_str(), "healthy" | "failed") && word == report.health {
+        facts = vec![format!(
+            "{} for {}",
+            paper.ink(ink, word),
+            report.health_for
+        )];
+    }
+    if let Some(generation) = report.generation {
+        facts.push(format!("pid {}", generation.pid));
+    }
+    match report.life.as_str() {
+        "up" | "starting" => facts.push(format!("runs for {}", report.life_for)),
+        "dead" => facts.push(format!("dead for {}", report.life_for)),
+        _ => {}
+    }
+    if report.starts_24h > 1 {
+        facts.push(format!("{} starts in 24h", report.starts_24h));
+    }
+    if report.futile > 0 {
+        let times = if report.futile == 1 {
+            "restart"
+        } else {
+            "restarts"
+        };
+        facts.push(format!(
+            "{} {times} in this incident did not help",
+            report.futile
+        ));
+    }
+    let head = format!("{}  ", paper.ink(Ink::Strong, &report.path));
+    let column = report.path.chars().count() + 2;
+    paper.hang(out, &head, column, &facts.join(", "), Ink::Plain);
+    paper.hang(out, "  ", 2, &sentence(&report.summary), Ink::Plain);
+    if let Some(exit) = report.last_exit
+        && report.life != "dead"
+    {
+        paper.hang(
+            out,
+            "  ",
+            2,
+            &format!("Its process before {exit}."),
+            Ink::Quiet,
+        );
+    }
+    if report.control != "auto" {
+        paper.hang(out, "  ", 2, &sentence(&report.control), Ink::Busy);
+    }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let Some(first) = letters.next() else {
+        return String::new();
+    };
+    let text: String = first.to_uppercase().chain(letters).collect();
+    if text.ends_with(['.', '!', '?', '…']) {
+        text
+    } else {
+        format!("{text}.")
+    }
+}
+
+fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
+    title(out, "What checkd sees", paper);
+    let live = paper.ink(paint::of_status(report.live), report.live.as_str());
+    paper.hang(
+        out,
+        &format!("  live is {live}: "),
+        2,
+        &report.live_text,
+        Ink::Plain,
+    );
+    let width = report
+        .checks
+        .iter()
+        .map(|leaf| leaf.check.chars().count())
+        .max()
+        .unwrap_or(0);
+    for leaf in &report.checks {
+        let blamed = report.live == Status::Fail && report.blame.contains(&leaf.check);
+        let status = leaf.latest.unwrap_or(Status::Unknown);
+        let mark = if blamed {
+            paper.ink(Ink::Bad, ">")
+        } else {
+            " ".to_owned()
+        };
+        let head = format!(
+            "{mark} {:width$}  {}{}  ",
+            leaf.check,
+            paper.ink(paint::of_status(status), status.as_str()),
+            " ".repeat(7usize.saturating_sub(status.as_str().len())),
+        );
+        paper.hang(
+            out,
+            &head,
+            2 + width + 2 + 7 + 2,
+            &leaf_text(leaf),
+            Ink::Plain,
+        );
+    }
+}
+
+/// `connection refused; 4 fails in 6s (3 needed), newest 1.2s ago, every 2s`.
+fn leaf_text(leaf: &LeafReport) -> String {
+    let mut parts = Vec::new();
+    if !leaf.message.is_empty() {
+        parts.push(leaf.message.clone());
+    } else if let Some(cause) = &leaf.cause {
+        parts.push(cause.replace('_', " "));
+    }
+    let Some(age) = leaf.age else {
+        return "not run yet in this life".to_owned();
+    };
+    let needed = match leaf.streak_of {
+        Some(Status::Fail) => Some(("fail", leaf.fall)),
+        Some(Status::Pass) if leaf.debounced != Status::Pass => Some(("pass", leaf.rise)),
+        _ => None,
+    };
+    if let Some((word, needed)) = needed {
+        let over = if leaf.streak > 1 {
+            format!(" over {}", leaf.streak_span)
+        } else {
+            String::new()
+        };
+        parts.push(format!("{word} {} of {needed} in a row{over}", leaf.streak));
+    }
+    if leaf
+        .latest
+        .is_some_and(|latest| latest.passes() != leaf.debounced.passes())
+    {
+        parts.push(format!("still counts as {}", leaf.debounced));
+    }
+    parts.push(format!("{age} ago, every {}", leaf.interval));
+    parts.join("; ")
+}
+
+fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
+    if let Some(attempt) = &report.attempt {
+        title(out, "What checkd does", paper);
+        let text = format!(
+            "{} (intent {}): {}; judged in {} at the latest",
+            attempt.step, attempt.intent, attempt.phase, attempt.confirm_within
+        );
+        paper.hang(out, "  ", 2, &text, Ink::Busy);
+        return;
+    }
+    let Some(step) = &report.proposed else { return };
+    let closed = report.gates.iter().filter(|gate| !gate.open).count();
+    let text = match closed {
+        0 => format!("What checkd does: {step}, every gate is open"),
+        1 => format!("What checkd waits for: a {step} must pass every gate, and one is closed"),
+        n => format!("What checkd waits for: a {step} must pass every gate, and {n} are closed"),
+    };
+    title(out, &text, paper);
+    let width = report
+        .gates
+        .iter()
+        .map(|gate| gate.gate.chars().count())
+        .max()
+        .unwrap_or(0);
+    for gate in &report.gates {
+        let (word, ink) = if gate.open {
+            ("open", Ink::Good)
+        } else {
+            ("closed", Ink::Bad)
+        };
+        let head = format!(
+            "{} {:width$}  {}{}  ",
+            if gate.open {
+                " ".to_owned()
+            } else {
+                paper.ink(Ink::Bad, ">")
+            },
+            gate.gate,
+            paper.ink(ink, word),
+            " ".repeat(6 - word.len()),
+        );
+        let text = if gate.open || gate.opens_when.is_empty() {
+            gate.numbers.clone()
+        } else {
+            format!("{}; opens {}", gate.numbers, gate.opens_when)
+        };
+        let ink = if gate.open { Ink::Quiet } else { Ink::Plain };
+        paper.hang(out, &head, 2 + width + 2 + 6 + 2, &text, ink);
+    }
+}
+
+fn happened(out: &mut String, member: &ExplainedMember, paper: Paper) {
+    if member.events.is_empty() {
+        return;
+    }
+    title(out, "What happened", paper);
+    let mut day = wall::date_and_time(wall::now_ms())
+        .split(' ')
+        .next()
+        .unwrap_or("")
+        .to_owned();
+    for row in &member.events {
+        let time = wall::date_and_time(row.wall_ms);
+        let (date, clock) = time.split_once(' ').unwrap_or((time.as_str(), ""));
+        if date != day {
+            out.push_str(&format!("  {date}\n"));
+            date.clone_into(&mut day);
+        }
+        let (text, ink) = history::sentence(row);
+        paper.hang(out, &format!("  {clock}  "), 12, &text, ink);
+    }
+}
+
+fn can_do(out: &mut String, report: &MemberReport, paper: Paper) {
+    if report.can_do.is_empty() {
+        return;
+    }
+    title(out, "What you can do", paper);
+    for advice in &report.can_do {
+        out.push_str(&format!("  {}\n", paper.ink(Ink::Strong, &advice.command)));
+        paper.hang(out, "      ", 6, &advice.does, Ink::Quiet);
+    }
 }

@@ -1,12 +1,268 @@
-//! `checkd status`.
+//! `checkd status`: groups and members, their verdicts, and what each waits for.
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use checkd_core::Status;
+use checkd_core::plan::Mode;
+use checkd_core::report::{GroupReport, LeafReport, MemberReport, StatusReport};
+
+use crate::api::client::{Control, Failure, escape};
+use crate::wall;
+
+use super::paint::{self, Ink, Paper};
+use super::{Daemon, FAILED, find};
+
+/// How often `--watch` looks.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Arguments of `checkd status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Which members: `group`, `group/member`, with `*` [default: all].
+    #[arg(default_value = "", hide_default_value = true)]
+    selector: String,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Again and again: redrawn on a terminal, printed at each change elsewhere.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    daemon: Daemon,
+}
 
 /// Runs the verb.
-pub fn run(_args: Args) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn run(args: Args) -> ExitCode {
+    let control = find::control(&args.daemon);
+    if args.watch {
+        return watch(&control, &args);
+    }
+    match ask(&control, &args.selector) {
+        Ok(report) => {
+            if args.json {
+                paint::print_json(&report);
+            } else {
+                paint::print(&render(&report, Paper::of_stdout()));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(failure) => find::no_answer(&failure),
+    }
+}
+
+fn ask(control: &Control, selector: &str) -> Result<StatusReport, Failure> {
+    control.get(&format!("/api/v1/status?select={}", escape(selector)))
+}
+
+fn watch(control: &Control, args: &Args) -> ExitCode {
+    use std::io::IsTerminal;
+    let redraw = std::io::stdout().is_terminal() && !args.json;
+    let mut shown = String::new();
+    loop {
+        let report = match ask(control, &args.selector) {
+            Ok(report) => report,
+            Err(failure) => return find::no_answer(&failure),
+        };
+        let taken = if redraw {
+            // Home, the text with each line's rest erased, then everything below erased: no flicker.
+            let text = render(&report, Paper::of_stdout()).replace('\n', "\u{1b}[K\n");
+            let head = format!("{}  every {}ms, Ctrl-C ends\n\n", now(), EVERY.as_millis());
+            let clear = if shown.is_empty() { "\u{1b}[2J" } else { "" };
+            shown = "drawn".to_owned();
+            paint::print(&format!(
+                "{clear}\u{1b}[H{}{text}\u{1b}[J",
+                head.replace('\n', "\u{1b}[K\n")
+            ))
+        } else {
+            let shape = shape(&report);
+            if shape == shown {
+                true
+            } else {
+                shown = shape;
+                if args.json {
+                    serde_json::to_string(&report)
+                        .is_ok_and(|line| paint::print(&format!("{line}\n")))
+                } else {
+                    paint::print(&format!(
+                        "{}\n{}\n",
+                        now(),
+                        render(&report, Paper::of_stdout())
+                    ))
+                }
+            }
+        };
+        if !taken {
+            return ExitCode::from(FAILED);
+        }
+        std::thread::sleep(EVERY);
+    }
+}
+
+fn now() -> String {
+    wall::date_and_time(wall::now_ms())
+}
+
+/// What of a status is worth printing again: everything but what only counts on.
+fn shape(report: &StatusReport) -> String {
+    let members = report.groups.iter().flat_map(|group| {
+        let head = format!("{} {} {}\n", group.name, group.ready_members, group.out);
+        let members = group.members.iter().map(|m| {
+            let closed: Vec<&str> = m
+                .gates
+                .iter()
+                .filter(|g| !g.open)
+                .map(|g| g.gate.as_str())
+                .collect();
+            let pid = m.generation.map(|g| g.pid);
+            let leaves: Vec<_> = m.checks.iter().map(|c| (c.debounced, c.latest)).collect();
+            format!(
+                "{} {} {pid:?} {:?} {closed:?} {leaves:?} {}\n",
+                m.path,
+                word(m).0,
+                m.labels,
+                m.control.split(" for another ").next().unwrap_or_default(),
+            )
+        });
+        std::iter::once(head).chain(members)
+    });
+    members.collect()
+}
+
+/// The one word for a member, and its colour.
+pub(super) fn word(member: &MemberReport) -> (&'static str, Ink) {
+    let has = |label: &str| member.labels.iter().any(|l| l == label);
+    if member.given_up.is_some() {
+        return ("given up", Ink::Bad);
+    }
+    if let Some(attempt) = &member.attempt {
+        return match attempt.step.as_str() {
+            "stop" => ("stopping", Ink::Busy),
+            "restart" if attempt.phase != "confirming" => ("restarting", Ink::Busy),
+            _ => ("starting", Ink::Busy),
+        };
+    }
+    match (member.life.as_str(), member.health.as_str()) {
+        ("stopped", _) => ("stopped", Ink::Quiet),
+        ("dead", _) => ("dead", Ink::Bad),
+        (_, "failed") => ("failed", Ink::Bad),
+        _ if has("blind") => ("blind", Ink::Unsure),
+        _ if has("suspect") => ("suspect", Ink::Busy),
+        _ if has("degraded") => ("degraded", Ink::Busy),
+        (_, "healthy") => ("healthy", Ink::Good),
+        _ => ("unproven", Ink::Unsure),
+    }
+}
+
+/// The whole report as text.
+pub(super) fn render(report: &StatusReport, paper: Paper) -> String {
+    let mut out = String::new();
+    if report.groups.is_empty() {
+        return "no groups\n".to_owned();
+    }
+    for (index, group) in report.groups.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        head(&mut out, group, paper);
+        let names = |m: &MemberReport| name(m).chars().count();
+        let width = group.members.iter().map(names).max().unwrap_or(0).min(32);
+        for member in &group.members {
+            line(&mut out, member, width, paper);
+        }
+    }
+    out
+}
+
+fn name(member: &MemberReport) -> &str {
+    member
+        .path
+        .split_once('/')
+        .map_or(member.path.as_str(), |(_, name)| name)
+}
+
+fn head(out: &mut String, group: &GroupReport, paper: Paper) {
+    let ready = if group.ready { "ready" } else { "not ready" };
+    let ink = if group.ready { Ink::Good } else { Ink::Bad };
+    let mut facts = format!(
+        "{} ready, {} needed",
+        group.ready_members, group.ready_needed
+    );
+    if group.out > 0 {
+        facts.push_str(&format!(
+            "; {} out, at most {} allowed",
+            group.out, group.max_out
+        ));
+    }
+    if group.mode == Mode::Observe {
+        facts.push_str("; observed only");
+    }
+    out.push_str(&format!(
+        "{}  {} ({facts})\n",
+        paper.ink(Ink::Strong, &group.name),
+        paper.ink(ink, ready)
+    ));
+}
+
+fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {
+    let (word, ink) = word(member);
+    let since = match (member.life.as_str(), &member.attempt) {
+        ("stopped", _) => String::new(),
+        (_, None)
+            if matches!(member.health.as_str(), "healthy" | "failed") && member.life != "dead" =>
+        {
+            member.health_for.to_string()
+        }
+        _ => member.life_for.to_string(),
+    };
+    let pid = member
+        .generation
+        .map_or_else(String::new, |g| g.pid.to_string());
+    let head = format!(
+        "  {:width$}  {}{} {since:>6}  {pid:>7}",
+        name(member),
+        paper.ink(ink, word),
+        " ".repeat(10usize.saturating_sub(word.len())),
+    );
+    let column = 2 + width + 2 + 10 + 1 + 6 + 2 + 7 + 2;
+    let quiet = matches!(word, "healthy");
+    let text = if quiet && member.control == "auto" {
+        ""
+    } else {
+        member.summary.as_str()
+    };
+    paper.hang(out, &head, column, text, Ink::Plain);
+    let indent = " ".repeat(2 + width + 2);
+    if member.control != "auto" && member.control != "observe" {
+        paper.hang(out, &indent, indent.len(), &member.control, Ink::Busy);
+    }
+    for leaf in member.checks.iter().filter(|leaf| worth_showing(leaf)) {
+        let latest = leaf.latest.unwrap_or(Status::Unknown);
+        let head = format!(
+            "{indent}{} {}: ",
+            paper.ink(paint::of_status(latest), latest.as_str()),
+            leaf.check
+        );
+        let column = indent.len() + latest.as_str().len() + leaf.check.chars().count() + 3;
+        paper.hang(out, &head, column, &leaf_text(leaf), Ink::Quiet);
+    }
+}
+
+/// Only what is not as it should be.
+fn worth_showing(leaf: &LeafReport) -> bool {
+    leaf.latest.is_some_and(|latest| latest != Status::Pass)
+}
+
+/// `connection refused (3 in a row, 5 fail)`.
+fn leaf_text(leaf: &LeafReport) -> String {
+    let message = if leaf.message.is_empty() {
+        leaf.cause.clone().unwrap_or_default().replace('_', " ")
+    } else {
+        leaf.message.clone()
+    };
+    if leaf.streak_of == Some(Status::Fail) && leaf.streak > 0 {
+        format!("{message} ({} in a row)", leaf.streak)
+    } else {
+        message
+    }
 }

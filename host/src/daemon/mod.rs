@@ -7,7 +7,7 @@ mod systemd;
 mod talk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Setup {
     pub catalog: Arc<Catalog>,
     /// Where the configuration was read from, for the person.
     pub source: String,
+    /// The directory that relative paths of the configuration are seen from.
+    pub base: PathBuf,
     /// Every setting that differs from its default, one line each.
     pub changed: Vec<String>,
 }
@@ -81,7 +83,8 @@ enum End {
 /// It cannot begin: the state directory, the journal or the control socket cannot be used. Nothing
 /// was started then.
 pub fn run(setup: Setup) -> Result<ExitCode, Diagnostic> {
-    let state = StateDir::take(&state_dir::path_of(&setup.plan.daemon))?;
+    let configured = setup.plan.daemon.state_dir.as_deref();
+    let state = StateDir::take(&state_dir::path_of(configured, &setup.base))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -100,6 +103,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         plan,
         catalog,
         source,
+        base,
         changed,
     } = setup;
     let width = plan
@@ -116,7 +120,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let (sender, events) = unbounded_channel();
     let (journal, past, warning) =
         Journal::open(&state.journal(), Arc::clone(&plan), sender.clone())?;
-    let control = state_dir::control_of(&plan.daemon);
+    let control = state_dir::control_of(plan.daemon.control.as_deref(), state.path(), &base);
     let (question_sender, questions) = channel(64);
     let api = api::Server::bind(&control, plan.daemon.control_group.as_deref())?;
     if let Some(warning) = warning {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use checkd_core::Span;
 use rusqlite::{ToSql, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -183,47 +182,4 @@ impl Row {
         }
         path
     }
-}
-
-/// The numbers of a gate in stored JSON, as a sentence: `1 out, 1 allowed`.
-pub fn numbers(compared: &Value) -> String {
-    let span = |key: &str| compared.get(key).and_then(Value::as_u64).map(Span);
-    let text = |key: &str| compared.get(key).and_then(Value::as_str);
-    let number = |key: &str| compared.get(key).and_then(Value::as_u64);
-    if let (Some(found), Some(allowed)) = (number("found"), number("allowed")) {
-        if text("kind") == Some("age") {
-            return format!(
-                "newest sample {} old, {} allowed",
-                Span(found),
-                Span(allowed)
-            );
-        }
-        let who: Vec<&str> = compared
-            .get("who")
-            .and_then(Value::as_array)
-            .map(|who| who.iter().filter_map(Value::as_str).collect())
-            .unwrap_or_default();
-        let who = if who.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", who.join(", "))
-        };
-        let window = span("window")
-            .map(|w| format!(" in {w}"))
-            .unwrap_or_default();
-        return format!("{found}{who}, {allowed} allowed{window}");
-    }
-    if let Some(remaining) = span("remaining") {
-        return match span("of") {
-            Some(of) if of.0 > 0 => format!("{remaining} of {of} to go"),
-            _ => format!("{remaining} to go"),
-        };
-    }
-    if let Some(allowed) = span("allowed") {
-        return format!("no sample of this life, {allowed} old allowed");
-    }
-    if let Some(state) = text("state").or_else(|| text("refused")) {
-        return state.to_owned();
-    }
-    String::new()
 }

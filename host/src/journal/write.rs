@@ -8,6 +8,7 @@ use std::time::Duration;
 use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
+use checkd_core::report;
 use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::Value;
@@ -350,11 +351,24 @@ impl Rows<'_> {
                 let (group, member) = self.names(*member);
                 let mut json = serde_json::to_value(explanation).unwrap_or(Value::Null);
                 name_members(&mut json, self.plan);
-                let closed: Vec<&str> = explanation
+                let numbers: Vec<String> = explanation
                     .readings
                     .iter()
-                    .filter(|reading| !reading.open)
-                    .map(|reading| reading.gate.as_str())
+                    .map(|r| report::numbers(self.plan, r))
+                    .collect();
+                if let Some(readings) = json.get_mut("readings").and_then(Value::as_array_mut) {
+                    for (reading, numbers) in readings.iter_mut().zip(&numbers) {
+                        if let Some(reading) = reading.as_object_mut() {
+                            reading.insert("numbers".to_owned(), Value::from(numbers.as_str()));
+                        }
+                    }
+                }
+                let closed: Vec<String> = explanation
+                    .readings
+                    .iter()
+                    .zip(&numbers)
+                    .filter(|(reading, _)| !reading.open)
+                    .map(|(reading, numbers)| format!("{} ({numbers})", reading.gate))
                     .collect();
                 let sql =
                     "INSERT INTO decision (daemon, group_name, member, step, verdict, because,
@@ -367,7 +381,7 @@ impl Rows<'_> {
                     word(step),
                     explanation.verdict.as_str(),
                     explanation.because,
-                    closed.join(", "),
+                    closed.join(" and "),
                     json.to_string(),
                     intent.map(|i| i64_of(i.0)),
                     incident.map(|i| i64_of(i.0)),
