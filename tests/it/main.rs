@@ -9,6 +9,7 @@
 mod architecture;
 mod bad_plugins;
 mod budget;
+mod check_folders;
 mod docs;
 mod isolation;
 #[cfg(feature = "peers")]
