@@ -129,7 +129,8 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     announce(&talk, &plan, &source, &changed, state, &control);
 
     let manager = Manager::new(Arc::clone(&plan), state.output(), sender.clone());
-    let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone());
+    let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
+        .map_err(|e| broken("start the threads of checks", e))?;
     adopt(&talk, &plan, &manager, &journal, &past);
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));

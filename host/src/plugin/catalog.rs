@@ -14,6 +14,7 @@ use checkd_plugin_api::host::Registration;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::linked::BuiltIn;
 use super::loader::Library;
 use super::probe::Probe;
 use super::process::Launch;
@@ -230,12 +231,10 @@ impl Catalog {
                 Ok(_) => Vec::new(),
                 Err(problems) => problems,
             },
-            (Door::Linked, Some(Linked(registration))) => {
-                match registration.configure(&Value::Object(resolved).to_string()) {
-                    Ok(_) => Vec::new(),
-                    Err(problems) => convert::problems(&problems),
-                }
-            }
+            (Door::Linked, Some(linked)) => match BuiltIn::configure(linked, &resolved) {
+                Ok(_) => Vec::new(),
+                Err(problems) => problems,
+            },
             (Door::Linked, None) => Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use checkd_core::LeafId;
+use checkd_core::{Cause, LeafId};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -224,6 +224,12 @@ impl Client {
             return Err(too_large());
         }
         match timeout(limit + OVERRUN, &mut answered).await {
+            // It says itself that the run hangs in there: only a new worker is free of it.
+            Ok(Ok(sample)) if says_overran(&sample) => {
+                self.strike(leaf, &sample.message);
+                self.retire(worker).await;
+                Ok(sample)
+            }
             Ok(Ok(sample)) => {
                 self.strikes().remove(&leaf);
                 Ok(sample)
@@ -620,7 +626,11 @@ impl Table {
             let _nobody_waits = answer.send(sample);
             return Ok(());
         }
-        if self.overran.remove(&run) {
+        if self.overran.contains(&run) {
+            // Given up and gone, or given up and still there: then the worker is replaced.
+            if !says_overran(&sample) {
+                self.overran.remove(&run);
+            }
             return Err(format!(
                 "the sample of run {run} came after it overran; dropped"
             ));
@@ -655,6 +665,10 @@ impl Table {
         self.runs.clear();
         self.instances.clear();
     }
+}
+
+fn says_overran(sample: &SampleText) -> bool {
+    sample.cause.as_deref() == Some(Cause::Overran.as_str())
 }
 
 fn too_large() -> Trouble {

@@ -25,6 +25,25 @@ pub(crate) struct When {
     pub(crate) generation: Option<Generation>,
 }
 
+/// What a run said, through whichever door.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A built-in's sample.
+    Linked(api::Sample),
+    /// A sample that crossed a border.
+    Text(SampleText),
+}
+
+impl Said {
+    /// The sample for the engine. The second value says what was wrong with it.
+    pub(crate) fn sample(self, when: When) -> (Sample, Option<String>) {
+        match self {
+            Self::Linked(said) => (built_in(said, when), None),
+            Self::Text(text) => sample(text, when),
+        }
+    }
+}
+
 /// A sample that the host itself makes: nobody could look.
 pub(crate) fn unknown(cause: Cause, message: &str, when: When) -> Sample {
     Sample {
@@ -39,7 +58,7 @@ pub(crate) fn unknown(cause: Cause, message: &str, when: When) -> Sample {
 }
 
 /// A sample that crossed a border as text. The second value says what was wrong with it.
-pub(crate) fn sample(text: SampleText, when: When) -> (Sample, Option<String>) {
+fn sample(text: SampleText, when: When) -> (Sample, Option<String>) {
     let SampleText {
         status,
         cause,
@@ -97,7 +116,7 @@ pub(crate) fn sample(text: SampleText, when: When) -> (Sample, Option<String>) {
 }
 
 /// The sample of a built-in.
-pub(crate) fn built_in(sample: api::Sample, when: When) -> Sample {
+fn built_in(sample: api::Sample, when: When) -> Sample {
     let status = match sample.status {
         api::Status::Pass => Status::Pass,
         api::Status::Warn => Status::Warn,

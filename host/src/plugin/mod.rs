@@ -9,6 +9,7 @@ pub mod catalog;
 pub(crate) mod client;
 pub(crate) mod convert;
 pub(crate) mod limiter;
+pub(crate) mod linked;
 pub(crate) mod loader;
 pub(crate) mod options;
 pub(crate) mod probe;
