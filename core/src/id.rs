@@ -145,12 +145,26 @@ pub struct LeafId {
 /// Source: policy.md P2; `/proc/PID/stat` field 22 and `/proc/sys/kernel/random/boot_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation {
-    /// The boot id as a number.
+    /// The boot id as a number; 32 hexadecimal digits when serialised, for no JSON number is so long.
+    #[serde(with = "hexadecimal")]
     pub boot: u128,
     /// Process id in the host's pid namespace.
     pub pid: u32,
     /// Start time in clock ticks since boot.
     pub start: u64,
+}
+
+/// A `u128` as text.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{number:032x}"))
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(from)?;
+        u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Names one intended act; unique for the life of a journal and strictly growing.

@@ -261,7 +261,11 @@ fn happened(out: &mut String, member: &ExplainedMember, paper: Paper) {
         .next()
         .unwrap_or("")
         .to_owned();
-    for row in &member.events {
+    for row in member
+        .events
+        .iter()
+        .filter(|row| !history::is_said_by_its_action(row))
+    {
         let time = wall::date_and_time(row.wall_ms);
         let (date, clock) = time.split_once(' ').unwrap_or((time.as_str(), ""));
         if date != day {

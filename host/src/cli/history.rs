@@ -77,7 +77,7 @@ fn render(rows: &[Row], paper: Paper) -> String {
         .max()
         .unwrap_or(0)
         .min(32);
-    for row in rows {
+    for row in rows.iter().filter(|row| !is_said_by_its_action(row)) {
         let time = wall::date_and_time(row.wall_ms);
         let (date, clock) = time.split_once(' ').unwrap_or((time.as_str(), ""));
         if date != day {
@@ -89,6 +89,11 @@ fn render(rows: &[Row], paper: Paper) -> String {
         paper.hang(&mut out, &head, 8 + 2 + width + 2, &text, ink);
     }
     out
+}
+
+/// A decision that became an act: the act says the same in the next line. Its gates are in the JSON.
+pub(super) fn is_said_by_its_action(row: &Row) -> bool {
+    row.what == "decision" && row.intent.is_some()
 }
 
 /// One row as a sentence, and its colour.
@@ -117,14 +122,6 @@ pub(super) fn sentence(row: &Row) -> (String, Ink) {
             };
             (format!("{} → {to}{}", detail("from"), because(why)), ink)
         }
-        "decision" if row.intent.is_some() => (
-            format!(
-                "{} decided{intent}; every gate is open{}",
-                row.word,
-                because(text)
-            ),
-            Ink::Busy,
-        ),
         "decision" => (
             format!(
                 "{} waits for {}{}",

@@ -57,27 +57,27 @@ pub struct Row {
     pub detail: Value,
 }
 
-/// The columns of every part: wall, order, group, member, check, what, word, text, incident, intent,
+/// The columns of every part: wall, seq, group, member, check, what, word, text, incident, intent,
 /// detail.
 const PARTS: [&str; 5] = [
-    "SELECT wall_ms, 2, group_name, member, NULL, 'transition', to_word,
+    "SELECT wall_ms, seq, group_name, member, NULL, 'transition', to_word,
         axis || ': ' || from_word || ' → ' || to_word || CASE why WHEN '' THEN '' ELSE ', ' || why END,
         incident, NULL, json_object('axis', axis, 'from', from_word, 'to', to_word, 'why', why)
      FROM transition WHERE wall_ms >= ?1",
-    "SELECT wall_ms, 3, group_name, member, NULL, 'decision', step, because,
+    "SELECT wall_ms, seq, group_name, member, NULL, 'decision', step, because,
         incident, intent, json_object('closed', closed, 'explanation', json(explanation))
      FROM decision WHERE wall_ms >= ?1",
-    "SELECT wall_ms, 4, group_name, member, NULL, 'action', act, why,
+    "SELECT wall_ms, seq, group_name, member, NULL, 'action', act, why,
         incident, intent, json_object('pid', pid)
      FROM action WHERE wall_ms >= ?1",
-    "SELECT outcome_wall_ms, 5, group_name, member, NULL, 'outcome', outcome, detail,
+    "SELECT outcome_wall_ms, outcome_seq, group_name, member, NULL, 'outcome', outcome, detail,
         incident, intent, json_object('act', act)
      FROM action WHERE outcome_wall_ms >= ?1",
-    "SELECT wall_ms, 1, group_name, member, NULL, 'operator', command, by,
+    "SELECT wall_ms, seq, group_name, member, NULL, 'operator', command, by,
         NULL, NULL, json(detail)
      FROM operator WHERE wall_ms >= ?1",
 ];
-const RUNS: &str = "SELECT wall_ms, 0, group_name, member, check_name, 'run', status, message,
+const RUNS: &str = "SELECT wall_ms, seq, group_name, member, check_name, 'run', status, message,
         NULL, NULL, json_object('cause', cause, 'took_ms', took_ms, 'pid', pid, 'count', count,
         'largest_gap_ms', largest_gap_ms, 'span_ms', at_ms - first_at_ms,
         'measured', json(measured))

@@ -1,5 +1,6 @@
 -- Version 1 of the journal. Tables are written by checkd; the views are for people.
 -- Times: at_ms is milliseconds since boot (of the boot in `daemon`), wall_ms is milliseconds since 1970.
+-- seq orders what one daemon wrote within one millisecond.
 
 CREATE TABLE daemon (
   id       INTEGER PRIMARY KEY,
@@ -11,6 +12,7 @@ CREATE TABLE daemon (
 
 CREATE TABLE run (
   id          INTEGER PRIMARY KEY,
+  seq         INTEGER NOT NULL,
   daemon      INTEGER NOT NULL,
   group_name  TEXT    NOT NULL,
   member      TEXT,
@@ -31,6 +33,7 @@ CREATE INDEX run_by_wall ON run (wall_ms);
 
 CREATE TABLE transition (
   id          INTEGER PRIMARY KEY,
+  seq         INTEGER NOT NULL,
   daemon      INTEGER NOT NULL,
   group_name  TEXT    NOT NULL,
   member      TEXT    NOT NULL,
@@ -46,6 +49,7 @@ CREATE INDEX transition_by_wall ON transition (wall_ms);
 
 CREATE TABLE decision (
   id          INTEGER PRIMARY KEY,
+  seq         INTEGER NOT NULL,
   daemon      INTEGER NOT NULL,
   group_name  TEXT    NOT NULL,
   member      TEXT    NOT NULL,
@@ -63,6 +67,7 @@ CREATE INDEX decision_by_wall ON decision (wall_ms);
 
 CREATE TABLE action (
   intent      INTEGER PRIMARY KEY,
+  seq         INTEGER NOT NULL,
   daemon      INTEGER NOT NULL,
   group_name  TEXT    NOT NULL,
   member      TEXT    NOT NULL,
@@ -75,12 +80,14 @@ CREATE TABLE action (
   outcome     TEXT,
   detail      TEXT,
   outcome_at_ms   INTEGER,
-  outcome_wall_ms INTEGER
+  outcome_wall_ms INTEGER,
+  outcome_seq     INTEGER
 );
 CREATE INDEX action_by_wall ON action (wall_ms);
 
 CREATE TABLE operator (
   id          INTEGER PRIMARY KEY,
+  seq         INTEGER NOT NULL,
   daemon      INTEGER NOT NULL,
   group_name  TEXT    NOT NULL,
   member      TEXT    NOT NULL,

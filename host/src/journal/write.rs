@@ -33,6 +33,7 @@ pub(super) struct Writer {
     plan: Arc<Plan>,
     events: UnboundedSender<Event>,
     daemon: i64,
+    seq: i64,
     durable: bool,
     steady: BTreeMap<LeafId, Fold>,
     folded_at: Instant,
@@ -114,6 +115,7 @@ impl Writer {
             plan,
             events,
             daemon,
+            seq: 0,
             durable: true,
             steady: BTreeMap::new(),
             folded_at: crate::clock::now(),
@@ -206,6 +208,7 @@ impl Writer {
             plan: &self.plan,
             steady: &mut self.steady,
             daemon: self.daemon,
+            seq: &mut self.seq,
             both: Both::read(),
         };
         for message in batch {
@@ -297,6 +300,7 @@ struct Rows<'a> {
     plan: &'a Plan,
     steady: &'a mut BTreeMap<LeafId, Fold>,
     daemon: i64,
+    seq: &'a mut i64,
     both: Both,
 }
 
@@ -307,7 +311,13 @@ impl Rows<'_> {
         (group.to_owned(), member.to_owned())
     }
 
+    fn next_seq(&mut self) -> i64 {
+        *self.seq += 1;
+        *self.seq
+    }
+
     fn entry(&mut self, entry: &Entry) -> rusqlite::Result<()> {
+        let seq = self.next_seq();
         match entry {
             Entry::Run { leaf, sample } => {
                 self.close_fold(*leaf)?;
@@ -324,9 +334,11 @@ impl Rows<'_> {
                 incident,
             } => {
                 let (group, member) = self.names(*member);
-                let sql = "INSERT INTO transition (daemon, group_name, member, axis, from_word,
-                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?)";
+                let sql =
+                    "INSERT INTO transition (seq, daemon, group_name, member, axis, from_word,
+                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)";
                 self.all.prepare_cached(sql)?.execute(params![
+                    seq,
                     self.daemon,
                     group,
                     member,
@@ -371,10 +383,11 @@ impl Rows<'_> {
                     .map(|(reading, numbers)| format!("{} ({numbers})", reading.gate))
                     .collect();
                 let sql =
-                    "INSERT INTO decision (daemon, group_name, member, step, verdict, because,
+                    "INSERT INTO decision (seq, daemon, group_name, member, step, verdict, because,
                     closed, explanation, intent, incident, at_ms, wall_ms)
-                    VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
+                    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
                 self.all.prepare_cached(sql)?.execute(params![
+                    seq,
                     self.daemon,
                     group,
                     member,
@@ -405,10 +418,12 @@ impl Rows<'_> {
                     Act::Stop { member, generation } => (*member, Some(generation.pid), "stop"),
                 };
                 let (group, member) = self.names(id);
-                let sql = "INSERT INTO action (intent, daemon, group_name, member, act, pid, why,
-                    incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?)";
+                let sql =
+                    "INSERT INTO action (intent, seq, daemon, group_name, member, act, pid, why,
+                    incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)";
                 self.all.prepare_cached(sql)?.execute(params![
                     i64_of(intent.0),
+                    seq,
                     self.daemon,
                     group,
                     member,
@@ -428,12 +443,13 @@ impl Rows<'_> {
                 detail,
             } => {
                 let sql = "UPDATE action SET outcome = ?, detail = ?, outcome_at_ms = ?,
-                    outcome_wall_ms = ? WHERE intent = ?";
+                    outcome_wall_ms = ?, outcome_seq = ? WHERE intent = ?";
                 self.all.prepare_cached(sql)?.execute(params![
                     outcome.as_str(),
                     detail,
                     i64_of(at.0),
                     self.both.wall_ms(*at),
+                    seq,
                     i64_of(intent.0),
                 ])?;
                 Ok(())
@@ -451,9 +467,11 @@ impl Rows<'_> {
                     .and_then(Value::as_str)
                     .unwrap_or("?")
                     .to_owned();
-                let sql = "INSERT INTO operator (daemon, group_name, member, by, command, detail,
-                    at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?)";
+                let sql =
+                    "INSERT INTO operator (seq, daemon, group_name, member, by, command, detail,
+                    at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?)";
                 self.all.prepare_cached(sql)?.execute(params![
+                    seq,
                     self.daemon,
                     group,
                     member,
@@ -498,10 +516,13 @@ impl Rows<'_> {
         let group = self.plan.group(leaf.group);
         let member = leaf.member.and_then(|m| group?.members.get(m as usize));
         let check = self.plan.check(leaf).map_or("?", |c| c.name.as_str());
-        let sql = "INSERT INTO run (daemon, group_name, member, check_name, status, cause, message,
+        let seq = *self.seq;
+        let sql =
+            "INSERT INTO run (seq, daemon, group_name, member, check_name, status, cause, message,
             measured, took_ms, pid, at_ms, wall_ms, first_at_ms)
-            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
         self.all.prepare_cached(sql)?.execute(params![
+            seq,
             self.daemon,
             group.map_or("?", |g| g.name.as_str()),
             member.map(|m| m.name.as_str()),
