@@ -25,10 +25,11 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
         return None;
     }
     if let Some(asked) = &member.asked {
-        let motive = Motive::ByHand { now: asked.now };
+        // A restart was asked for, and the process died before its turn came: what is left is a start.
+        let gone = asked.step == Step::Restart && member.generation.is_none();
         return Some(Proposal {
-            step: asked.step,
-            motive,
+            step: if gone { Step::Start } else { asked.step },
+            motive: Motive::ByHand { now: asked.now },
             blame: Vec::new(),
             parole: false,
         });
