@@ -54,6 +54,11 @@ impl Descriptor {
             example: "",
         }
     }
+    /// Whether `kind` can be the name of a kind.
+    #[must_use]
+    pub const fn is_kind(kind: &str) -> bool {
+        is_name(kind.as_bytes())
+    }
     /// Sets how far one run speaks.
     #[must_use]
     pub const fn scope(mut self, scope: Scope) -> Self {

@@ -17,6 +17,8 @@ mod sample;
 #[doc(hidden)]
 pub mod sdk;
 mod secret;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod units;
 
 pub use check::{BlockingCheck, Check};

@@ -42,6 +42,11 @@
 //! - `user` comes back in every sink call; keep what it stands for alive until the last run has been
 //!   answered.
 
+#![expect(
+    clippy::expl_impl_clone_on_copy,
+    reason = "the derive writes it for the references to tables"
+)]
+
 mod load;
 #[cfg(test)]
 mod tests;

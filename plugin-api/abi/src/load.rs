@@ -62,12 +62,12 @@ pub fn root(header: &LibHeader) -> Result<PluginRef, Mismatch> {
                     details,
                 });
             }
-            // SAFETY: the plugin's layout is a prefix of ours, as the line above has found; the
-            // accessors of the fields that it lacks give `None`.
             #[expect(
                 unsafe_code,
                 reason = "a plugin older than the host; its layout was compared"
             )]
+            // SAFETY: the plugin's layout is a prefix of ours, as the line above has found; the
+            // accessors of the fields that it lacks give `None`.
             let root = unsafe { header.init_root_module_with_unchecked_layout::<PluginRef>() };
             root.map_err(|error| Mismatch::Init(error.to_string()))
         }

@@ -80,7 +80,12 @@ fn a_plugin_of_this_version_is_taken() {
 }
 
 /// Libraries of others: the next major version, and one that broke its promise.
-#[expect(unreachable_pub, reason = "a public interface in a test")]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a public interface in a test, with accessors that the derive writes"
+)]
 mod other {
     macro_rules! version {
         ($module:ident, $version:literal, { $($field:tt)* }) => {
@@ -112,11 +117,11 @@ mod other {
 
 #[test]
 fn another_major_version_is_refused_by_its_number() {
-    // SAFETY: the constructor makes nothing: it is not called.
     #[expect(
         unsafe_code,
         reason = "a header as another version of this crate would make it"
     )]
+    // SAFETY: the constructor makes nothing: it is not called.
     let header = unsafe {
         LibHeader::from_constructor::<other::of_2::TableRef>(never, CheckTypeLayout::Yes)
     };
@@ -136,11 +141,11 @@ fn another_major_version_is_refused_by_its_number() {
 
 #[test]
 fn a_broken_promise_is_refused_in_one_line() {
-    // SAFETY: the constructor makes nothing: it is not called.
     #[expect(
         unsafe_code,
         reason = "a header as a changed copy of this crate would make it"
     )]
+    // SAFETY: the constructor makes nothing: it is not called.
     let header = unsafe {
         LibHeader::from_constructor::<other::broken::TableRef>(never, CheckTypeLayout::Yes)
     };
@@ -151,8 +156,8 @@ fn a_broken_promise_is_refused_in_one_line() {
 
 #[test]
 fn a_library_that_says_nothing_about_its_types_is_refused() {
-    // SAFETY: the constructor makes nothing: it is not called.
     #[expect(unsafe_code, reason = "a header without a layout")]
+    // SAFETY: the constructor makes nothing: it is not called.
     let header = unsafe { LibHeader::from_constructor::<PluginRef>(never, CheckTypeLayout::No) };
     assert!(matches!(root(&header), Err(Mismatch::Layout { .. })));
 }

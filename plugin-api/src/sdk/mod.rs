@@ -28,11 +28,11 @@ static DOOR: OnceLock<Door> = OnceLock::new();
 /// The header that a library exports. `root` is a function that returns what [`root`] returns.
 #[must_use]
 pub const fn header(root: extern "C" fn() -> RootModuleResult) -> Header {
-    // SAFETY: `export_plugin!` is the only caller, and its `root` returns a `PluginRef`.
     #[expect(
         unsafe_code,
         reason = "the type of the root module stands in no signature"
     )]
+    // SAFETY: `export_plugin!` is the only caller, and its `root` returns a `PluginRef`.
     unsafe {
         LibHeader::from_constructor::<PluginRef>(root, CheckTypeLayout::Yes)
     }
@@ -85,7 +85,7 @@ extern "C" fn configure(kind: RStr<'_>, options: RStr<'_>, host: HostRef, user: 
 extern "C" fn submit(instance: u64, run: u64, request: RStr<'_>, timeout: u64) {
     // A panic on the way drops the answer, which thereby answers.
     drop(enter(|door| {
-        door.submit(instance, run, request.as_str(), timeout)
+        door.submit(instance, run, request.as_str(), timeout);
     }));
 }
 

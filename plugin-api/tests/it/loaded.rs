@@ -1,94 +1,12 @@
 //! The same checks, loaded from a shared library and called as a host calls them.
 
-#![expect(unsafe_code, reason = "a shared library is opened here")]
-
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use abi_stable::library::AbiHeaderRef;
-use abi_stable::prefix_type::WithMetadata;
-use abi_stable::std_types::RStr;
-use checkd_abi::{Host, HostRef, PluginRef, ROOT_SYMBOL, VERSION};
-use checkd_plugin_api::host::{Configured, PluginFacts};
-use checkd_plugin_api::{Cause, Problems, Sample, Status};
+use checkd_abi::VERSION;
+use checkd_plugin_api::host::PluginFacts;
+use checkd_plugin_api::{Cause, Sample, Status};
 
-fn load() -> PluginRef {
-    let tests = std::env::current_exe().unwrap();
-    let target = tests.parent().and_then(std::path::Path::parent).unwrap();
-    let path = target.join("examples/libtested_plugin.so");
-    // SAFETY: our own library, which no test overwrites.
-    let header = unsafe {
-        let library = libloading::Library::new(path.to_str().unwrap()).unwrap();
-        let header = *library.get::<AbiHeaderRef>(ROOT_SYMBOL.as_bytes()).unwrap();
-        std::mem::forget(library);
-        header
-    };
-    checkd_abi::root(header.upgrade().unwrap()).unwrap()
-}
-
-type Seen = (u64, u64, Sample);
-
-extern "C" fn sink(user: usize, instance: u64, run: u64, sample: RStr<'_>) {
-    // SAFETY: `user` is the sender that `Loaded` leaked.
-    let sender = unsafe { &*(user as *const Sender<Seen>) };
-    sender
-        .send((
-            instance,
-            run,
-            serde_json::from_str(sample.as_str()).unwrap(),
-        ))
-        .ok();
-}
-
-const TABLE: &WithMetadata<Host> = &WithMetadata::new(Host {
-    version: RStr::from_str(VERSION),
-    sink,
-});
-const HOST: HostRef = HostRef(TABLE.static_as_prefix());
-
-struct Loaded {
-    plugin: PluginRef,
-    user: usize,
-    seen: Receiver<Seen>,
-}
-
-const SOON: Duration = Duration::from_secs(20);
-
-impl Loaded {
-    fn new() -> Self {
-        let (sender, seen) = channel::<Seen>();
-        let user = std::ptr::from_ref(Box::leak(Box::new(sender))) as usize;
-        Self {
-            plugin: load(),
-            user,
-            seen,
-        }
-    }
-    fn try_configure(&self, kind: &str, options: &str) -> Result<u64, Problems> {
-        let reply = (self.plugin.configure())(kind.into(), options.into(), HOST, self.user);
-        match serde_json::from_str(&reply).unwrap() {
-            Configured::Instance(number) => Ok(number),
-            Configured::Problems(problems) => Err(problems),
-        }
-    }
-    fn configure(&self, kind: &str, mode: &str) -> u64 {
-        self.try_configure(kind, &format!(r#"{{"mode": "{mode}"}}"#))
-            .unwrap()
-    }
-    fn submit(&self, instance: u64, run: u64, timeout: Duration) {
-        let timeout = u64::try_from(timeout.as_millis()).unwrap();
-        (self.plugin.submit())(instance, run, r#"{"group": "shop"}"#.into(), timeout);
-    }
-    fn answer(&self) -> Seen {
-        self.seen.recv_timeout(SOON).unwrap()
-    }
-    /// That every sender of an answer is gone would end the wait at once; they are not, so this is
-    /// a short look.
-    fn nothing_more(&self) {
-        let more = self.seen.recv_timeout(Duration::from_millis(50));
-        assert_eq!(more, Err(RecvTimeoutError::Timeout));
-    }
-}
+use crate::door::{Loaded, load};
 
 const KINDS: [&str; 2] = ["awaited", "holding"];
 const SHORT: Duration = Duration::from_millis(150);
@@ -130,7 +48,7 @@ fn it_answers_each_run_once() {
         (loaded.plugin.release())(instance);
         loaded.submit(instance, 9, LONG);
     }
-    loaded.nothing_more();
+    assert_eq!(loaded.more(), None);
 }
 
 #[test]
@@ -170,7 +88,7 @@ fn a_panic_costs_one_run() {
             );
         }
     }
-    loaded.nothing_more();
+    assert_eq!(loaded.more(), None);
 }
 
 #[test]
@@ -201,7 +119,7 @@ fn a_check_that_is_busy_with_itself_is_never_a_fail() {
         (sample.status, sample.cause),
         (Status::Unknown, Some(Cause::Overran))
     );
-    loaded.nothing_more();
+    assert_eq!(loaded.more(), None);
 }
 
 #[test]
@@ -231,5 +149,5 @@ fn one_run_at_a_time_and_a_cancel_makes_room() {
         (loaded.plugin.release())(instance);
         assert_eq!(loaded.answer().1, 4);
     }
-    loaded.nothing_more();
+    assert_eq!(loaded.more(), None);
 }

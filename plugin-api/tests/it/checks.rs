@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use checkd_plugin_api::units::{Percent, Port, Size, Span};
 use checkd_plugin_api::{
-    BlockingCheck, Check, Context, Descriptor, Problems, Sample, Scope, Secret, register_check,
-    schemars, serde,
+    BlockingCheck, Cause, Check, Context, Descriptor, Problems, Sample, Scope, Secret,
+    register_check, schemars, serde,
 };
 
 /// What a person writes.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(crate = "checkd_plugin_api::serde", deny_unknown_fields)]
 #[schemars(crate = "checkd_plugin_api::schemars")]
-struct Options {
+pub(crate) struct Options {
     /// What it does.
     mode: Mode,
     /// A port.
@@ -36,11 +36,13 @@ fn some_space() -> Size {
 #[derive(Clone, Copy, serde::Deserialize, schemars::JsonSchema)]
 #[serde(crate = "checkd_plugin_api::serde", rename_all = "lowercase")]
 #[schemars(crate = "checkd_plugin_api::schemars")]
-enum Mode {
+pub(crate) enum Mode {
     /// Counts its runs.
     Count,
     /// Waits for ever.
     Wait,
+    /// Asks the port for a word, and has no timeout of its own.
+    Ask,
     /// Panics.
     Panic,
     /// Uses the CPU until a while after its deadline.
@@ -49,7 +51,7 @@ enum Mode {
     Sleep,
 }
 
-struct Awaited(Options, u32);
+pub(crate) struct Awaited(Options, u32);
 
 impl Check for Awaited {
     type Options = Options;
@@ -76,7 +78,18 @@ impl Check for Awaited {
         self.1 += 1;
         match self.0.mode {
             Mode::Wait => std::future::pending().await,
+            #[expect(clippy::panic, reason = "what the tests want it to do")]
             Mode::Panic => panic!("no {}", cx.group()),
+            Mode::Ask => {
+                let port = self.0.port.map_or(0, Port::get);
+                let asked = async {
+                    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+                    let mut word = String::new();
+                    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut word).await?;
+                    Ok(word)
+                };
+                judge(asked.await)
+            }
             Mode::Count | Mode::Spin | Mode::Sleep => {
                 let port = self.0.port.map_or(0, Port::get);
                 Sample::pass("ran")
@@ -88,11 +101,12 @@ impl Check for Awaited {
 }
 register_check!(Awaited);
 
-struct Holding(Options, u32, Option<TcpListener>);
+pub(crate) struct Holding(Options, u32, Option<TcpListener>);
 
 impl BlockingCheck for Holding {
     type Options = Options;
-    const DESCRIPTOR: Descriptor = Descriptor::new("holding", "does what it is told, and blocks");
+    const DESCRIPTOR: Descriptor =
+        Descriptor::new("holding", "does what it is told, and blocks").example("mode = 'count'");
 
     fn configure(options: Options) -> Result<Self, Problems> {
         Ok(Self(options, 0, None))
@@ -102,14 +116,28 @@ impl BlockingCheck for Holding {
         self.1 += 1;
         match self.0.mode {
             Mode::Count => Sample::pass("ran").measure("runs", f64::from(self.1), ""),
+            #[expect(clippy::panic, reason = "what the tests want it to do")]
             Mode::Panic => panic!("no {}", cx.group()),
+            Mode::Ask => {
+                let port = self.0.port.map_or(0, Port::get);
+                judge(
+                    TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+                        let mut word = String::new();
+                        std::io::Read::read_to_string(&mut stream, &mut word)?;
+                        Ok(word)
+                    }),
+                )
+            }
             Mode::Wait => {
                 // A naive client of a server that accepts and says nothing.
-                let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-                let mut stream = TcpStream::connect(silent.local_addr().unwrap()).unwrap();
-                self.2 = Some(silent);
-                let got = std::io::Read::read(&mut stream, &mut [0; 1]);
-                Sample::pass(format!("{got:?}"))
+                let listener = TcpListener::bind("127.0.0.1:0");
+                judge(listener.and_then(|silent| {
+                    let mut stream = TcpStream::connect(silent.local_addr()?)?;
+                    self.2 = Some(silent);
+                    let mut word = String::new();
+                    std::io::Read::read_to_string(&mut stream, &mut word)?;
+                    Ok(word)
+                }))
             }
             Mode::Spin => {
                 let end = cx.deadline() + Duration::from_secs(2);
@@ -124,3 +152,10 @@ impl BlockingCheck for Holding {
     }
 }
 register_check!(blocking Holding);
+
+fn judge(asked: std::io::Result<String>) -> Sample {
+    match asked {
+        Ok(word) => Sample::pass(word),
+        Err(error) => Sample::fail(Cause::Refused, error.to_string()),
+    }
+}
