@@ -1,10 +1,27 @@
 //! From a merged tree with its places to a [`Plan`](crate::plan::Plan), every diagnostic at once.
+//!
+//! Reading order: `keys` (the one list), `defaults`, `units` and `form` (one value), `section` (one
+//! table), `read` (all of them), then one file per table.
+
+mod check;
+pub mod defaults;
+mod form;
+mod group;
+mod health;
+pub mod keys;
+mod place;
+pub mod placeholder;
+mod policy;
+mod read;
+mod schema;
+mod section;
+pub mod units;
 
 use std::collections::BTreeMap;
 
 use crate::CheckKind;
 use crate::diagnostic::{Diagnostic, Place};
-use crate::plan::{Plan, Scope};
+use crate::plan::{Plan, PluginPlan, Scope};
 
 /// The merged configuration, before it was understood.
 #[derive(Clone, Debug, Default)]
@@ -75,9 +92,28 @@ pub struct KindFacts {
 /// All kinds that are known, by name.
 pub type Kinds = BTreeMap<CheckKind, KindFacts>;
 
+/// What becomes of a check whose kind nobody offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownKinds {
+    /// An error: `validate`, `reload`.
+    Refuse,
+    /// A warning; the check stays in the plan and its runs are Unknown(plugin unavailable): a start
+    /// at night supervises what it can.
+    Tolerate,
+}
+
 /// Reads the whole document. The plan is there when no diagnostic is an error; lints may stand
-/// beside it.
-pub fn read(document: &Document, kinds: &Kinds) -> (Option<Plan>, Vec<Diagnostic>) {
-    let _ = (document, kinds);
-    (Some(Plan::default()), Vec::new())
+/// beside it. Diagnostics come in the order of the sources.
+pub fn read(
+    document: &Document,
+    kinds: &Kinds,
+    unknown_kinds: UnknownKinds,
+) -> (Option<Plan>, Vec<Diagnostic>) {
+    read::read(document, kinds, unknown_kinds)
+}
+
+/// The plugins and plugin directories that a document names: they must be known before the kinds
+/// are, and thus before [`read`], which tells the same mistakes again.
+pub fn plugins(document: &Document) -> (Vec<PluginPlan>, Vec<String>, Vec<Diagnostic>) {
+    read::plugins(document)
 }

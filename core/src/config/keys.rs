@@ -1,0 +1,707 @@
+//! The one list of keys: the reader, the reference, the JSON Schema and the list of changed
+//! settings all come from here.
+
+use super::defaults as d;
+use crate::Span;
+use crate::plan::Limit;
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As written.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub form: Form,
+    /// What holds without it.
+    pub default: Said,
+    /// One sentence or two.
+    pub doc: &'static str,
+    /// Named, and not built yet: refused, so that nobody relies on it.
+    pub later: bool,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Any text.
+    Text,
+    /// A text in which placeholders are replaced for each member.
+    Template,
+    /// A list of texts, with placeholders.
+    Templates,
+    /// A list of texts.
+    Texts,
+    /// `"30s"`
+    Span,
+    /// A span that is not zero.
+    Wait,
+    /// `"512MiB"`
+    Size,
+    /// A whole number from `.0` on.
+    Count(u32),
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number or `"25%"`, from `.0` on.
+    Share(u32),
+    /// `"4 in 60m"`
+    Limit,
+    /// `"6 of 10"`
+    NOfM,
+    /// Exit codes.
+    Codes,
+    /// A complex check.
+    Expression,
+    /// `"027"`
+    Mask,
+    /// `{ base = 8100 }`
+    Ports,
+    /// Texts by name, some of them secret.
+    Environment,
+    /// 64 hex digits.
+    Sha256,
+    /// A table with keys of its own.
+    Table,
+}
+
+/// A default, as the reference shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing happens without it.
+    Nothing,
+    /// There is no plan without it.
+    Required,
+    /// A span.
+    Span(Span),
+    /// A number.
+    Number(u32),
+    /// A percentage.
+    Percent(u32),
+    /// A limit.
+    Limit(Limit),
+    /// A text.
+    Text(&'static str),
+    /// A list of numbers.
+    Codes(&'static [i32]),
+    /// Computed: in words.
+    Words(&'static str),
+}
+
+/// A table and its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// As in a header: `group.N.policy`.
+    pub path: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its keys, in the order in which people should read them.
+    pub keys: &'static [Key],
+    /// The whole table is not built yet.
+    pub later: bool,
+}
+
+const fn key(name: &'static str, form: Form, default: Said, doc: &'static str) -> Key {
+    Key {
+        name,
+        form,
+        default,
+        doc,
+        later: false,
+    }
+}
+
+const fn later(name: &'static str, form: Form, doc: &'static str) -> Key {
+    Key {
+        name,
+        form,
+        default: Said::Nothing,
+        doc,
+        later: true,
+    }
+}
+
+const fn shape(path: &'static str, doc: &'static str, keys: &'static [Key]) -> Shape {
+    Shape {
+        path,
+        doc,
+        keys,
+        later: false,
+    }
+}
+
+/// `[daemon]`
+pub const DAEMON: &[Key] = &[
+    key(
+        "state_dir",
+        Form::Text,
+        Said::Words("`/var/lib/checkd`; without root `checkd` in the XDG state directory"),
+        "Where the journal, the members' output and private copies of plugins are kept.",
+    ),
+    key(
+        "control",
+        Form::Text,
+        Said::Words("`control.sock` in `state_dir`"),
+        "The control socket: the command line talks to the daemon through it.",
+    ),
+    key(
+        "control_group",
+        Form::Text,
+        Said::Nothing,
+        "A Unix group whose members may use the control socket besides its owner.",
+    ),
+    later(
+        "report",
+        Form::Text,
+        "The socket for heartbeats of members.",
+    ),
+    key(
+        "plugins",
+        Form::Texts,
+        Said::Nothing,
+        "Directories; each `*.so` in them is a plugin.",
+    ),
+    key(
+        "include",
+        Form::Texts,
+        Said::Nothing,
+        "More files, read in name order after this one; patterns such as `conf.d/*.toml`, relative to this file.",
+    ),
+    key(
+        "on_exit",
+        Form::Choice(&["leave", "stop"]),
+        Said::Text("leave"),
+        "What happens to members when the daemon ends: they live on and are adopted by the next one, or they are stopped.",
+    ),
+    key(
+        "journal_keep",
+        Form::Wait,
+        Said::Words("30d"),
+        "How long journal rows are kept.",
+    ),
+    key(
+        "journal_max_size",
+        Form::Size,
+        Said::Words("1GiB"),
+        "How large the journal may grow.",
+    ),
+    key(
+        "log",
+        Form::Choice(&["error", "warn", "info", "debug"]),
+        Said::Text("info"),
+        "How much the daemon says on standard error.",
+    ),
+];
+
+/// `[plugin.N]`
+pub const PLUGIN: &[Key] = &[
+    key(
+        "path",
+        Form::Text,
+        Said::Nothing,
+        "The plugin's shared library. Either this or `command`.",
+    ),
+    key(
+        "command",
+        Form::Texts,
+        Said::Nothing,
+        "A program and its arguments that speaks the worker protocol. Either this or `path`.",
+    ),
+    key(
+        "sha256",
+        Form::Sha256,
+        Said::Nothing,
+        "The library's SHA-256 in hex; another file is refused.",
+    ),
+    key(
+        "isolation",
+        Form::Choice(&["process", "in-process"]),
+        Said::Text("process"),
+        "Where its checks run: in a worker process, where a crash costs one worker, or in the daemon itself.",
+    ),
+    later("limits", Form::Table, "Limits of its worker process."),
+    later("user", Form::Text, "The user that its worker runs as."),
+    later(
+        "allow",
+        Form::Table,
+        "What its worker may reach: network, paths.",
+    ),
+    later("watch", Form::Bool, "Load it anew when its file changes."),
+];
+
+/// `[group.N]`
+pub const GROUP: &[Key] = &[
+    Key {
+        name: "manager",
+        form: Form::Choice(&["own"]),
+        default: Said::Text("own"),
+        doc: "Who starts and stops the members: `own` means children of checkd. More are to come.",
+        later: false,
+    },
+    key(
+        "command",
+        Form::Templates,
+        Said::Required,
+        "Program and arguments of a member.",
+    ),
+    key(
+        "processes",
+        Form::Count(1),
+        Said::Number(d::PROCESSES),
+        "How many members: `N-0`, `N-1`, …",
+    ),
+    key(
+        "ports",
+        Form::Ports,
+        Said::Nothing,
+        "`{ base = 8100 }`: `{port}` is the base plus the member's index.",
+    ),
+    key(
+        "directory",
+        Form::Template,
+        Said::Words("the daemon's"),
+        "The members' working directory.",
+    ),
+    key(
+        "user",
+        Form::Text,
+        Said::Words("the daemon's"),
+        "The user that members run as.",
+    ),
+    key(
+        "umask",
+        Form::Mask,
+        Said::Words("the daemon's"),
+        "File mode creation mask, in octal: `\"027\"`.",
+    ),
+    key(
+        "environment",
+        Form::Environment,
+        Said::Nothing,
+        "Variables on top of the daemon's own. A secret is `{ file = \"…\" }` or `{ env = \"…\" }`.",
+    ),
+    key(
+        "env_file",
+        Form::Templates,
+        Said::Nothing,
+        "Files of `KEY=value` lines, read at each start.",
+    ),
+    later("limits", Form::Table, "Resource limits of members."),
+    key(
+        "output",
+        Form::Template,
+        Said::Words("a file per member in `state_dir`"),
+        "Where standard output and error go.",
+    ),
+    key(
+        "stop_signal",
+        Form::Choice(&[
+            "TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH", "KILL",
+        ]),
+        Said::Text(d::STOP_SIGNAL),
+        "The signal that asks a member to stop.",
+    ),
+    key(
+        "stop_timeout",
+        Form::Span,
+        Said::Span(d::STOP_TIMEOUT),
+        "How long stopping may take before the member's whole process tree is killed.",
+    ),
+    key(
+        "restart",
+        Form::Choice(&["permanent", "transient", "temporary"]),
+        Said::Text("permanent"),
+        "When a member that exited is started again: always, unless it exited with a success code, or never.",
+    ),
+    key(
+        "success_codes",
+        Form::Codes,
+        Said::Codes(&d::SUCCESS_CODES),
+        "Exit codes that are a success.",
+    ),
+    key(
+        "permanent_codes",
+        Form::Codes,
+        Said::Codes(&d::PERMANENT_CODES),
+        "Exit codes after which a start is useless: the member is given up at once.",
+    ),
+    key(
+        "depends_on",
+        Form::Texts,
+        Said::Nothing,
+        "Groups that must be ready before this one is started.",
+    ),
+    key(
+        "mode",
+        Form::Choice(&["auto", "observe"]),
+        Said::Text("auto"),
+        "`observe`: decisions are recorded, nothing is done.",
+    ),
+    later(
+        "template",
+        Form::Text,
+        "A template whose tables this group takes over.",
+    ),
+    key("checks", Form::Table, Said::Nothing, "One table per check."),
+    key(
+        "expressions",
+        Form::Table,
+        Said::Nothing,
+        "Named complex checks, usable in `health`.",
+    ),
+    key(
+        "health",
+        Form::Table,
+        Said::Nothing,
+        "What the checks mean together.",
+    ),
+    key(
+        "policy",
+        Form::Table,
+        Said::Nothing,
+        "How restarts are decided.",
+    ),
+];
+
+/// `[group.N.checks.C]`, the host's own keys.
+pub const CHECK: &[Key] = &[
+    key(
+        "kind",
+        Form::Text,
+        Said::Required,
+        "What is checked, such as `http`; `checkd kinds` lists them.",
+    ),
+    key(
+        "scope",
+        Form::Choice(&["process", "host", "dependency"]),
+        Said::Words("the kind's"),
+        "Whether a run speaks about one member, about this machine, or about something that the group needs.",
+    ),
+    INTERVAL,
+    FAST_INTERVAL,
+    TIMEOUT,
+    FALL,
+    READY_FALL,
+    RISE,
+    MIN_FAIL_SPAN,
+    N_OF_M,
+    FRESHNESS,
+];
+
+const INTERVAL: Key = key(
+    "interval",
+    Form::Wait,
+    Said::Span(d::INTERVAL),
+    "From one run to the next.",
+);
+const FAST_INTERVAL: Key = key(
+    "fast_interval",
+    Form::Wait,
+    Said::Words("half of `interval`, and not less than `timeout`"),
+    "The same while a streak is open: after a Fail, until it is confirmed or over.",
+);
+const TIMEOUT: Key = key(
+    "timeout",
+    Form::Wait,
+    Said::Words("5s, or `fast_interval` when that is shorter"),
+    "What one run may take; a target that is silent for longer fails.",
+);
+const FALL: Key = key(
+    "fall",
+    Form::Count(1),
+    Said::Number(d::FALL),
+    "Fails in a row until `live` reads the check as Fail.",
+);
+const READY_FALL: Key = key(
+    "ready_fall",
+    Form::Count(1),
+    Said::Number(d::READY_FALL),
+    "Fails in a row until `ready` does.",
+);
+const RISE: Key = key(
+    "rise",
+    Form::Count(1),
+    Said::Number(d::RISE),
+    "Passes in a row until either reads it as Pass again.",
+);
+const MIN_FAIL_SPAN: Key = key(
+    "min_fail_span",
+    Form::Span,
+    Said::Span(d::MIN_FAIL_SPAN),
+    "The Fails in a row must span at least this for `live`.",
+);
+const N_OF_M: Key = key(
+    "n_of_m",
+    Form::NOfM,
+    Said::Nothing,
+    "`\"6 of 10\"`: Fail also when so many of the last samples were; for patterns that no streak sees.",
+);
+const FRESHNESS: Key = key(
+    "freshness",
+    Form::Wait,
+    Said::Words("three of `interval`"),
+    "How old the newest sample may be.",
+);
+
+/// `[group.N.policy]`
+pub const POLICY: &[Key] = &[
+    FALL,
+    READY_FALL,
+    RISE,
+    MIN_FAIL_SPAN,
+    FAST_INTERVAL,
+    key(
+        "startup_timeout",
+        Form::Wait,
+        Said::Span(d::STARTUP_TIMEOUT),
+        "A start must succeed within this; until the first success failures do not count.",
+    ),
+    key(
+        "confirm_up",
+        Form::Span,
+        Said::Span(d::CONFIRM_UP),
+        "A start counts as effective only after this long up.",
+    ),
+    key(
+        "settle",
+        Form::Span,
+        Said::Words("30s, or two of the longest interval"),
+        "After the daemon's start nothing is killed automatically for this long.",
+    ),
+    key(
+        "max_out",
+        Form::Share(1),
+        Said::Percent(d::MAX_OUT_PERCENT),
+        "How many members, or which share of them, may be out by our hand at once; at least one.",
+    ),
+    key(
+        "min_up",
+        Form::Share(0),
+        Said::Number(d::MIN_UP),
+        "No sick member is killed when fewer than this many would stay up.",
+    ),
+    later(
+        "hold_at",
+        Form::Share(1),
+        "How many must be sick together for restarts to be held.",
+    ),
+    later("canary_after", Form::Span, "When a hold tries one restart."),
+    later(
+        "strategy",
+        Form::Choice(&["one_for_one", "one_for_all", "rest_for_one"]),
+        "Who is restarted with a member.",
+    ),
+    later(
+        "allow_group_restart",
+        Form::Bool,
+        "Whether a whole group may be restarted.",
+    ),
+    later(
+        "ladder",
+        Form::Texts,
+        "The steps that are tried, in their order.",
+    ),
+    key(
+        "sick_restarts",
+        Form::Limit,
+        Said::Limit(d::SICK_RESTARTS),
+        "Restarts of a sick member before it is given up.",
+    ),
+    key(
+        "dead_starts",
+        Form::Limit,
+        Said::Limit(d::DEAD_STARTS),
+        "Starts of a dead member before it is given up.",
+    ),
+    key(
+        "backoff_base",
+        Form::Wait,
+        Said::Words("1s for a dead member, 10s for a sick one"),
+        "The first wait; it doubles. One value is for both.",
+    ),
+    key(
+        "backoff_cap",
+        Form::Wait,
+        Said::Words("60s for a dead member, 5m for a sick one"),
+        "The longest wait. One value is for both.",
+    ),
+    key(
+        "backoff_reset",
+        Form::Span,
+        Said::Span(d::BACKOFF_RESET),
+        "Waits begin anew after so long continuously healthy.",
+    ),
+    later(
+        "evidence_command",
+        Form::Texts,
+        "What is run before a restart, to keep its output.",
+    ),
+];
+
+/// `[group.N.health]`
+pub const HEALTH: &[Key] = &[
+    key(
+        "startup",
+        Form::Expression,
+        Said::Words("`live`"),
+        "Says that a start succeeded.",
+    ),
+    key(
+        "live",
+        Form::Expression,
+        Said::Words("all checks of scope `process`"),
+        "Restart-worthy: Fail proposes a restart.",
+    ),
+    key(
+        "ready",
+        Form::Expression,
+        Said::Words("`live`"),
+        "Serve-worthy: restarts nothing.",
+    ),
+    key(
+        "ready_members",
+        Form::Count(1),
+        Said::Words("all members"),
+        "The group is ready when so many members are.",
+    ),
+    key(
+        "group",
+        Form::Text,
+        Said::Nothing,
+        "The long form of `ready_members`: `\"at_least(2, ready)\"`.",
+    ),
+    key(
+        "allow_dependency_in_live",
+        Form::Text,
+        Said::Nothing,
+        "The reason why a check of scope `dependency` may restart members here.",
+    ),
+];
+
+/// `ports = { … }`
+pub const PORTS: &[Key] = &[
+    key(
+        "base",
+        Form::Count(1),
+        Said::Required,
+        "The port of the first member.",
+    ),
+    later("pattern", Form::Text, "A pattern on the member's name."),
+];
+
+/// `[defaults]`: what a check or a policy may say, said once for all groups.
+pub const DEFAULTS: &[Key] = &{
+    // The keys of a check without `kind` and `scope`, then the keys of a policy that are not among
+    // them.
+    const NONE: Key = FALL;
+    const fn in_check(name: &str) -> bool {
+        let mut i = 0;
+        while i < CHECK.len() {
+            if same(CHECK[i].name, name) {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+    const fn same(a: &str, b: &str) -> bool {
+        let (a, b) = (a.as_bytes(), b.as_bytes());
+        if a.len() != b.len() {
+            return false;
+        }
+        let mut i = 0;
+        while i < a.len() {
+            if a[i] != b[i] {
+                return false;
+            }
+            i += 1;
+        }
+        true
+    }
+    const fn count() -> usize {
+        let mut n = CHECK.len() - 2;
+        let mut i = 0;
+        while i < POLICY.len() {
+            if !in_check(POLICY[i].name) {
+                n += 1;
+            }
+            i += 1;
+        }
+        n
+    }
+    let mut all = [NONE; count()];
+    let mut n = 0;
+    let mut i = 2;
+    while i < CHECK.len() {
+        all[n] = CHECK[i];
+        n += 1;
+        i += 1;
+    }
+    i = 0;
+    while i < POLICY.len() {
+        if !in_check(POLICY[i].name) {
+            all[n] = POLICY[i];
+            n += 1;
+        }
+        i += 1;
+    }
+    all
+};
+
+/// The tables of the root.
+pub const ROOT: &[Key] = &[
+    key("daemon", Form::Table, Said::Nothing, "The daemon itself."),
+    later("http", Form::Table, "The TCP listener."),
+    key(
+        "defaults",
+        Form::Table,
+        Said::Nothing,
+        "What holds for all groups.",
+    ),
+    key(
+        "plugin",
+        Form::Table,
+        Said::Nothing,
+        "Plugins with settings of their own.",
+    ),
+    key("group", Form::Table, Said::Nothing, "Groups of members."),
+    later("notify", Form::Table, "Who is told."),
+    later("maintenance", Form::Table, "When nothing is done."),
+    later("template", Form::Table, "Tables of a group to reuse."),
+];
+
+/// Every table, in reading order.
+pub const SHAPES: &[Shape] = &[
+    shape("daemon", "The daemon itself.", DAEMON),
+    shape(
+        "group.N",
+        "A named set of members with one policy. N is its name: `[a-z][a-z0-9_-]*`.",
+        GROUP,
+    ),
+    shape(
+        "group.N.checks.C",
+        "One check, called C. All other keys are the kind's own options; `checkd kinds KIND` shows them.",
+        CHECK,
+    ),
+    shape(
+        "group.N.health",
+        "What the checks mean together. Expressions: `docs/policy.md`.",
+        HEALTH,
+    ),
+    shape(
+        "group.N.policy",
+        "How restarts are decided. A key of a check that is set here holds for all checks of the group.",
+        POLICY,
+    ),
+    shape(
+        "defaults",
+        "What holds for all groups where neither the check nor the group's policy says otherwise.",
+        DEFAULTS,
+    ),
+    shape("plugin.N", "One plugin with settings of its own.", PLUGIN),
+];
+
+/// The key called `name`.
+pub(super) fn find(keys: &'static [Key], name: &str) -> Option<&'static Key> {
+    keys.iter().find(|key| key.name == name)
+}

@@ -1,0 +1,230 @@
+//! The reader: walks the tables, collects every mistake, and builds the plan.
+
+use super::keys;
+use super::section::{MISSING, Of, Section};
+use super::{Document, Kinds, Node, Table, UnknownKinds, Value, group};
+use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::plan::{DaemonPlan, Isolation, OnExit, Plan, PluginPlan, PluginSource};
+
+pub(super) const NAME: &str = "C0109";
+const PLUGIN_SOURCE: &str = "C0122";
+
+/// What every part of the reader needs.
+pub(super) struct Reader<'a> {
+    pub(super) document: &'a Document,
+    pub(super) kinds: &'a Kinds,
+    pub(super) unknown_kinds: UnknownKinds,
+    pub(super) out: Vec<Diagnostic>,
+}
+
+/// Reads the whole document.
+pub(super) fn read(
+    document: &Document,
+    kinds: &Kinds,
+    unknown_kinds: UnknownKinds,
+) -> (Option<Plan>, Vec<Diagnostic>) {
+    let mut reader = Reader {
+        document,
+        kinds,
+        unknown_kinds,
+        out: Vec::new(),
+    };
+    let plan = reader.root();
+    let mut told = reader.out;
+    // In the order of the files, so that a person goes through them once.
+    told.sort_by_key(|one| one.primary.as_ref().map(|(place, _)| *place));
+    let refused = told.iter().any(|one| one.severity == Severity::Error);
+    ((!refused).then_some(plan), told)
+}
+
+/// `[plugin.N]` and `daemon.plugins`, before any kind is known.
+pub(super) fn plugins(document: &Document) -> (Vec<PluginPlan>, Vec<String>, Vec<Diagnostic>) {
+    let kinds = Kinds::new();
+    let mut reader = Reader {
+        document,
+        kinds: &kinds,
+        unknown_kinds: UnknownKinds::Tolerate,
+        out: Vec::new(),
+    };
+    let plugins = reader.plugins(document.root.table("plugin"));
+    let daemon = Section {
+        table: document.root.table("daemon"),
+        keys: keys::DAEMON,
+        of: Of::Daemon,
+    };
+    (plugins, daemon.words("plugins"), reader.out)
+}
+
+impl<'a> Reader<'a> {
+    fn root(&mut self) -> Plan {
+        let root = Section::open(
+            Some(&self.document.root),
+            keys::ROOT,
+            Of::Root,
+            &mut self.out,
+        );
+        let daemon = self.daemon(root.table_of("daemon"));
+        let plugins = self.plugins(root.table_of("plugin"));
+        let defaults = Section::open(
+            root.table_of("defaults"),
+            keys::DEFAULTS,
+            Of::Defaults,
+            &mut self.out,
+        );
+        let groups = group::groups(self, root.table_of("group"), defaults);
+        Plan {
+            daemon,
+            plugins,
+            groups,
+        }
+    }
+
+    fn daemon(&mut self, table: Option<&'a Table>) -> DaemonPlan {
+        let daemon = Section::open(table, keys::DAEMON, Of::Daemon, &mut self.out);
+        let text = |key| daemon.text(key).map(str::to_owned);
+        DaemonPlan {
+            state_dir: text("state_dir"),
+            control: text("control"),
+            control_group: text("control_group"),
+            plugins: daemon.words("plugins"),
+            on_exit: match daemon.choice("on_exit") {
+                Some("stop") => OnExit::Stop,
+                _ => OnExit::Leave,
+            },
+            journal_keep: daemon.wait("journal_keep"),
+            journal_max_size: daemon.size("journal_max_size"),
+            log: text("log"),
+        }
+    }
+
+    fn plugins(&mut self, table: Option<&'a Table>) -> Vec<PluginPlan> {
+        let mut plugins: Vec<PluginPlan> = self
+            .named(table, "plugin", crate::id::NAME_MAX)
+            .into_iter()
+            .filter_map(|(name, at, table)| self.plugin(name, at, table))
+            .collect();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        plugins
+    }
+
+    fn plugin(&mut self, name: &'a str, at: Place, table: &'a Table) -> Option<PluginPlan> {
+        let section = Section::open(Some(table), keys::PLUGIN, Of::Plugin(name), &mut self.out);
+        let command = section.words("command");
+        let source = match (section.text("path"), section.node("command")) {
+            (Some(path), None) => PluginSource::Library(path.to_owned()),
+            (None, Some(_)) if !command.is_empty() => PluginSource::Command(command),
+            (None, Some(node)) => {
+                if matches!(&node.value, Value::List(items) if items.is_empty()) {
+                    self.out.push(
+                        Diagnostic::error(PLUGIN_SOURCE, "`command` is empty")
+                            .at(node.place, format!("in `[plugin.{name}]`")),
+                    );
+                }
+                return None;
+            }
+            (Some(_), Some(node)) => {
+                self.out.push(
+                    Diagnostic::error(
+                        PLUGIN_SOURCE,
+                        format!("plugin `{name}` has a `path` and a `command`"),
+                    )
+                    .at(node.place, "only one of them can be")
+                    .help("take one of them out"),
+                );
+                return None;
+            }
+            (None, None) => {
+                if section.node("path").is_none() {
+                    self.out.push(
+                        Diagnostic::error(
+                            MISSING,
+                            format!("plugin `{name}` has neither a `path` nor a `command`"),
+                        )
+                        .at(at, "one of them is needed"),
+                    );
+                }
+                return None;
+            }
+        };
+        Some(PluginPlan {
+            name: name.to_owned(),
+            source,
+            sha256: section.sha256("sha256"),
+            isolation: match section.choice("isolation") {
+                Some("in-process") => Isolation::InProcess,
+                _ => Isolation::Process,
+            },
+        })
+    }
+
+    /// The tables of `[what.NAME]` with good names; others are told and left out.
+    pub(super) fn named(
+        &mut self,
+        table: Option<&'a Table>,
+        what: &str,
+        longest: usize,
+    ) -> Vec<(&'a str, Place, &'a Table)> {
+        let mut found = Vec::new();
+        for (name, at, node) in table.map_or(&[][..], |table| table.entries.as_slice()) {
+            let good = self.good_name(what, name, *at, longest);
+            match &node.value {
+                Value::Table(inner) if good => found.push((name.as_str(), *at, inner)),
+                Value::Table(_) => {}
+                Value::Text(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::Bool(_)
+                | Value::List(_) => self.out.push(
+                    Diagnostic::error(
+                        super::form::TYPE,
+                        format!(
+                            "{what} `{name}` must be a table, not {}",
+                            super::form::shown(node)
+                        ),
+                    )
+                    .at(node.place, ""),
+                ),
+            }
+        }
+        found
+    }
+
+    pub(super) fn good_name(&mut self, what: &str, name: &str, at: Place, longest: usize) -> bool {
+        let good = crate::GroupName::new(name).is_some() && name.len() <= longest;
+        if !good {
+            let told = Diagnostic::error(NAME, format!("`{name}` cannot be the name of a {what}"))
+                .at(at, "not a name")
+                .note(format!(
+                    "names begin with a lower-case letter and go on with `a-z`, `0-9`, `_` and `-`; at most {longest} of them"
+                ));
+            let better: String = name
+                .to_ascii_lowercase()
+                .chars()
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() || c == '_' {
+                        c
+                    } else {
+                        '-'
+                    }
+                })
+                .collect();
+            let sure = crate::GroupName::new(&better).is_some() && better.len() <= longest;
+            self.out.push(if sure {
+                told.help(format!("`{better}` is one"))
+            } else {
+                told
+            });
+        }
+        good
+    }
+
+    /// Tells what is wrong with the placeholders of one text.
+    pub(super) fn placeholders(
+        &mut self,
+        node: &Node,
+        allowed: &[(super::placeholder::Placeholder, Option<&str>)],
+        of: &dyn Fn() -> String,
+    ) {
+        super::placeholder::check(self.document, node, allowed, of, &mut self.out);
+    }
+}
