@@ -1,1 +1,191 @@
-//! Diagnostics as terminal text.
+//! Diagnostics as terminal text: what is wrong, the line at fault, the facts, and what to do.
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use checkd_core::config::Source;
+use checkd_core::diagnostic::{Diagnostic, Place, Severity};
+
+/// Writes every diagnostic, then a line that counts them, to standard error: in colour only on a
+/// terminal, and never when `NO_COLOR` is set.
+pub fn to_stderr(diagnostics: &[Diagnostic], sources: &[Source]) -> io::Result<()> {
+    let stderr = io::stderr();
+    let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&one(diagnostic, sources, colour));
+        text.push('\n');
+    }
+    text.push_str(&count(diagnostics));
+    stderr.lock().write_all(text.as_bytes())
+}
+
+/// `2 errors, 1 warning`, as a line; empty when there is nothing.
+pub fn count(diagnostics: &[Diagnostic]) -> String {
+    let of = |severity| {
+        diagnostics
+            .iter()
+            .filter(|d| d.severity == severity)
+            .count()
+    };
+    let plural = |n: usize, word: &str| match n {
+        1 => format!("1 {word}"),
+        n => format!("{n} {word}s"),
+    };
+    match (of(Severity::Error), of(Severity::Warning)) {
+        (0, 0) => String::new(),
+        (0, warnings) => plural(warnings, "warning") + "\n",
+        (errors, 0) => plural(errors, "error") + "\n",
+        (errors, warnings) => {
+            format!(
+                "{}, {}\n",
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            )
+        }
+    }
+}
+
+/// One diagnostic, with a line end.
+pub fn one(diagnostic: &Diagnostic, sources: &[Source], colour: bool) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level
+        .primary_title(printable(&diagnostic.message))
+        .id(diagnostic.code);
+    let mut group = Group::with_title(title);
+    let mut cuts = Vec::new();
+    if let Some((place, words)) = &diagnostic.primary {
+        let mut marks = vec![(*place, AnnotationKind::Primary, words)];
+        marks.extend(
+            diagnostic
+                .secondary
+                .iter()
+                .map(|(place, words)| (*place, AnnotationKind::Context, words)),
+        );
+        // One excerpt per source, the primary one first.
+        let mut shown: Vec<u32> = Vec::new();
+        for (place, _, _) in &marks {
+            if !shown.contains(&place.source) {
+                shown.push(place.source);
+            }
+        }
+        for index in shown {
+            if let Some(source) = sources.get(index as usize) {
+                let here: Vec<_> = marks
+                    .iter()
+                    .copied()
+                    .filter(|(p, _, _)| p.source == index)
+                    .collect();
+                cuts.push((source, here));
+            }
+        }
+    }
+    for (source, marks) in &cuts {
+        let (text, line, offset) = excerpt(&source.text, marks.iter().map(|(place, _, _)| *place));
+        let mut snippet = Snippet::source(text)
+            .path(source.name.as_str())
+            .line_start(line);
+        for (place, kind, words) in marks {
+            let mut mark = kind.span(span(*place, offset, text));
+            if !words.is_empty() {
+                mark = mark.label(printable(words));
+            }
+            snippet = snippet.annotation(mark);
+        }
+        group = group.element(snippet);
+    }
+    for note in &diagnostic.notes {
+        group = group.element(Level::NOTE.no_name().message(printable(note)));
+    }
+    let mut report = vec![group];
+    if let Some(help) = &diagnostic.help {
+        report.push(Group::with_title(
+            Level::HELP.secondary_title(printable(help)),
+        ));
+    }
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    tidy(&renderer.render(&report), cuts.is_empty())
+}
+
+/// Drops the empty gutter lines that only separate: before a fact, before the help, at the end.
+/// Without an excerpt there is no gutter, and facts are set in by hand.
+fn tidy(rendered: &str, alone: bool) -> String {
+    let bare = |line: &str| {
+        let line = anstream::adapter::strip_str(line).to_string();
+        line.trim().to_owned()
+    };
+    let lines: Vec<&str> = rendered.lines().collect();
+    let mut kept = String::with_capacity(rendered.len());
+    for (index, line) in lines.iter().enumerate() {
+        let next = lines.get(index + 1).map(|next| bare(next));
+        let separates = match next.as_deref() {
+            None => true,
+            Some(next) => next.starts_with("= ") || next.starts_with("help: "),
+        };
+        if bare(line) == "|" && separates {
+            continue;
+        }
+        if alone && bare(line).starts_with("= ") {
+            kept.push_str("  ");
+        }
+        kept.push_str(line.trim_end());
+        kept.push('\n');
+    }
+    kept
+}
+
+/// The whole lines around the marks, the number of the first, and its first byte: a large file is
+/// not searched by the renderer for a few lines.
+fn excerpt(text: &str, places: impl Iterator<Item = Place>) -> (&str, usize, usize) {
+    let (mut start, mut end) = (text.len(), 0);
+    for place in places {
+        start = start.min(place.start as usize);
+        end = end.max(place.end as usize);
+    }
+    let start = floor(text, start);
+    let end = floor(text, end.max(start));
+    let first = text
+        .get(..start)
+        .and_then(|t| t.rfind('\n'))
+        .map_or(0, |at| at + 1);
+    let last = text
+        .get(end..)
+        .and_then(|t| t.find('\n'))
+        .map_or(text.len(), |at| end + at);
+    let line = text
+        .get(..first)
+        .map_or(1, |t| t.bytes().filter(|&b| b == b'\n').count() + 1);
+    (text.get(first..last).unwrap_or(""), line, first)
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn span(place: Place, offset: usize, text: &str) -> Range<usize> {
+    let start = floor(text, (place.start as usize).saturating_sub(offset));
+    let end = floor(text, (place.end as usize).saturating_sub(offset)).max(start);
+    start..end
+}
+
+/// Without control characters: what a stranger wrote must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Layers of configuration: files, environment and `--set` merged into a `Document` with places.

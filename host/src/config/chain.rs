@@ -1,0 +1,182 @@
+//! The whole way: layers, plugins, catalog, plan, and each kind's own word on its options.
+
+use std::path::{Path, PathBuf};
+
+use checkd_core::config::{self, Document, UnknownKinds};
+use checkd_core::diagnostic::{Diagnostic, Severity};
+use checkd_core::plan::{CheckPlan, GroupPlan, Plan, PluginPlan, PluginSource};
+
+use crate::cli::Layers;
+use crate::plugin::{Catalog, Target};
+
+const KIND_REFUSES: &str = "C0103";
+
+/// What the configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `validate`, `reload`: everything must be right.
+    Judge,
+    /// `run`: what is wrong in the text is refused, and a plugin that cannot be loaded now leaves
+    /// its checks Unknown.
+    Run,
+}
+
+/// A configuration that was read, and what came of it.
+#[derive(Debug)]
+pub struct Configured {
+    /// There when nothing refuses it.
+    pub plan: Option<Plan>,
+    /// All kinds.
+    pub catalog: Catalog,
+    /// The merged tree: what diagnostics point into.
+    pub document: Document,
+    /// Everything that was found, in the order of the sources.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+}
+
+/// Goes the whole way. Blocks while plugins describe themselves and judge their options.
+pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
+    let loaded = super::load(layers);
+    let mut diagnostics = loaded.diagnostics;
+    let document = loaded.document;
+    let file = loaded.file;
+    let mut catalog = Catalog::default();
+    let mut plan = None;
+    if !refused(&diagnostics) {
+        let base = file
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new(""));
+        let (mut plugins, mut directories, told) = config::plugins(&document);
+        for plugin in &mut plugins {
+            settle_plugin(base, plugin);
+        }
+        for directory in &mut directories {
+            settle(base, directory);
+        }
+        // A `[plugin.N]` with mistakes offers nothing: its kinds are not unknown because of that.
+        let whole = !refused(&told);
+        let (opened, of_plugins) = Catalog::open(&plugins, &directories);
+        catalog = opened;
+        let missing = !whole || (purpose == Purpose::Run && !catalog.unavailable().is_empty());
+        let strict = if missing {
+            UnknownKinds::Tolerate
+        } else {
+            UnknownKinds::Refuse
+        };
+        let (read, told) = config::read(&document, catalog.kinds(), strict);
+        diagnostics.extend(told);
+        if let Some(mut read) = read {
+            read.daemon.settle_paths(base);
+            for plugin in &mut read.plugins {
+                settle_plugin(base, plugin);
+            }
+            kinds_judge(&read, &catalog, &document, &mut diagnostics);
+            plan = Some(read);
+        }
+        if refused(&diagnostics) || (purpose == Purpose::Judge && refused(&of_plugins)) {
+            plan = None;
+        }
+        diagnostics.extend(of_plugins);
+    }
+    Configured {
+        plan,
+        catalog,
+        document,
+        diagnostics,
+        file,
+    }
+}
+
+fn refused(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|told| told.severity == Severity::Error)
+}
+
+/// A path in the configuration is relative to the configuration's directory, so that every verb
+/// means the same file from any directory.
+fn settle(base: &Path, path: &mut String) {
+    if Path::new(path.as_str()).is_relative() && !base.as_os_str().is_empty() {
+        *path = base.join(path.as_str()).to_string_lossy().into_owned();
+    }
+}
+
+fn settle_plugin(base: &Path, plugin: &mut PluginPlan) {
+    if let PluginSource::Library(path) = &mut plugin.source {
+        settle(base, path);
+    }
+}
+
+trait SettlePaths {
+    fn settle_paths(&mut self, base: &Path);
+}
+
+impl SettlePaths for checkd_core::plan::DaemonPlan {
+    fn settle_paths(&mut self, base: &Path) {
+        for path in [&mut self.state_dir, &mut self.control]
+            .into_iter()
+            .flatten()
+        {
+            settle(base, path);
+        }
+        for path in &mut self.plugins {
+            settle(base, path);
+        }
+    }
+}
+
+/// Lets every kind judge the options of its checks, as they are for the first member.
+fn kinds_judge(plan: &Plan, catalog: &Catalog, document: &Document, out: &mut Vec<Diagnostic>) {
+    for group in &plan.groups {
+        for check in &group.checks {
+            if !catalog.kinds().contains_key(&check.kind) {
+                continue;
+            }
+            for problem in catalog.try_configure(&check.kind, &check.options, &target(group)) {
+                out.push(refusal(group, check, document, &problem));
+            }
+        }
+    }
+}
+
+fn target(group: &GroupPlan) -> Target {
+    let member = group.members.first();
+    Target {
+        group: group.name.to_string(),
+        member: member.map_or_else(String::new, |member| member.name.to_string()),
+        index: 0,
+        pid: Some(std::process::id()),
+        port: member.and_then(|member| member.port),
+    }
+}
+
+fn refusal(
+    group: &GroupPlan,
+    check: &CheckPlan,
+    document: &Document,
+    problem: &crate::plugin::Problem,
+) -> Diagnostic {
+    let path = ["group", group.name.as_str(), "checks", check.name.as_str()];
+    let option = problem.option.as_deref();
+    let place = option
+        .and_then(|option| {
+            let mut path = path.to_vec();
+            path.push(option);
+            document.place_of(&path)
+        })
+        .unwrap_or(check.place);
+    let message = match option {
+        Some(option) => format!("`{option}` {}", problem.message),
+        None => format!(
+            "check kind `{}` refuses its options: {}",
+            check.kind, problem.message
+        ),
+    };
+    Diagnostic::error(KIND_REFUSES, message).at(
+        place,
+        format!("in check `{}` of group `{}`", check.name, group.name),
+    )
+}

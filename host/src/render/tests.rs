@@ -1,0 +1,120 @@
+//! The exact shape of a message, without colour.
+
+use checkd_core::config::Source;
+use checkd_core::diagnostic::{Diagnostic, Place};
+
+use super::{count, one};
+
+fn place(text: &str, part: &str) -> Place {
+    let start = text.find(part).expect("is there");
+    Place {
+        source: 0,
+        start: u32::try_from(start).expect("short"),
+        end: u32::try_from(start + part.len()).expect("short"),
+    }
+}
+
+fn check(diagnostic: &Diagnostic, text: &str, expected: &str) {
+    let sources = [Source {
+        name: "checkd.toml".to_owned(),
+        text: text.to_owned(),
+    }];
+    let rendered = one(diagnostic, &sources, false);
+    assert_eq!(rendered, expected.trim_start_matches('\n'), "\n{rendered}");
+}
+
+#[test]
+fn an_unknown_option() {
+    let text = "\n\n[group.web]\nmax_rs = \"512MiB\"\nother = 1\n";
+    let told = Diagnostic::error("C0102", "check kind `memory` has no option `max_rs`")
+        .at(place(text, "max_rs"), "in check `rss` of group `web`")
+        .note("options: cumulative, max_rss")
+        .help("did you mean `max_rss`?");
+    check(
+        &told,
+        text,
+        r#"
+error[C0102]: check kind `memory` has no option `max_rs`
+ --> checkd.toml:4:1
+  |
+4 | max_rs = "512MiB"
+  | ^^^^^^ in check `rss` of group `web`
+  = options: cumulative, max_rss
+help: did you mean `max_rss`?
+"#,
+    );
+}
+
+#[test]
+fn two_values_that_contradict_each_other() {
+    let text = "[x]\ninterval = \"5s\"\ntimeout = \"15s\"\n";
+    let told = Diagnostic::error(
+        "C0117",
+        "check `ping` of group `web` may outlive its own interval",
+    )
+    .at(place(text, "timeout"), "must not be longer than `interval`")
+    .also(place(text, "interval"), "")
+    .help("set `timeout = \"4s\"`, or raise `interval` above 15s");
+    check(
+        &told,
+        text,
+        r#"
+error[C0117]: check `ping` of group `web` may outlive its own interval
+ --> checkd.toml:3:1
+  |
+2 | interval = "5s"
+  | --------
+3 | timeout = "15s"
+  | ^^^^^^^ must not be longer than `interval`
+help: set `timeout = "4s"`, or raise `interval` above 15s
+"#,
+    );
+}
+
+#[test]
+fn a_message_without_a_place() {
+    let told = Diagnostic::error("C0203", "cannot use plugin `/opt/checkd/libcheck_disk.so`")
+        .note("plugin was built with checkd-abi 2.0")
+        .note("this host speaks checkd-abi 1.x")
+        .help("rebuild the plugin");
+    check(
+        &told,
+        "",
+        r"
+error[C0203]: cannot use plugin `/opt/checkd/libcheck_disk.so`
+   = plugin was built with checkd-abi 2.0
+   = this host speaks checkd-abi 1.x
+help: rebuild the plugin
+",
+    );
+}
+
+#[test]
+fn hostile_places_and_texts_do_not_panic() {
+    let sources = [Source {
+        name: "x".to_owned(),
+        text: "äöü\n\u{1b}[31m".to_owned(),
+    }];
+    for start in 0..12 {
+        for end in 0..14 {
+            for source in 0..2 {
+                let told =
+                    Diagnostic::error("C0000", "x\u{1b}[2J").at(Place { source, start, end }, "y");
+                assert!(!one(&told, &sources, false).contains('\u{1b}'));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_line_counts() {
+    let error = Diagnostic::error("C0000", "");
+    let warning = Diagnostic::warning("C0000", "");
+    assert_eq!(count(&[]), "");
+    assert_eq!(count(std::slice::from_ref(&error)), "1 error\n");
+    assert_eq!(
+        count(&[error.clone(), warning.clone(), error]),
+        "2 errors, 1 warning\n"
+    );
+    assert_eq!(count(std::slice::from_ref(&warning)), "1 warning\n");
+}
