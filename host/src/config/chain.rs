@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use checkd_core::config::{self, Document, UnknownKinds};
 use checkd_core::diagnostic::{Diagnostic, Severity};
-use checkd_core::plan::{CheckPlan, GroupPlan, Plan, PluginPlan, PluginSource};
+use checkd_core::plan::{CheckPlan, GroupPlan, Plan, PluginPlan, PluginSource, Scope};
 
 use crate::cli::Layers;
 use crate::plugin::{Catalog, Target};
@@ -26,8 +26,8 @@ pub enum Purpose {
 pub struct Configured {
     /// There when nothing refuses it.
     pub plan: Option<Plan>,
-    /// All kinds.
-    pub catalog: Catalog,
+    /// All kinds; none when the layers themselves are broken.
+    pub catalog: Option<Catalog>,
     /// The merged tree: what diagnostics point into.
     pub document: Document,
     /// Everything that was found, in the order of the sources.
@@ -42,7 +42,7 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
     let mut diagnostics = loaded.diagnostics;
     let document = loaded.document;
     let file = loaded.file;
-    let mut catalog = Catalog::default();
+    let mut catalog = None;
     let mut plan = None;
     if !refused(&diagnostics) {
         let base = file
@@ -58,8 +58,10 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
         }
         // A `[plugin.N]` with mistakes offers nothing: its kinds are not unknown because of that.
         let whole = !refused(&told);
-        let (opened, of_plugins) = Catalog::open(&plugins, &directories);
-        catalog = opened;
+        let (catalog, of_plugins) = {
+            let (opened, told) = Catalog::open(&plugins, &directories);
+            (&*catalog.insert(opened), told)
+        };
         let missing = !whole || (purpose == Purpose::Run && !catalog.unavailable().is_empty());
         let strict = if missing {
             UnknownKinds::Tolerate
@@ -73,7 +75,7 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
             for plugin in &mut read.plugins {
                 settle_plugin(base, plugin);
             }
-            kinds_judge(&read, &catalog, &document, &mut diagnostics);
+            kinds_judge(&read, catalog, &document, &mut diagnostics);
             plan = Some(read);
         }
         if refused(&diagnostics) || (purpose == Purpose::Judge && refused(&of_plugins)) {
@@ -135,20 +137,22 @@ fn kinds_judge(plan: &Plan, catalog: &Catalog, document: &Document, out: &mut Ve
             if !catalog.kinds().contains_key(&check.kind) {
                 continue;
             }
-            for problem in catalog.try_configure(&check.kind, &check.options, &target(group)) {
+            for problem in catalog.try_configure(&check.kind, &check.options, &target(group, check))
+            {
                 out.push(refusal(group, check, document, &problem));
             }
         }
     }
 }
 
-fn target(group: &GroupPlan) -> Target {
-    let member = group.members.first();
+fn target(group: &GroupPlan, check: &CheckPlan) -> Target {
+    let own = check.scope == Scope::Process;
+    let member = group.members.first().filter(|_| own);
     Target {
         group: group.name.to_string(),
-        member: member.map_or_else(String::new, |member| member.name.to_string()),
-        index: 0,
-        pid: Some(std::process::id()),
+        member: member.map(|member| member.name.to_string()),
+        index: member.map(|member| member.index),
+        pid: own.then(std::process::id),
         port: member.and_then(|member| member.port),
     }
 }

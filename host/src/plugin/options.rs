@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use checkd_core::config::KindFacts;
+use checkd_core::config::placeholder::{self, Placeholder};
 use serde_json::{Map, Value};
 
 use super::protocol::{Problem, Target};
@@ -147,38 +148,23 @@ fn fill(text: &str, target: &Target) -> Result<Option<String>, String> {
         Some(member) => format!("member `{member}`"),
         None => format!("group `{}`", target.group),
     };
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
-        let known = after.split_once('}').and_then(|(name, behind)| {
-            let value = match name {
-                "group" => Some(target.group.clone()),
-                "member" => target.member.clone(),
-                "index" => target.index.map(|index| index.to_string()),
-                "pid" => target.pid.map(|pid| pid.to_string()),
-                "port" => target.port.map(|port| port.to_string()),
-                _ => return None,
-            };
-            Some((name, value, behind))
-        });
-        match known {
-            Some((_, Some(value), behind)) => {
-                filled.push_str(&value);
-                rest = behind;
-            }
-            Some((name, None, _)) => {
-                let what = if name == "pid" { "process" } else { name };
-                return Err(format!("needs `{{{name}}}`, and {} has no {what}", of()));
-            }
-            None => {
-                filled.push('{');
-                rest = after;
-            }
-        }
-    }
-    filled.push_str(rest);
-    Ok(Some(filled))
+    placeholder::fill(text, |asked| match asked {
+        Placeholder::Group => Some(target.group.clone()),
+        Placeholder::Member => target.member.clone(),
+        Placeholder::Index => target.index.map(|index| index.to_string()),
+        Placeholder::Pid => target.pid.map(|pid| pid.to_string()),
+        Placeholder::Port => target.port.map(|port| port.to_string()),
+    })
+    .map(Some)
+    .map_err(|missing| {
+        let name = missing.as_str();
+        let what = if missing == Placeholder::Pid {
+            "process"
+        } else {
+            name
+        };
+        format!("needs `{{{name}}}`, and {} has no {what}", of())
+    })
 }
 
 /// Reads a secret: `{ file = "…" }` without its last line end, or `{ env = "…" }`. No message holds
