@@ -1,6 +1,7 @@
 //! A plugin that breaks costs nobody else anything: each way to break, judged by the other targets'
 //! own request logs.
 
+use std::fs;
 use std::time::Duration;
 
 use checkd_tests::{Checkd, Signal, eventually, library, signal};
@@ -143,6 +144,38 @@ fn a_check_that_prints_is_not_taken_at_its_word() {
         );
         checkd.wait_health(path, "healthy");
     }
+}
+
+#[test]
+fn a_library_that_is_overwritten_while_it_is_in_use() {
+    // As a careless `cp` does it: the same file, other bytes, while a worker has it mapped.
+    let original = library("tests/fixtures/hostile-plugins", "hostile_plugins");
+    let mut checkd = Checkd::prepare("");
+    let copy = checkd.dir().join("libhostile_plugins.so");
+    fs::copy(&original, &copy).expect("the library is copied");
+    let config = config("hostile_print");
+    let config = config.replace(&original.display().to_string(), &copy.display().to_string());
+    checkd.write_config(&config);
+    checkd.run();
+    let first = ["web/web-0", "web/web-1"].map(|path| checkd.wait_health(path, "healthy"));
+
+    fs::write(&copy, b"no library any more").expect("the library is overwritten");
+
+    let log = checkd.log("web-0");
+    let before = log.requests("/ping").len();
+    eventually("the other checks go on", Duration::from_mins(1), || {
+        (log.requests("/ping").len() > before + RUNS).then_some(())
+    });
+    let gap = log.longest_gap("/ping").expect("there are many requests");
+    assert!(
+        gap <= INTERVAL.mul_f64(1.1),
+        "web-0 was not asked for {gap:?}"
+    );
+    for (path, pid) in ["web/web-0", "web/web-1"].into_iter().zip(first) {
+        assert_eq!(checkd.member_pid(path), Some(pid), "{path} was restarted");
+    }
+    // The image in use is one of our own, so the check itself goes on too.
+    checkd.wait_check("web/web-0", "bad", "pass");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod docs;
 mod isolation;
 #[cfg(feature = "peers")]
 mod quick_start;
+mod refusals;
 #[cfg(feature = "peers")]
 mod supervise;
 mod survival;

@@ -1,3 +1,5 @@
+//! The schedule keeps its phases and never bursts.
+
 use proptest::prelude::*;
 
 use super::{GRAIN, Schedule, next_on_grid, phase};

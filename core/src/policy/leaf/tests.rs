@@ -1,3 +1,5 @@
+//! Streaks and what a leaf says, as properties and as tables.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
