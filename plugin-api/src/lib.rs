@@ -6,6 +6,7 @@
 //! `export_plugin!()`.
 
 mod check;
+mod connect;
 mod context;
 mod descriptor;
 pub mod host;

@@ -1,6 +1,6 @@
 //! From what one attempt saw to a sample; pure, so that tables can test it.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::Duration;
 
 use checkd_plugin_api::units::{Size, Span};
@@ -84,7 +84,7 @@ pub(crate) fn judge(terms: &Terms<'_>, observation: &Observation) -> Sample {
             Cause::Misconfigured,
             format!("no address known for the host: {}, {target}", plain(error)),
         ),
-        Observation::NotConnected(error) => not_connected(target, error),
+        Observation::NotConnected(error) => Sample::not_connected(error, target),
         Observation::Closed => Sample::fail(
             Cause::Refused,
             format!("closed without an answer, {target}"),
@@ -145,28 +145,6 @@ fn named(status: StatusCode) -> String {
 
 fn has(body: &[u8], text: &[u8]) -> bool {
     body.windows(text.len().max(1)).any(|window| window == text)
-}
-
-/// Tells a server that cannot be reached (Fail) from a machine that cannot try (Unknown).
-fn not_connected(target: &str, error: &io::Error) -> Sample {
-    let message = format!("{}, {target}", plain(error));
-    let kind = error.kind();
-    // Out of ports, memory or descriptors: that says nothing about the server.
-    let shortage = [ErrorKind::AddrNotAvailable, ErrorKind::OutOfMemory].contains(&kind);
-    if kind == ErrorKind::PermissionDenied {
-        Sample::unknown(Cause::NoPermission, message)
-    } else if shortage || is_out_of_descriptors(error) {
-        Sample::unknown(Cause::HostStall, message)
-    } else if kind == ErrorKind::TimedOut {
-        Sample::fail(Cause::Timeout, message)
-    } else {
-        Sample::fail(Cause::Refused, message)
-    }
-}
-
-/// EMFILE and ENFILE, for which the standard library has no kind.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// The error's words as the house writes them: lower case, without its number.

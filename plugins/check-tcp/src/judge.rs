@@ -1,6 +1,6 @@
 //! From what one attempt saw to a sample; pure, so that tables can test it.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::Duration;
 
 use checkd_plugin_api::units::Span;
@@ -50,7 +50,7 @@ pub(crate) fn judge(terms: &Terms<'_>, observation: Observation) -> Sample {
             Cause::Misconfigured,
             format!("no address known for {peer}: {}", plain(&error)),
         ),
-        Observation::NotConnected(error) => not_connected(peer, &error),
+        Observation::NotConnected(error) => Sample::not_connected(&error, peer),
         Observation::NotConnectedInTime => Sample::fail(
             Cause::Timeout,
             format!("no connection within {within}, {peer}"),
@@ -85,28 +85,6 @@ pub(crate) fn judge(terms: &Terms<'_>, observation: Observation) -> Sample {
             format!("sent {received} bytes without {}, {peer}", text()),
         ),
     }
-}
-
-/// Tells a peer that cannot be reached (Fail) from a machine that cannot try (Unknown).
-fn not_connected(peer: &str, error: &io::Error) -> Sample {
-    let message = format!("{}, {peer}", plain(error));
-    let kind = error.kind();
-    // Out of ports, memory or descriptors: that says nothing about the peer.
-    let shortage = [ErrorKind::AddrNotAvailable, ErrorKind::OutOfMemory].contains(&kind);
-    if kind == ErrorKind::PermissionDenied {
-        Sample::unknown(Cause::NoPermission, message)
-    } else if shortage || is_out_of_descriptors(error) {
-        Sample::unknown(Cause::HostStall, message)
-    } else if kind == ErrorKind::TimedOut {
-        Sample::fail(Cause::Timeout, message)
-    } else {
-        Sample::fail(Cause::Refused, message)
-    }
-}
-
-/// EMFILE and ENFILE, for which the standard library has no kind.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// The error's words as the house writes them: lower case, without its number.
