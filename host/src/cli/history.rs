@@ -181,6 +181,7 @@ fn one_run(row: &Row) -> String {
         }
         _ => {
             let took = number("took_ms")
+                .filter(|&ms| ms > 0)
                 .map(|ms| format!(" in {}", Span(ms)))
                 .unwrap_or_default();
             let text = if row.text.is_empty() {

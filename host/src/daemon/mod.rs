@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Command, Effect, Engine, Event};
+use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
-use checkd_core::report::{MemberReport, StatusReport};
+use checkd_core::policy::{Axis, NoticeKind};
+use checkd_core::report::{self, MemberReport, StatusReport};
 use checkd_core::{Instant, IntentId, MemberId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
@@ -27,7 +29,7 @@ use crate::manager::Manager;
 use crate::plugin::Catalog;
 use crate::runner::Runner;
 use crate::state_dir::{self, StateDir};
-use crate::wall::Both;
+use crate::wall::{self, Both};
 use talk::Talk;
 
 /// So many events are taken before the timer and the signals are looked at again.
@@ -275,10 +277,91 @@ impl Daemon {
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
+        self.tell(event, &effects);
         for effect in effects.drain(..) {
             self.carry_out(effect);
         }
         self.effects = effects;
+    }
+
+    /// What nobody needs to be told, and a person who watches likes to see: starts, the first time
+    /// healthy, and what is held back by which gate.
+    fn tell(&self, event: &Event, effects: &[Effect]) {
+        if let Event::Started {
+            member,
+            generation,
+            adopted: false,
+        } = event
+        {
+            let text = format!("runs as pid {}", generation.pid);
+            self.talk
+                .about(wall::now_ms(), &self.plan.path(*member), &text, None);
+        }
+        let noticed = |id: MemberId| {
+            effects
+                .iter()
+                .any(|e| matches!(e, Effect::Notify(notice) if notice.member == id))
+        };
+        for effect in effects {
+            let Effect::Record(entry) = effect else {
+                continue;
+            };
+            let (member, at, text, kind) = match entry {
+                Entry::Transition {
+                    member,
+                    at,
+                    axis: Axis::Health,
+                    to: "healthy",
+                    why,
+                    ..
+                } if !noticed(*member) => {
+                    let text = if why.is_empty() {
+                        String::new()
+                    } else {
+                        format!(": {why}")
+                    };
+                    (
+                        member,
+                        at,
+                        format!("healthy{text}"),
+                        Some(NoticeKind::Recovered),
+                    )
+                }
+                Entry::Decision {
+                    member,
+                    at,
+                    step,
+                    explanation,
+                    intent: None,
+                    ..
+                } => {
+                    let closed: Vec<String> = explanation
+                        .readings
+                        .iter()
+                        .filter(|reading| !reading.open)
+                        .map(|reading| {
+                            format!(
+                                "{} ({})",
+                                reading.gate,
+                                report::numbers(&self.plan, reading)
+                            )
+                        })
+                        .collect();
+                    if closed.is_empty() {
+                        continue;
+                    }
+                    let text = format!("{} waits for {}", step.as_str(), closed.join(" and "));
+                    (member, at, text, None)
+                }
+                _ => continue,
+            };
+            self.talk.about(
+                Both::read().wall_ms(*at),
+                &self.plan.path(*member),
+                &text,
+                kind,
+            );
+        }
     }
 
     fn carry_out(&mut self, effect: Effect) {
