@@ -1,1 +1,314 @@
-//! Entries go in, rows come out.
+//! Entries go in, rows come out; a file that is not a journal is never touched.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use checkd_core::engine::{Act, Event, Exit};
+use checkd_core::journal::{Entry, Outcome};
+use checkd_core::plan::Plan;
+use checkd_core::policy::Axis;
+use checkd_core::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use rusqlite::Connection;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{Filter, Journal, Past, Reader};
+use crate::manager::tests::{check, plan};
+
+const MEMBER: MemberId = MemberId {
+    group: 0,
+    member: 1,
+};
+const LEAF: LeafId = LeafId {
+    group: 0,
+    check: 0,
+    member: Some(1),
+};
+
+fn two_members() -> Plan {
+    let mut plan = plan(&["true"], 2);
+    plan.groups[0].checks = vec![check("ping")];
+    plan
+}
+
+fn open(
+    path: &Path,
+) -> (
+    Journal,
+    Past,
+    UnboundedReceiver<Event>,
+    Option<&'static str>,
+) {
+    let (sender, events) = unbounded_channel();
+    let (journal, past, warning) = Journal::open(path, Arc::new(two_members()), sender).unwrap();
+    (journal, past, events, warning.map(|told| told.code))
+}
+
+fn refused(path: &Path) -> &'static str {
+    let (sender, _events) = unbounded_channel();
+    Journal::open(path, Arc::new(two_members()), sender)
+        .unwrap_err()
+        .code
+}
+
+fn generation(pid: u32) -> Generation {
+    Generation {
+        boot: 7,
+        pid,
+        start: 9,
+    }
+}
+
+fn intent(number: u64) -> Entry {
+    Entry::Intent {
+        intent: IntentId(number),
+        at: crate::clock::now(),
+        act: Act::Restart {
+            member: MEMBER,
+            generation: generation(4711),
+        },
+        why: "ping failed 5 times in 20s".to_owned(),
+        incident: None,
+    }
+}
+
+fn fail(at: Instant) -> Entry {
+    Entry::Run {
+        leaf: LEAF,
+        sample: Sample {
+            status: Status::Fail,
+            cause: Some(Cause::Refused),
+            message: "connection refused".into(),
+            measurements: Vec::new(),
+            at,
+            took: Span::millis(3),
+            generation: Some(generation(4711)),
+        },
+    }
+}
+
+fn all(path: &Path, runs: bool) -> Vec<super::Row> {
+    let filter = Filter {
+        limit: 100,
+        runs,
+        ..Filter::default()
+    };
+    Reader::new(path.to_owned()).rows(&filter).unwrap()
+}
+
+#[test]
+fn an_intent_is_on_disk_when_it_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, past, mut events, _) = open(&path);
+    assert_eq!(past.next_intent, IntentId(1));
+    journal.record(intent(1));
+    match events.blocking_recv().unwrap() {
+        Event::IntentStored(stored) => assert_eq!(stored, IntentId(1)),
+        other => panic!("{other:?}"),
+    }
+    // The writer is still at work: what another process sees is what a crash would leave.
+    let rows = all(&path, false);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].path(), "web/web-1");
+    assert_eq!(
+        (rows[0].what.as_str(), rows[0].word.as_str()),
+        ("action", "restart")
+    );
+
+    journal.record(Entry::Outcome {
+        intent: IntentId(1),
+        at: crate::clock::now(),
+        outcome: Outcome::Effective,
+        detail: "healthy after 2.1s".to_owned(),
+    });
+    journal.close();
+    let rows = all(&path, false);
+    assert_eq!(rows[1].word, "effective");
+    assert_eq!(rows[1].text, "healthy after 2.1s");
+}
+
+#[test]
+fn a_new_daemon_goes_on_where_the_one_before_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, _events, _) = open(&path);
+    journal.record(intent(41));
+    journal.started(MEMBER, generation(4711));
+    let other = MemberId {
+        group: 0,
+        member: 0,
+    };
+    journal.started(other, generation(4710));
+    journal.exited(other, generation(4710), Exit::Code(1));
+    journal.close();
+
+    let (journal, past, _events, warning) = open(&path);
+    assert_eq!(warning, None);
+    assert_eq!(past.next_intent, IntentId(42));
+    assert_eq!(past.lives, [(MEMBER, generation(4711))]);
+    assert_eq!(past.interrupted, ["web/web-1: restart"]);
+    // The exit of an earlier life does not end the later one.
+    journal.exited(MEMBER, generation(4000), Exit::Code(1));
+    journal.close();
+    let (_journal, past, _events, _) = open(&path);
+    assert_eq!(past.lives.len(), 1);
+    assert!(past.interrupted.is_empty());
+    assert_eq!(all(&path, false)[1].word, "interrupted");
+}
+
+#[test]
+fn steady_passes_are_one_row_until_something_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, _events, _) = open(&path);
+    let start = crate::clock::now();
+    let at = |ms: u64| start + Span::millis(ms);
+    for ms in [0, 100, 200, 700] {
+        journal.record(Entry::Steady {
+            leaf: LEAF,
+            at: at(ms),
+        });
+    }
+    journal.record(fail(at(800)));
+    journal.record(Entry::Steady {
+        leaf: LEAF,
+        at: at(900),
+    });
+    journal.close();
+    let database = Connection::open(&path).unwrap();
+    let rows: Vec<(String, i64, i64, i64)> = database
+        .prepare("SELECT status, count, largest_gap_ms, at_ms - first_at_ms FROM run ORDER BY id")
+        .unwrap()
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let row = |status: &str, count, gap, span| (status.to_owned(), count, gap, span);
+    assert_eq!(
+        rows,
+        [
+            row("pass", 4, 500, 700),
+            row("fail", 1, 0, 0),
+            row("pass", 1, 0, 0)
+        ]
+    );
+    for view in ["runs", "transitions", "decisions", "actions", "operators"] {
+        let sql = format!("SELECT * FROM {view}");
+        database.prepare(&sql).unwrap().exists([]).unwrap();
+    }
+}
+
+#[test]
+fn rows_come_in_the_order_in_which_they_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, _events, _) = open(&path);
+    let at = crate::clock::now();
+    let to = |to: &'static str| Entry::Transition {
+        member: MEMBER,
+        at,
+        axis: Axis::Life,
+        from: "up",
+        to,
+        why: String::new(),
+        incident: None,
+    };
+    for entry in [to("dead"), fail(at), to("starting"), to("up")] {
+        journal.record(entry);
+    }
+    journal.close();
+    let words = |rows: Vec<super::Row>| rows.into_iter().map(|r| r.word).collect::<Vec<_>>();
+    assert_eq!(words(all(&path, true)), ["dead", "fail", "starting", "up"]);
+    let reader = Reader::new(path.clone());
+    let filter = |members: &[&str], check: Option<&str>, limit| Filter {
+        members: Some(members.iter().map(|&m| m.to_owned()).collect()),
+        check: check.map(str::to_owned),
+        runs: true,
+        limit,
+        since_ms: 0,
+    };
+    for (filter, expected) in [
+        (filter(&["web/web-1"], None, 2), &["starting", "up"][..]),
+        (filter(&["web/web-0"], None, 9), &[]),
+        (filter(&["web/web-1"], Some("ping"), 9), &["fail"]),
+        (filter(&["web/web-1"], Some("pong"), 9), &[]),
+    ] {
+        assert_eq!(words(reader.rows(&filter).unwrap()), expected);
+    }
+}
+
+#[test]
+fn what_is_no_journal_is_set_aside_and_not_changed() {
+    let garbage = |path: &Path| std::fs::write(path, "this is no database, ".repeat(100)).unwrap();
+    let foreign = |path: &Path| {
+        let other = Connection::open(path).unwrap();
+        other.execute_batch("CREATE TABLE accounts (id)").unwrap();
+    };
+    let damaged = |path: &Path| {
+        open(path).0.close();
+        let mut bytes = std::fs::read(path).unwrap();
+        let half = bytes.len() / 2;
+        bytes[100..half].fill(0x55);
+        std::fs::write(path, bytes).unwrap();
+    };
+    let makers: [(&str, &dyn Fn(&Path)); 3] = [
+        ("garbage", &garbage),
+        ("foreign", &foreign),
+        ("damaged", &damaged),
+    ];
+    for (what, make) in makers {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        make(&path);
+        let before = std::fs::read(&path).unwrap();
+        let (journal, past, _events, warning) = open(&path);
+        assert_eq!(warning, Some("C0504"), "{what}");
+        assert_eq!(past.next_intent, IntentId(1));
+        journal.close();
+        let kept = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_string_lossy().contains(".set-aside-"))
+            .unwrap();
+        assert_eq!(std::fs::read(kept).unwrap(), before, "{what}");
+    }
+}
+
+#[test]
+fn a_journal_of_a_newer_checkd_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    open(&path).0.close();
+    let newer = Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(refused(&path), "C0503");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn an_intent_that_cannot_be_stored_is_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, mut events, _) = open(&path);
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON action BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        .unwrap();
+    journal.record(intent(1));
+    match events.blocking_recv().unwrap() {
+        Event::IntentRefused { intent, reason } => {
+            assert_eq!(intent, IntentId(1));
+            assert!(reason.contains("disk full"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    other.execute_batch("DROP TRIGGER full").unwrap();
+    journal.record(intent(2));
+    assert!(matches!(
+        events.blocking_recv().unwrap(),
+        Event::IntentStored(IntentId(2))
+    ));
+    journal.close();
+}

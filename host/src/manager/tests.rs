@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkd_core::compose::{Complex, Expr};
+use checkd_core::diagnostic::Place;
 use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{
-    Backoff, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType, Text,
+    Backoff, CheckPlan, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType,
+    Scope, Text,
 };
-use checkd_core::{Generation, GroupName, IntentId, MemberId, MemberName, Span};
+use checkd_core::{
+    CheckKind, CheckName, Generation, GroupName, IntentId, MemberId, MemberName, Span,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Manager;
@@ -77,6 +81,27 @@ pub(crate) fn plan(command: &[&str], members: u32) -> Plan {
     Plan {
         groups: vec![group],
         ..Plan::default()
+    }
+}
+
+/// A check called `name` of kind `tcp`.
+pub(crate) fn check(name: &str) -> CheckPlan {
+    CheckPlan {
+        name: CheckName::new(name).unwrap(),
+        kind: CheckKind::new("tcp").unwrap(),
+        scope: Scope::Process,
+        options: serde_json::Map::new(),
+        interval: Span::secs(10),
+        fast_interval: Span::secs(5),
+        timeout: Span::secs(5),
+        fall: 5,
+        ready_fall: 3,
+        rise: 2,
+        min_fail_span: Span::secs(15),
+        n_of_m: None,
+        freshness: Span::secs(30),
+        passive: false,
+        place: Place::default(),
     }
 }
 
