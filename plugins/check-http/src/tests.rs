@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use checkd_plugin_api::host::{Instance, Registration, Request, registered};
-use checkd_plugin_api::{Cause, Context, Sample, Status};
+use checkd_plugin_api::testkit::{self, Contract, Linked, Subject as _};
+use checkd_plugin_api::{Cause, Sample, Status};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -18,29 +18,16 @@ use crate::target::{NoTarget, Target};
 const QUICK: Duration = Duration::from_millis(200);
 const PATIENT: Duration = Duration::from_secs(20);
 
-fn registration() -> &'static Registration {
-    registered()
-        .find(|known| known.descriptor().kind == "http")
-        .unwrap()
+fn http() -> Linked {
+    Linked::of::<crate::Http>()
 }
 
 fn problems(options: &Value) -> Vec<String> {
-    match registration().configure(&options.to_string()) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
-    }
+    http().problems(options)
 }
 
 fn run(options: &Value, timeout: Duration) -> Sample {
-    let Ok(Instance::Async(mut check)) = registration().configure(&options.to_string()) else {
-        panic!("{options}: {:?}", problems(options));
-    };
-    let cx = Context::new(Request::default(), timeout);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(check.run(&cx))
+    http().run_within(options, &testkit::request(), timeout)
 }
 
 /// A server that hears one request a connection and then does `answer`; what it heard comes out of
@@ -86,10 +73,10 @@ fn verdict(sample: &Sample) -> (Status, Option<Cause>) {
 }
 
 #[test]
-fn the_example_is_configured() {
-    let example = include_str!("../example.toml").replace("{port}", "8080");
-    let options: Value = toml::from_str(&example).unwrap();
-    assert_eq!(problems(&options), Vec::<String>::new());
+fn it_holds_the_contract_of_every_check() {
+    Contract::new(json!({ "url": "http://127.0.0.1:1/" }).to_string())
+        .peer(|peer| json!({ "url": format!("http://{peer}/") }).to_string())
+        .hold(&http());
 }
 
 #[test]
@@ -100,7 +87,8 @@ fn the_readme_names_every_option_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let mut written: Vec<_> = rows.collect();
     written.sort_unstable();
-    let known = registration().schema()["properties"].as_object().unwrap();
+    let schema = http().facts().options;
+    let known = schema["properties"].as_object().unwrap();
     let mut known: Vec<_> = known.keys().map(String::as_str).collect();
     known.sort_unstable();
     assert_eq!(written, known);

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use checkd_plugin_api::host::{Instance, Registration, Request, registered};
-use checkd_plugin_api::{Cause, Context, Sample, Status};
+use checkd_plugin_api::host::Request;
+use checkd_plugin_api::testkit::{self, Linked, Subject as _};
+use checkd_plugin_api::{Cause, Sample, Status};
 use serde_json::{Value, json};
 
 use crate::judge::{Blind, Held, Observation, judge};
@@ -13,17 +14,12 @@ use crate::observe::Proc;
 
 const MIB: u64 = 1 << 20;
 
-fn registration() -> &'static Registration {
-    registered()
-        .find(|known| known.descriptor().kind == "memory")
-        .unwrap()
+fn memory() -> Linked {
+    Linked::of::<crate::Memory>()
 }
 
 fn problems(options: &Value) -> Vec<String> {
-    match registration().configure(&options.to_string()) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
-    }
+    memory().problems(options)
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -34,14 +30,14 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn run(options: &Value, pid: Option<u32>) -> Sample {
-    let Ok(Instance::Async(mut check)) = registration().configure(&options.to_string()) else {
-        panic!("{options}: {:?}", problems(options));
-    };
-    let request = Request {
-        pid,
-        ..Request::default()
-    };
-    wait(check.run(&Context::new(request, Duration::from_secs(20))))
+    memory().run_within(
+        options,
+        &Request {
+            pid,
+            ..testkit::request()
+        },
+        Duration::from_secs(20),
+    )
 }
 
 /// A shell with two children, all three waiting; killed when dropped.
@@ -76,9 +72,11 @@ impl Drop for Tree {
 }
 
 #[test]
-fn the_example_is_configured() {
-    let options: Value = toml::from_str(include_str!("../example.toml")).unwrap();
-    assert_eq!(problems(&options), Vec::<String>::new());
+fn it_holds_the_contract_of_every_check() {
+    for cumulative in [false, true] {
+        let options = json!({ "max_rss": "1TiB", "cumulative": cumulative });
+        testkit::contract::<crate::Memory>(options.to_string());
+    }
 }
 
 #[test]
@@ -89,7 +87,8 @@ fn the_readme_names_every_option_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let mut written: Vec<_> = rows.collect();
     written.sort_unstable();
-    let known = registration().schema()["properties"].as_object().unwrap();
+    let schema = memory().facts().options;
+    let known = schema["properties"].as_object().unwrap();
     let mut known: Vec<_> = known.keys().map(String::as_str).collect();
     known.sort_unstable();
     assert_eq!(written, known);

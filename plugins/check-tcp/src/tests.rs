@@ -4,8 +4,8 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use checkd_plugin_api::host::{Instance, Registration, Request, registered};
-use checkd_plugin_api::{Cause, Context, Sample, Status};
+use checkd_plugin_api::testkit::{self, Contract, Linked, Subject as _};
+use checkd_plugin_api::{Cause, Sample, Status};
 use serde_json::{Value, json};
 
 use crate::judge::{Observation, Terms, judge};
@@ -13,29 +13,16 @@ use crate::judge::{Observation, Terms, judge};
 const QUICK: Duration = Duration::from_millis(200);
 const PATIENT: Duration = Duration::from_secs(20);
 
-fn registration() -> &'static Registration {
-    registered()
-        .find(|known| known.descriptor().kind == "tcp")
-        .unwrap()
+fn tcp() -> Linked {
+    Linked::of::<crate::Tcp>()
 }
 
 fn problems(options: &Value) -> Vec<String> {
-    match registration().configure(&options.to_string()) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
-    }
+    tcp().problems(options)
 }
 
 fn run(options: &Value, timeout: Duration) -> Sample {
-    let Ok(Instance::Async(mut check)) = registration().configure(&options.to_string()) else {
-        panic!("{options}: {:?}", problems(options));
-    };
-    let cx = Context::new(Request::default(), timeout);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(check.run(&cx))
+    tcp().run_within(options, &testkit::request(), timeout)
 }
 
 /// A peer that does `talk` with whoever connects first, in a thread of its own.
@@ -56,10 +43,10 @@ fn hold(mut stream: TcpStream) {
 }
 
 #[test]
-fn the_example_is_configured() {
-    let example = include_str!("../example.toml").replace("{port}", "8080");
-    let options: Value = toml::from_str(&example).unwrap();
-    assert_eq!(problems(&options), Vec::<String>::new());
+fn it_holds_the_contract_of_every_check() {
+    Contract::new(json!({ "port": 1 }).to_string())
+        .peer(|peer| json!({ "port": peer.port(), "expect": "PONG" }).to_string())
+        .hold(&tcp());
 }
 
 #[test]
@@ -70,7 +57,8 @@ fn the_readme_names_every_option_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let mut written: Vec<_> = rows.collect();
     written.sort_unstable();
-    let known = registration().schema()["properties"].as_object().unwrap();
+    let schema = tcp().facts().options;
+    let known = schema["properties"].as_object().unwrap();
     let mut known: Vec<_> = known.keys().map(String::as_str).collect();
     known.sort_unstable();
     assert_eq!(written, known);

@@ -3,33 +3,16 @@
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
-use checkd_plugin_api::host::{Instance, Registration, Request, registered};
-use checkd_plugin_api::serde_json::{Value, json};
-use checkd_plugin_api::{Cause, Context, Sample, Status};
+use checkd_plugin_api::testkit::{self, Linked, json};
+use checkd_plugin_api::{Cause, Status};
 use tempfile::TempDir;
 
 use crate::judge::{Observation, Spool, judge};
 use crate::observe::observe;
 use crate::options::{Missing, Options};
 
-fn registration() -> &'static Registration {
-    registered()
-        .find(|known| known.descriptor().kind == "spool")
-        .unwrap()
-}
-
-fn problems(options: &Value) -> Vec<String> {
-    match registration().configure(&options.to_string()) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn run(options: &Value) -> Sample {
-    let Ok(Instance::Blocking(mut check)) = registration().configure(&options.to_string()) else {
-        panic!("{options}: {:?}", problems(options));
-    };
-    check.run(&Context::new(Request::default(), Duration::from_secs(20)))
+fn spool_check() -> Linked {
+    Linked::blocking::<crate::Spool>()
 }
 
 /// A directory with files of these ages, in minutes.
@@ -41,6 +24,12 @@ fn spool(minutes: &[u64]) -> TempDir {
         file.set_modified(written).unwrap();
     }
     directory
+}
+
+#[test]
+fn it_holds_the_contract_of_every_check() {
+    let options = json!({ "directory": "/nowhere", "max_depth": 1 });
+    testkit::contract_blocking::<crate::Spool>(options.to_string());
 }
 
 #[test]
@@ -77,7 +66,7 @@ fn mistakes_are_told_together_and_each_with_its_option() {
             &["`max_dept`: unknown option"],
         ),
     ] {
-        let found = problems(&options);
+        let found = spool_check().problems(&options);
         assert!(found.len() >= expected.len(), "{options}: {found:?}");
         assert_eq!(
             found.is_empty(),
@@ -88,20 +77,6 @@ fn mistakes_are_told_together_and_each_with_its_option() {
             assert!(found.starts_with(expected), "{options}: {found}");
         }
     }
-}
-
-#[test]
-fn the_example_is_configured() {
-    let example = include_str!("../example.toml");
-    assert!(include_str!("../README.md").contains(example));
-    // TOML and JSON write these three lines nearly alike.
-    let entries = example.lines().filter_map(|line| line.split_once(" = "));
-    let json: Vec<_> = entries
-        .map(|(key, value)| format!("\"{key}\": {value}"))
-        .collect();
-    let options: Value =
-        checkd_plugin_api::serde_json::from_str(&format!("{{{}}}", json.join(","))).unwrap();
-    assert_eq!(problems(&options), Vec::<String>::new());
 }
 
 #[test]
@@ -203,7 +178,7 @@ fn files_that_wait_are_counted_and_their_age_is_told() {
     fs::create_dir(directory.path().join("below")).unwrap();
     let path = directory.path().display().to_string();
 
-    let sample = run(&json!({ "directory": path, "max_depth": 3, "max_age": "1h" }));
+    let sample = spool_check().run(json!({ "directory": path, "max_depth": 3, "max_age": "1h" }));
     assert_eq!(sample.message, "3 files, the oldest has waited for 30m");
     let depth = &sample.measurements[0];
     assert_eq!(
@@ -217,9 +192,9 @@ fn files_that_wait_are_counted_and_their_age_is_told() {
     );
     assert!((1800.0..1900.0).contains(&age.value), "{age:?}");
 
-    let sample = run(&json!({ "directory": path, "max_depth": 2 }));
+    let sample = spool_check().run(json!({ "directory": path, "max_depth": 2 }));
     assert_eq!(sample.message, "3 files over 2");
-    let sample = run(&json!({ "directory": path, "max_age": "20m" }));
+    let sample = spool_check().run(json!({ "directory": path, "max_age": "20m" }));
     assert_eq!(
         (sample.status, sample.cause),
         (Status::Fail, Some(Cause::Stale))
@@ -230,14 +205,14 @@ fn files_that_wait_are_counted_and_their_age_is_told() {
 fn what_is_no_directory_is_unknown() {
     let directory = spool(&[1]);
     let path = |name: &str| directory.path().join(name).display().to_string();
-    let sample = run(&json!({ "directory": path("nowhere"), "max_depth": 1 }));
+    let sample = spool_check().run(json!({ "directory": path("nowhere"), "max_depth": 1 }));
     assert_eq!(
         (sample.status, sample.cause),
         (Status::Unknown, Some(Cause::Misconfigured))
     );
     let options = json!({ "directory": path("nowhere"), "max_depth": 1, "missing": "fail" });
-    assert_eq!(run(&options).status, Status::Fail);
-    let sample = run(&json!({ "directory": path("job-0"), "max_depth": 1 }));
+    assert_eq!(spool_check().run(&options).status, Status::Fail);
+    let sample = spool_check().run(json!({ "directory": path("job-0"), "max_depth": 1 }));
     assert_eq!(
         (sample.status, sample.cause),
         (Status::Unknown, Some(Cause::Misconfigured))
