@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use checkd_core::config::{Document, Table, Value};
+use checkd_core::diagnostic::Severity;
+
 use crate::api::client::{Control, Failure};
+use crate::config::Loaded;
 use crate::state_dir;
 
-use super::{Daemon, FAILED, USAGE, tell};
+use super::{Daemon, FAILED, Layers, USAGE, tell};
 
 /// The codes of refusals that are the user's to mend.
 const OF_USAGE: [&str; 2] = ["C0507", "C0510"];
@@ -20,42 +24,34 @@ pub(crate) fn control(daemon: &Daemon) -> Control {
     if let Some(path) = std::env::var_os("CHECKD_CONTROL").filter(|path| !path.is_empty()) {
         return named(path.into(), "$CHECKD_CONTROL".to_owned());
     }
-    let file = config_path();
-    let (base, table) = (base_of(&file), daemon_table(&file));
-    let text = |key: &str| {
-        let variable = format!("CHECKD__DAEMON__{}", key.to_uppercase());
-        let from_env = std::env::var(variable)
-            .ok()
-            .filter(|value| !value.is_empty());
-        from_env.or_else(|| Some(table.as_ref()?.get(key)?.as_str()?.to_owned()))
+    // A mistake elsewhere in the configuration is no reason not to find the daemon.
+    let layers = Layers {
+        file: None,
+        set: Vec::new(),
     };
-    let state = state_dir::path_of(text("state_dir").as_deref(), &base);
-    let path = state_dir::control_of(text("control").as_deref(), &state, &base);
-    let chosen_by = match &table {
-        Some(_) => format!("the configuration `{}`", file.display()),
-        None => format!(
-            "the defaults, for there is no configuration at `{}`",
-            file.display()
-        ),
+    let Loaded {
+        document,
+        file,
+        diagnostics,
+    } = crate::config::load(&layers);
+    let base = file.as_deref().map(base_of).unwrap_or_default();
+    let text = |key: &str| daemon_text(&document, key);
+    let state = state_dir::path_of(text("state_dir"), &base);
+    let path = state_dir::control_of(text("control"), &state, &base);
+    let broken = diagnostics
+        .iter()
+        .any(|told| told.severity == Severity::Error);
+    let chosen_by = match &file {
+        Some(file) if broken => {
+            format!(
+                "the defaults, for `{}` cannot be read: see `checkd validate`",
+                file.display()
+            )
+        }
+        Some(file) => format!("the configuration `{}`", file.display()),
+        None => "the defaults, for there is no configuration".to_owned(),
     };
     named(path, chosen_by)
-}
-
-/// The configuration that is meant when none is named.
-pub(crate) fn config_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("CHECKD_CONFIG").filter(|path| !path.is_empty()) {
-        return path.into();
-    }
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/etc/checkd/checkd.toml");
-    }
-    let below_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".config"));
-    std::env::var_os("XDG_CONFIG_HOME")
-        .filter(|path| Path::new(path).is_absolute())
-        .map(PathBuf::from)
-        .or_else(below_home)
-        .unwrap_or_else(|| PathBuf::from("/etc"))
-        .join("checkd/checkd.toml")
 }
 
 /// The directory that relative paths of a configuration are seen from: where its file is.
@@ -64,16 +60,22 @@ pub(crate) fn base_of(file: &Path) -> PathBuf {
     here.join(file).parent().map_or(here, Path::to_path_buf)
 }
 
-/// `[daemon]` of the file. A mistake elsewhere in it is no reason not to find the daemon.
-fn daemon_table(file: &Path) -> Option<toml::Table> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let root: toml::Table = text.parse().ok()?;
-    Some(
-        root.get("daemon")
-            .and_then(toml::Value::as_table)
-            .cloned()
-            .unwrap_or_default(),
-    )
+/// A text of `[daemon]`.
+fn daemon_text<'a>(document: &'a Document, key: &str) -> Option<&'a str> {
+    let find = |table: &'a Table, key: &str| {
+        table
+            .entries
+            .iter()
+            .find(|(name, _, _)| name == key)
+            .map(|(_, _, node)| &node.value)
+    };
+    match find(&document.root, "daemon")? {
+        Value::Table(daemon) => match find(daemon, key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Tells why there is no answer, and gives the exit code for it.

@@ -1,12 +1,84 @@
-//! `checkd run`.
+//! `checkd run`: the daemon, in the foreground.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use checkd_core::diagnostic::Severity;
+use checkd_core::plan::{Mode, Plan};
+
+use crate::config::{Configured, Purpose, configure};
+use crate::daemon::{self, Setup};
+use crate::plugin::Catalog;
+use crate::render;
+
+use super::{FAILED, Layers, USAGE, find, tell};
 
 /// Arguments of `checkd run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    layers: Layers,
+    /// Only record what would be done: nothing is restarted. Members are still started.
+    #[arg(long)]
+    observe: bool,
+}
 
 /// Runs the verb.
-pub fn run(_args: Args) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn run(args: Args) -> ExitCode {
+    let Configured {
+        plan,
+        catalog,
+        document,
+        diagnostics,
+        file,
+    } = configure(&args.layers, Purpose::Run);
+    // Where standard error is closed there is nobody to tell.
+    drop(render::to_stderr(&diagnostics, &document.sources));
+    let Some(mut plan) = plan else {
+        tell::say("checkd did not start; nothing was changed");
+        return ExitCode::from(USAGE);
+    };
+    if args.observe {
+        for group in &mut plan.groups {
+            group.mode = Mode::Observe;
+        }
+    }
+    log_as(&plan);
+    let file = file.unwrap_or_else(|| PathBuf::from("checkd.toml"));
+    let setup = Setup {
+        base: find::base_of(&file),
+        source: file.display().to_string(),
+        plan: Arc::new(plan),
+        catalog: Arc::new(catalog.unwrap_or_else(|| Catalog::open(&[], &[]).0)),
+        changed: Vec::new(),
+    };
+    match daemon::run(setup) {
+        Ok(code) => code,
+        Err(told) => {
+            tell::tell(&told);
+            let usage = told.severity == Severity::Error;
+            ExitCode::from(if usage { USAGE } else { FAILED })
+        }
+    }
+}
+
+/// Logs go to standard error, for developers; `[daemon] log` says from which level on.
+fn log_as(plan: &Plan) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match plan.daemon.log.as_deref() {
+        Some("error") => LevelFilter::ERROR,
+        Some("info") => LevelFilter::INFO,
+        Some("debug") => LevelFilter::DEBUG,
+        _ => LevelFilter::WARN,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .finish();
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tell::say("warning: somebody else takes the logs already");
+    }
 }
