@@ -37,6 +37,8 @@ pub(super) fn options(
         None => false,
     };
     let kind = facts.kind.as_str();
+    // Options that were probably meant by a misspelt one: missed already, in better words.
+    let mut meant = Vec::new();
     for (name, place, node) in &table.entries {
         if host(name) {
             continue;
@@ -66,13 +68,14 @@ pub(super) fn options(
             let hosts = super::keys::CHECK.iter().map(|key| key.name);
             if let Some(near) = nearest(name, names.iter().copied().chain(hosts)) {
                 told = told.help(format!("did you mean `{near}`?"));
+                meant.push(near.to_owned());
             }
             out.push(told);
         }
     }
     let required = facts.options.get("required").and_then(Json::as_array);
     for name in required.into_iter().flatten().filter_map(Json::as_str) {
-        if table.get(name).is_none() {
+        if table.get(name).is_none() && !meant.iter().any(|meant| meant == name) {
             let about = properties
                 .get(name)
                 .and_then(|schema| schema.get("description"))
