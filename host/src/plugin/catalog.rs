@@ -38,6 +38,21 @@ pub struct Catalog {
     program: PathBuf,
 }
 
+/// A catalog without any kind.
+impl Default for Catalog {
+    fn default() -> Self {
+        Self {
+            offers: BTreeMap::new(),
+            kinds: Kinds::new(),
+            plugins: Vec::new(),
+            unavailable: Vec::new(),
+            failed: Mutex::default(),
+            late: RwLock::default(),
+            program: THIS_PROGRAM.into(),
+        }
+    }
+}
+
 /// One kind, and who offers it.
 #[derive(Debug)]
 pub struct Offer {
@@ -181,6 +196,30 @@ impl Catalog {
             program: program.into(),
         };
         (catalog, diagnostics)
+    }
+
+    /// What one library says about itself: the plugin, its kinds, and what is wrong with some of
+    /// them. It is looked at in a worker, never loaded into this process.
+    ///
+    /// # Errors
+    /// It is no plugin for this host.
+    pub fn inspect(
+        library: &Path,
+    ) -> Result<(Arc<Plugin>, Vec<Offer>, Vec<Diagnostic>), Diagnostic> {
+        let origin = library.to_string_lossy().into_owned();
+        let source = Source {
+            name: file_name(library),
+            what: PluginSource::Library(origin.clone()),
+            origin,
+            sha256: None,
+            isolation: Isolation::Process,
+        };
+        let (plugin, kinds) = describe(Path::new(THIS_PROGRAM), &source)?;
+        let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
+        for kind in kinds {
+            offer(&plugin, kind, &mut offers, &mut diagnostics);
+        }
+        Ok((plugin, offers, diagnostics))
     }
 
     /// What the configuration reader needs to know about each kind.

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use checkd_core::{Cause, LeafId};
+use checkd_core::{Cause, LeafId, Span};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -104,6 +104,8 @@ struct Slot {
 struct Strike {
     times: u32,
     until: Instant,
+    /// What its last run was.
+    last: Trouble,
 }
 
 /// One life of the worker process.
@@ -193,12 +195,12 @@ impl Client {
             Ok(Err(_)) => Err(Trouble::Crashed(worker.how_it_ended())),
             Err(_) => {
                 worker.table().instances.remove(&number);
-                self.strike(wanted.leaf, "does not answer when it is configured");
-                self.retire(&worker).await;
                 let seconds = ANSWER.as_secs();
-                Err(Trouble::Overran(format!(
-                    "could not be configured within {seconds} s"
-                )))
+                let trouble =
+                    Trouble::Overran(format!("could not be configured within {seconds} s"));
+                self.strike(wanted.leaf, trouble.clone());
+                self.retire(&worker).await;
+                Err(trouble)
             }
         }
     }
@@ -214,7 +216,7 @@ impl Client {
         let worker = &instance.worker;
         let (answer, mut answered) = oneshot::channel();
         let run = worker.table().expect_run(leaf, answer);
-        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let timeout_ms = millis(limit);
         if !worker.send(&Ask::Submit {
             run,
             instance: instance.number,
@@ -226,7 +228,7 @@ impl Client {
         match timeout(limit + OVERRUN, &mut answered).await {
             // It says itself that the run hangs in there: only a new worker is free of it.
             Ok(Ok(sample)) if says_overran(&sample) => {
-                self.strike(leaf, &sample.message);
+                self.strike(leaf, Trouble::Overran(bounded(&sample.message, TEXT_MAX)));
                 self.retire(worker).await;
                 Ok(sample)
             }
@@ -245,18 +247,17 @@ impl Client {
                 }
                 worker.kill_if_done();
                 worker.send(&Ask::Cancel { run });
+                let trouble = Trouble::Overran(overran(limit));
                 let (client, worker) = (Arc::clone(self), Arc::clone(worker));
+                let told = trouble.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(CANCEL).await;
                     if worker.table().overran.contains(&run) {
-                        client.strike(leaf, "does not come back, and does not answer a cancel");
+                        client.strike(leaf, told);
                         client.retire(&worker).await;
                     }
                 });
-                Err(Trouble::Overran(format!(
-                    "did not come back within {} ms after its timeout",
-                    OVERRUN.as_millis()
-                )))
+                Err(trouble)
             }
         }
     }
@@ -420,7 +421,7 @@ impl Client {
         drop(slot);
         if !retiring {
             for leaf in leaves {
-                self.strike(leaf, &why);
+                self.strike(leaf, Trouble::Crashed(format!("its worker {why}")));
             }
         }
         // Only now, so that whoever asks again finds the new state.
@@ -447,44 +448,55 @@ impl Client {
         worker.kill_if_done();
     }
 
-    /// Notes that a run of `leaf` ended a worker.
-    fn strike(&self, leaf: LeafId, why: &str) {
+    /// Notes that a run of `leaf` ended a worker, and how.
+    fn strike(&self, leaf: LeafId, last: Trouble) {
         let mut strikes = self.strikes();
+        let now = Instant::now();
         let strike = strikes.entry(leaf).or_insert(Strike {
             times: 0,
-            until: Instant::now(),
+            until: now,
+            last,
         });
         strike.times = strike.times.saturating_add(1);
         let hold = match strike.times {
             1 => Duration::ZERO,
             times => doubled(HOLD, times - 2, HOLD_MAX),
         };
-        strike.until = Instant::now() + hold;
+        strike.until = now + hold;
         if strike.times > 1 {
             tracing::warn!(
-                code = "C0304",
+                code = "C0306",
                 plugin = &*self.launch.plugin,
                 group = leaf.group,
                 check = leaf.check,
                 member = leaf.member,
                 times = strike.times,
-                hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
-                why,
+                hold_ms = millis(hold),
                 "check broke its worker again; it is held back, so that other checks go on"
             );
         }
     }
 
-    /// Refuses a leaf that is held back.
+    /// Refuses a leaf that is held back, in the words of its last run.
     fn held_back(&self, leaf: LeafId) -> Result<(), Trouble> {
-        match self.strikes().get(&leaf) {
-            Some(strike) if strike.until > Instant::now() => Err(Trouble::Crashed(format!(
-                "broke its worker {} times in a row; held back for {} s more",
-                strike.times,
-                (strike.until - Instant::now()).as_secs() + 1
-            ))),
-            _ => Ok(()),
-        }
+        let strikes = self.strikes();
+        let Some(strike) = strikes
+            .get(&leaf)
+            .filter(|strike| strike.until > Instant::now())
+        else {
+            return Ok(());
+        };
+        let seconds = (strike.until - Instant::now()).as_secs() + 1;
+        let times = strike.times;
+        let held =
+            format!("its worker broke {times} times in a row, held back for {seconds} s more");
+        Err(match &strike.last {
+            Trouble::Overran(why) => Trouble::Overran(format!("{why}; {held}")),
+            Trouble::Crashed(why) | Trouble::Unavailable(why) => {
+                Trouble::Crashed(format!("{why}; {held}"))
+            }
+            Trouble::Misconfigured(_) => Trouble::Crashed(held),
+        })
     }
 
     fn strikes(&self) -> MutexGuard<'_, HashMap<LeafId, Strike>> {
@@ -497,7 +509,7 @@ impl Slot {
     fn died(&mut self, plugin: &str, why: String) -> Instant {
         self.deaths = self.deaths.saturating_add(1);
         let wait = doubled(RESTART, self.deaths - 1, RESTART_MAX);
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let wait_ms = millis(wait);
         if self.deaths == QUARANTINE {
             tracing::error!(
                 code = "C0305",
@@ -665,6 +677,17 @@ impl Table {
         self.runs.clear();
         self.instances.clear();
     }
+}
+
+/// What is told about a run that did not come back.
+pub(crate) fn overran(limit: Duration) -> String {
+    let (limit, more) = (Span(millis(limit)), Span(millis(OVERRUN)));
+    format!("did not come back within {more} after its timeout of {limit}")
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn says_overran(sample: &SampleText) -> bool {

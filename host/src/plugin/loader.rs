@@ -378,9 +378,12 @@ fn look(path: &Path) -> Result<(), Fault> {
         };
         let built = name(machine).map_or_else(|| format!("machine {machine}"), String::from);
         let ours = name(MACHINE).unwrap_or_default();
-        return Err(Fault::new("C0202", format!("plugin was built for {built}"))
-            .note(format!("this host runs on {ours}"))
-            .help("build the plugin on, or for, this machine"));
+        return Err(Fault::new(
+            "C0202",
+            format!("plugin was built for another architecture: {built}"),
+        )
+        .note(format!("this host runs on {ours}"))
+        .help("build the plugin on, or for, this machine"));
     }
     match number([k0, k1]) {
         3 => Ok(()),

@@ -11,7 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::plugin::catalog::{Door, Offer};
-use crate::plugin::client::{Client, Instance as InWorker, OVERRUN, Trouble, Wanted};
+use crate::plugin::client::{
+    Client, Instance as InWorker, OVERRUN, Trouble, Wanted, millis, overran as told_overran,
+};
 use crate::plugin::convert::Said;
 use crate::plugin::linked::{BLOCKING_MAX, BuiltIn, Pool};
 use crate::plugin::loader::Instance as InLibrary;
@@ -189,7 +191,7 @@ impl Doors {
                 let waited = tokio::spawn(async move {
                     let _whatever_it_says = run.await;
                 });
-                overran(waited).await
+                overran(waited, limit).await
             }
         }
     }
@@ -197,7 +199,7 @@ impl Doors {
     async fn run_library(&self, instance: InLibrary, target: Target, limit: Duration) -> Ended {
         let number = self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let timeout_ms = millis(limit);
         instance.submit(number, &target, timeout_ms, move |said| {
             let _nobody_waits = answer.send(said);
         });
@@ -221,21 +223,17 @@ impl Doors {
             Err(_) => {
                 instance.cancel(number);
                 // Its drop runs the author's code.
-                overran(tokio::task::spawn_blocking(move || drop(instance))).await
+                overran(tokio::task::spawn_blocking(move || drop(instance)), limit).await
             }
         }
     }
 }
 
 /// Waits a moment for a run that overran to end.
-async fn overran(mut going: JoinHandle<()>) -> Ended {
+async fn overran(mut going: JoinHandle<()>, limit: Duration) -> Ended {
     let ended = timeout(CANCEL, &mut going).await.is_ok();
-    let told = format!(
-        "did not come back within {} ms after its timeout",
-        OVERRUN.as_millis()
-    );
     Ended {
-        said: Err(Trouble::Overran(told)),
+        said: Err(Trouble::Overran(told_overran(limit))),
         ready: None,
         stuck: (!ended).then_some(going),
     }
