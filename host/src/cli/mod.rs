@@ -99,7 +99,11 @@ pub struct Layers {
 
 /// Runs the verb that the arguments name.
 pub fn main() -> ExitCode {
-    match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => return usage(&told),
+    };
+    match arguments.verb {
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(args),
         Verb::Check(args) => check::run(args),
@@ -117,4 +121,18 @@ pub fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(args),
         Verb::Worker(args) => worker::run(args),
     }
+}
+
+/// Tells what is wrong with the arguments, or the help that was asked for.
+fn usage(told: &clap::Error) -> ExitCode {
+    // Where nobody reads it, the exit code says it.
+    drop(told.print());
+    if !told.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    // To a monitoring, 2 is a failed target.
+    let of_check = std::env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == "check");
+    ExitCode::from(if of_check { check::UNKNOWN } else { USAGE })
 }
