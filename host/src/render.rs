@@ -64,7 +64,10 @@ pub fn one(diagnostic: &Diagnostic, sources: &[Source], colour: bool) -> String 
             diagnostic
                 .secondary
                 .iter()
-                .map(|(place, words)| (*place, AnnotationKind::Context, words)),
+                .map(|(place, words)| match words.as_str() {
+                    "" => (*place, AnnotationKind::Visible, words),
+                    _ => (*place, AnnotationKind::Context, words),
+                }),
         );
         // One excerpt per source, the primary one first.
         let mut shown: Vec<u32> = Vec::new();

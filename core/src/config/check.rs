@@ -72,7 +72,7 @@ fn inherited(policy: Section<'_>, defaults: Section<'_>) -> Inherited {
     let first = |key: &str| {
         [policy, defaults]
             .into_iter()
-            .find_map(|section| Some((section.wait(key)?, section.place(key)?)))
+            .find_map(|section| Some((section.wait(key)?, section.key_place(key)?)))
     };
     let count = |key: &str| policy.count(key, 1).or_else(|| defaults.count(key, 1));
     let span = |key: &str| policy.span(key).or_else(|| defaults.span(key));
@@ -244,7 +244,7 @@ struct Times {
 
 /// The times of a check, and whether they fit together.
 fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) -> Times {
-    let own = |key: &str| Some((section.wait(key)?, section.place(key)?));
+    let own = |key: &str| Some((section.wait(key)?, section.key_place(key)?));
     let interval = own("interval").or(inherited.interval);
     let timeout = own("timeout").or(inherited.timeout);
     let fast = own("fast_interval").or(inherited.fast_interval);

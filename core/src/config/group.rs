@@ -89,7 +89,9 @@ fn group<'a>(
             })
         })
         .collect();
-    let launch = launch(reader, &section, name, at, base.is_some());
+    // Ports with a mistake were told; `{port}` is not at fault.
+    let has_ports = section.node("ports").is_some();
+    let launch = launch(reader, &section, name, at, has_ports);
     let policy_section = Section::open(
         section.table_of("policy"),
         keys::POLICY,
@@ -102,7 +104,7 @@ fn group<'a>(
         section.table_of("checks"),
         policy_section,
         defaults,
-        base.is_some(),
+        has_ports,
     );
     let health = health::health(
         reader,

@@ -433,7 +433,7 @@ const MIN_FAIL_SPAN: Key = key(
 const N_OF_M: Key = key(
     "n_of_m",
     Form::NOfM,
-    Said::Nothing,
+    Said::Words("off"),
     "`\"6 of 10\"`: Fail also when so many of the last samples were; for patterns that no streak sees.",
 );
 const FRESHNESS: Key = key(
@@ -573,7 +573,7 @@ pub const HEALTH: &[Key] = &[
     key(
         "allow_dependency_in_live",
         Form::Text,
-        Said::Nothing,
+        Said::Words("refused"),
         "The reason why a check of scope `dependency` may restart members here.",
     ),
 ];

@@ -3,6 +3,7 @@
 //! Reading order: `keys` (the one list), `defaults`, `units` and `form` (one value), `section` (one
 //! table), `read` (all of them), then one file per table.
 
+mod changed;
 mod check;
 pub mod defaults;
 mod form;
@@ -13,11 +14,14 @@ mod place;
 pub mod placeholder;
 mod policy;
 mod read;
+pub mod reference;
 mod schema;
 mod section;
 pub mod units;
 
 use std::collections::BTreeMap;
+
+pub use changed::{Changed, changed};
 
 use crate::CheckKind;
 use crate::diagnostic::{Diagnostic, Place};

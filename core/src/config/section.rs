@@ -147,6 +147,15 @@ impl<'a> Section<'a> {
         self.node(key).map(|node| node.place)
     }
 
+    /// Where the key itself stands.
+    pub(super) fn key_place(&self, key: &str) -> Option<Place> {
+        let entries = &self.table?.entries;
+        entries
+            .iter()
+            .find(|(name, _, _)| name == key)
+            .map(|(_, place, _)| *place)
+    }
+
     // Typed values. A value of another form was told by `open`, and is as if absent here.
 
     pub(super) fn text(&self, key: &str) -> Option<&'a str> {

@@ -1,12 +1,57 @@
-//! `checkd schema`.
+//! `checkd schema`: the configuration as editors and documents need it.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use checkd_core::config::{self, reference};
+
+use crate::config::load;
+use crate::plugin::Catalog;
+use crate::render;
 
 /// Arguments of `checkd schema`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    layers: super::Layers,
+    /// Print the reference of all keys as Markdown instead.
+    #[arg(long)]
+    markdown: bool,
+}
 
 /// Runs the verb.
-pub fn run(_args: Args) -> ExitCode {
-    ExitCode::from(super::FAILED)
+pub fn run(args: Args) -> ExitCode {
+    if args.markdown {
+        return written(reference::markdown().as_bytes());
+    }
+    let mut plugins = (Vec::new(), Vec::new());
+    // Without a configuration the schema is that of the built-ins alone.
+    if args.layers.file.is_some() {
+        let loaded = load(&args.layers);
+        let (named, directories, told) = config::plugins(&loaded.document);
+        let mut diagnostics = loaded.diagnostics;
+        diagnostics.extend(told);
+        if !diagnostics.is_empty() {
+            if render::to_stderr(&diagnostics, &loaded.document.sources).is_err() {
+                return ExitCode::from(super::FAILED);
+            }
+            return ExitCode::from(super::USAGE);
+        }
+        plugins = crate::config::settled(loaded.file.as_deref(), named, directories);
+    }
+    let (catalog, told) = Catalog::open(&plugins.0, &plugins.1);
+    if render::to_stderr(&told, &[]).is_err() {
+        return ExitCode::from(super::FAILED);
+    }
+    match serde_json::to_string_pretty(&reference::json_schema(catalog.kinds())) {
+        Ok(text) => written(format!("{text}\n").as_bytes()),
+        Err(_) => ExitCode::from(super::FAILED),
+    }
+}
+
+fn written(bytes: &[u8]) -> ExitCode {
+    match io::stdout().lock().write_all(bytes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(super::FAILED),
+    }
 }

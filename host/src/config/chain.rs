@@ -92,6 +92,26 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
     }
 }
 
+/// Plugins and plugin directories with their paths as the configuration means them.
+pub fn settled(
+    file: Option<&Path>,
+    mut plugins: Vec<PluginPlan>,
+    mut directories: Vec<String>,
+) -> (Vec<PluginPlan>, Vec<String>) {
+    let base = base_of(file);
+    for plugin in &mut plugins {
+        settle_plugin(base, plugin);
+    }
+    for directory in &mut directories {
+        settle(base, directory);
+    }
+    (plugins, directories)
+}
+
+fn base_of(file: Option<&Path>) -> &Path {
+    file.and_then(Path::parent).unwrap_or(Path::new(""))
+}
+
 fn refused(diagnostics: &[Diagnostic]) -> bool {
     diagnostics
         .iter()

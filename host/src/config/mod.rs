@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use checkd_core::config::{Document, Source};
 use checkd_core::diagnostic::{Diagnostic, Severity};
 
-pub use chain::{Configured, Purpose, configure};
+pub use chain::{Configured, Purpose, configure, settled};
 
 use crate::cli::Layers;
 use layer::Layer;

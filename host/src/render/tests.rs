@@ -63,7 +63,6 @@ error[C0117]: check `ping` of group `web` may outlive its own interval
  --> checkd.toml:3:1
   |
 2 | interval = "5s"
-  | --------
 3 | timeout = "15s"
   | ^^^^^^^ must not be longer than `interval`
 help: set `timeout = "4s"`, or raise `interval` above 15s
