@@ -251,3 +251,49 @@ impl fmt::Display for Cause {
         f.pad(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, MEASUREMENTS_MAX, MESSAGE_MAX, Sample};
+
+    #[test]
+    fn a_sample_is_bounded_when_it_leaves_the_run() {
+        let long = "é".repeat(MESSAGE_MAX);
+        let mut sample = Sample::fail(Cause::Wrong, format!("a\nb\u{1b}[2J{long}"));
+        for _ in 0..MEASUREMENTS_MAX + 5 {
+            sample = sample.measure("n", 1.0, "");
+        }
+        let sealed = sample.sealed();
+        assert!(sealed.message.len() <= MESSAGE_MAX);
+        assert!(sealed.message.starts_with("a b [2Jé") && sealed.message.ends_with('…'));
+        assert_eq!(sealed.measurements.len(), MEASUREMENTS_MAX);
+    }
+
+    #[test]
+    fn what_is_no_number_is_dropped_and_named() {
+        let sample = Sample::pass("fine")
+            .measure("good", 1.0, "B")
+            .measure("lost", f64::NAN, "")
+            .measure_limit("bounded", 1.0, "", f64::INFINITY)
+            .measure("Bad Name", 1.0, "");
+        let sealed = sample.sealed();
+        assert_eq!(sealed.measurements.len(), 1);
+        assert_eq!(
+            sealed.message,
+            "fine (no usable number: lost, bounded, Bad Name)"
+        );
+    }
+
+    #[test]
+    fn as_json_it_says_what_there_is() {
+        let sample = Sample::fail(Cause::NoPermission, "m").measure_limit("n", 1.5, "%", 2.0);
+        let json = r#"{"status":"fail","cause":"no_permission","message":"m","measurements":[{"name":"n","value":1.5,"unit":"%","limit":2.0}]}"#;
+        assert_eq!(serde_json::to_string(&sample).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Sample>(json).unwrap(), sample);
+        let short = r#"{"status":"pass"}"#;
+        assert_eq!(
+            serde_json::from_str::<Sample>(short).unwrap(),
+            Sample::pass("")
+        );
+    }
+}

@@ -86,3 +86,43 @@ impl JsonSchema for Secret {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Secret;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(dead_code, reason = "it is printed")]
+        struct Options {
+            token: Option<Secret>,
+        }
+        let options: Options = serde_json::from_value(json!({ "token": "hunter2" })).unwrap();
+        for text in [format!("{options:?}"), format!("{options:#?}")] {
+            assert!(
+                !text.contains("hunter2") && text.contains("[secret]"),
+                "{text}"
+            );
+        }
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "[secret] [secret]");
+        assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn a_mistake_does_not_tell_it_either() {
+        let error = serde_json::from_value::<Secret>(json!(["hunter2"])).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn its_schema_asks_for_a_file_or_a_variable() {
+        let schema = schemars::schema_for!(Option<Secret>).to_value();
+        let text = schema.to_string();
+        assert!(text.contains(r#""format":"secret""#), "{text}");
+        assert!(!text.contains(r#""default""#), "{text}");
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
-use abi_stable::library::{LibHeader, LibraryError};
+use abi_stable::library::{LibHeader, LibraryError, RootModule};
 
 use crate::{PluginRef, VERSION};
 
@@ -34,6 +34,11 @@ pub enum Mismatch {
 /// Takes the table of functions out of a library, when this host can use it: the same major version,
 /// and a layout that has all fields of the host's, or of which the host's has all fields.
 pub fn root(header: &LibHeader) -> Result<PluginRef, Mismatch> {
+    take(header)
+}
+
+/// For any version of the table, so that the tests can be a later host.
+pub(crate) fn take<M: RootModule>(header: &LibHeader) -> Result<M, Mismatch> {
     let strings = header.version_strings();
     let plugin: String = strings
         .version
@@ -50,10 +55,10 @@ pub fn root(header: &LibHeader) -> Result<PluginRef, Mismatch> {
             details,
         });
     };
-    match header.init_root_module::<PluginRef>() {
+    match header.init_root_module::<M>() {
         Ok(root) => Ok(root),
         Err(LibraryError::AbiInstability(details)) => {
-            let ours = <PluginRef as StableAbi>::LAYOUT;
+            let ours = <M as StableAbi>::LAYOUT;
             if check_layout_compatibility(layout, ours).is_err() {
                 let details = details.to_string();
                 return Err(Mismatch::Layout {
@@ -68,7 +73,7 @@ pub fn root(header: &LibHeader) -> Result<PluginRef, Mismatch> {
             )]
             // SAFETY: the plugin's layout is a prefix of ours, as the line above has found; the
             // accessors of the fields that it lacks give `None`.
-            let root = unsafe { header.init_root_module_with_unchecked_layout::<PluginRef>() };
+            let root = unsafe { header.init_root_module_with_unchecked_layout::<M>() };
             root.map_err(|error| Mismatch::Init(error.to_string()))
         }
         Err(

@@ -8,6 +8,7 @@ use abi_stable::library::{CheckTypeLayout, LibHeader, RootModuleResult};
 use abi_stable::prefix_type::{PrefixTypeTrait, WithMetadata};
 use abi_stable::std_types::{RStr, RString};
 
+use crate::load::take;
 use crate::{Host, HostRef, Mismatch, Plugin, PluginRef, ROOT_SYMBOL, VERSION, root};
 
 /// A new field is a new last line, and a new minor version; no other difference may be blessed.
@@ -77,6 +78,74 @@ fn a_plugin_of_this_version_is_taken() {
     let taken = root(&header).unwrap();
     assert_eq!(taken.version().as_str(), VERSION);
     assert_eq!((taken.describe())().as_str(), "{}");
+}
+
+/// The minor version that comes after this one: the same tables, and one function more.
+#[expect(
+    unsafe_code,
+    unreachable_pub,
+    dead_code,
+    clippy::cast_ptr_alignment,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a public interface in a test, with accessors that the derive writes"
+)]
+mod later {
+    use abi_stable::StableAbi;
+    use abi_stable::library::RootModule;
+    use abi_stable::sabi_types::VersionStrings;
+    use abi_stable::std_types::{RStr, RString};
+
+    use crate::HostRef;
+
+    #[repr(C)]
+    #[derive(StableAbi)]
+    #[sabi(kind(Prefix(prefix_ref = PluginRef, prefix_fields = PluginPrefix)))]
+    pub struct Plugin {
+        pub version: RStr<'static>,
+        pub describe: extern "C" fn() -> RString,
+        pub configure: extern "C" fn(RStr<'_>, RStr<'_>, HostRef, usize) -> RString,
+        pub submit: extern "C" fn(u64, u64, RStr<'_>, u64),
+        pub cancel: extern "C" fn(u64, u64),
+        pub release: extern "C" fn(u64),
+        #[sabi(last_prefix_field)]
+        pub shutdown: extern "C" fn(u64),
+        pub pause: extern "C" fn(u64),
+    }
+    impl RootModule for PluginRef {
+        abi_stable::declare_root_module_statics! {PluginRef}
+        const BASE_NAME: &'static str = "checkd_plugin";
+        const NAME: &'static str = "checkd plugin";
+        const VERSION_STRINGS: VersionStrings = VersionStrings::new("1.1.0");
+    }
+}
+
+#[test]
+fn an_older_host_takes_a_later_plugin() {
+    let (version, release) = ("1.1.0".into(), one);
+    let table = later::Plugin {
+        version,
+        describe,
+        configure,
+        submit,
+        cancel,
+        release,
+        shutdown: one,
+        pause: one,
+    };
+    let header = LibHeader::from_module(table.leak_into_prefix());
+    let taken = root(&header).unwrap();
+    assert_eq!(taken.version().as_str(), "1.1.0");
+    assert_eq!((taken.describe())().as_str(), "{}");
+}
+
+#[test]
+fn a_later_host_takes_an_older_plugin_and_sees_what_it_lacks() {
+    let header = LibHeader::from_module(plugin());
+    // What the comparison of abi_stable alone would say.
+    assert!(header.init_root_module::<later::PluginRef>().is_err());
+    let taken = take::<later::PluginRef>(&header).unwrap();
+    assert_eq!((taken.describe())().as_str(), "{}");
+    assert!(taken.pause().is_none());
 }
 
 /// Libraries of others: the next major version, and one that broke its promise.

@@ -8,6 +8,8 @@ mod live;
 mod pool;
 mod registry;
 pub(crate) mod run;
+#[cfg(test)]
+mod tests;
 mod thread_state;
 
 pub use live::Live;

@@ -127,13 +127,16 @@ impl BlockingPool {
             refuse(job, Sample::unknown(Cause::Overran, message));
             return id;
         }
+        state.queue.push_back((id, job));
         if let Err(error) = self.shared.staff(&mut state) {
+            let job = state.queue.pop_back();
             drop(state);
             let message = format!("cannot start a thread: {error}");
-            refuse(job, Sample::unknown(Cause::HostStall, message).sealed());
+            if let Some((_, job)) = job {
+                refuse(job, Sample::unknown(Cause::HostStall, message).sealed());
+            }
             return id;
         }
-        state.queue.push_back((id, job));
         drop(state);
         self.shared.work.notify_one();
         self.shared.watch.notify_one();
@@ -146,6 +149,7 @@ impl BlockingPool {
         let queued = state.queue.iter().position(|(n, _)| *n == id);
         let job = queued.and_then(|at| state.queue.remove(at));
         let running = state.abandon(id);
+        self.shared.replace(&mut state);
         drop(state);
         // Both hold values of an author's types.
         panics::discard((job, running));
@@ -182,7 +186,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that one run more can be done and watched.
+    /// Sees to it that what is in the queue can be done and watched.
     fn staff(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         if !state.watchdog {
             let shared = Arc::clone(self);
@@ -190,7 +194,7 @@ impl Shared {
             builder.spawn(move || shared.watch())?;
             state.watchdog = true;
         }
-        if state.idle > state.queue.len() || state.threads >= self.threads {
+        if state.idle >= state.queue.len() || state.threads >= self.threads {
             return Ok(());
         }
         let shared = Arc::clone(self);
@@ -203,6 +207,14 @@ impl Shared {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Puts a thread in the place of one that was abandoned, when there is work for it. When the
+    /// system gives none, what is in the queue is late at its timeout.
+    fn replace(self: &Arc<Self>, state: &mut State) {
+        if !state.queue.is_empty() {
+            self.staff(state).ok();
+        }
     }
 
     /// The life of one thread.
@@ -271,6 +283,7 @@ impl Shared {
             let now = Instant::now();
             let (late, verdicts) = (state.late(now), state.verdicts(now));
             if !late.is_empty() || !verdicts.is_empty() {
+                self.replace(&mut state);
                 drop(state);
                 for job in late {
                     let message = "no thread was free for the check before its timeout";

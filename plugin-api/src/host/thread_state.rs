@@ -25,8 +25,7 @@ impl ThreadId {
         }
         // A kernel may hide this file; then the state alone must do.
         let call = fs::read_to_string(self.0.join("syscall")).unwrap_or_default();
-        let number = call.split_ascii_whitespace().next();
-        Some(number.is_none_or(|n| n != "running" && !n.parse().is_ok_and(waits_for_itself)))
+        Some(!says_nothing(&call))
     }
 
     /// CPU time used so far.
@@ -37,18 +36,43 @@ impl ThreadId {
     }
 }
 
-/// Whether a system call waits for a clock or for a thread of this process: it says nothing about a
-/// target. In their order: `futex`, `nanosleep`, `clock_nanosleep`, `futex_waitv`, `futex_wait`.
-fn waits_for_itself(call: u32) -> bool {
-    let shared = matches!(call, 449 | 455);
-    shared
-        || if cfg!(target_arch = "x86_64") {
-            matches!(call, 202 | 35 | 230)
-        } else if cfg!(target_arch = "aarch64") {
-            matches!(call, 98 | 101 | 115)
-        } else {
-            false
+/// Whether a thread in this system call (a line of `/proc/…/syscall`) waits for a clock, for a
+/// thread of this process, or for whoever reads its output: that says nothing about a target.
+fn says_nothing(call: &str) -> bool {
+    let mut words = call.split_ascii_whitespace();
+    let (number, first) = (words.next(), words.next());
+    match number.and_then(|number| number.parse().ok()).and_then(of) {
+        Some(Call::OfItself) => true,
+        Some(Call::Write) => matches!(first, Some("0x1" | "0x2")),
+        // `-1`: it waits outside of a call, for a page of a file.
+        None => number == Some("running"),
+    }
+}
+
+/// The system calls that matter here.
+enum Call {
+    /// `futex`, `nanosleep`, `clock_nanosleep`, `futex_waitv`, `futex_wait`.
+    OfItself,
+    /// `write`, `writev`.
+    Write,
+}
+
+fn of(number: u32) -> Option<Call> {
+    if cfg!(target_arch = "x86_64") {
+        match number {
+            202 | 35 | 230 | 449 | 455 => Some(Call::OfItself),
+            1 | 20 => Some(Call::Write),
+            _ => None,
         }
+    } else if cfg!(target_arch = "aarch64") {
+        match number {
+            98 | 101 | 115 | 449 | 455 => Some(Call::OfItself),
+            64 | 66 => Some(Call::Write),
+            _ => None,
+        }
+    } else {
+        None
+    }
 }
 
 /// Several looks at one thread.
@@ -83,5 +107,28 @@ impl Evidence {
     /// that drips keeps a thread waiting too.
     pub(crate) fn waits(&self) -> bool {
         self.looks > 0 && !self.busy && self.used.saturating_mul(5) <= self.over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_nothing;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_call_that_waits_for_itself_says_nothing_about_a_target() {
+        for (line, nothing) in [
+            ("0 0x3 0x7f 0x40 0x0 0x0 0x0 0x7ffc 0x7f69\n", false), // read
+            ("45 0x3 0x7f 0x1 0x0 0x0 0x0 0x7ffc 0x7f69\n", false), // recvfrom
+            ("1 0x5 0x7f 0x1 0x0 0x0 0x0 0x7ffc 0x7f69\n", false),  // write to a socket
+            ("1 0x1 0x7f 0x1 0x0 0x0 0x0 0x7ffc 0x7f69\n", true),   // write to its output
+            ("230 0x0 0x0 0x7f 0x7f 0x0 0x0 0x7ffc 0x7f69\n", true), // clock_nanosleep
+            ("202 0x7f 0x80 0x2 0x0 0x0 0x0 0x7ffc 0x7f69\n", true), // futex
+            ("-1 0x7ffc 0x7f69\n", false),
+            ("running\n", true),
+            ("", false),
+        ] {
+            assert_eq!(says_nothing(line), nothing, "{line}");
+        }
     }
 }
