@@ -1,9 +1,4 @@
-//! All that the author of a check imports.
-//!
-//! A check is a type: its options are a struct, its life is the trait [`Check`] (or
-//! [`BlockingCheck`]), its answer is a [`Sample`]. [`register_check!`] puts it into the registry;
-//! the same crate is linked into the host, or built as a `cdylib` with one line more,
-//! `export_plugin!()`.
+#![doc = include_str!("../README.md")]
 
 mod check;
 mod connect;

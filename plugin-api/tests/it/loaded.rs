@@ -151,3 +151,60 @@ fn one_run_at_a_time_and_a_cancel_makes_room() {
     }
     assert_eq!(loaded.more(), None);
 }
+
+/// The compiler of a plugin, on the tests' plugin; what it says.
+fn compile(strategy: &str) -> std::process::Output {
+    let tests = std::env::current_exe().unwrap();
+    let libraries = tests.parent().unwrap();
+    // Cargo may have left several of them; the newest is the one that these tests are linked with.
+    let newest = std::fs::read_dir(libraries)
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let name = path.file_name()?.to_str()?;
+            let ours = name.starts_with("libcheckd_plugin_api-")
+                && path.extension().is_some_and(|end| end == "rlib");
+            Some((path.metadata().ok()?.modified().ok()?, path.clone())).filter(|_| ours)
+        })
+        .max();
+    let (_, library) = newest.unwrap();
+    std::process::Command::new("rustc")
+        .args([
+            "--edition",
+            "2024",
+            "--crate-type",
+            "lib",
+            "--emit",
+            "metadata",
+            "-o",
+            "/dev/null",
+        ])
+        .arg(format!("-Cpanic={strategy}"))
+        .arg(format!("-Ldependency={}", libraries.display()))
+        .arg(format!("--extern=checkd_plugin_api={}", library.display()))
+        .arg("-")
+        .env("CARGO_PKG_NAME", "acme")
+        .env("CARGO_PKG_VERSION", "1.0.0")
+        .stdin(
+            std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/bare.rs")).unwrap(),
+        )
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_plugin_that_aborts_on_panic_does_not_compile() {
+    let abort = compile("abort");
+    let told = String::from_utf8_lossy(&abort.stderr);
+    assert!(!abort.status.success(), "{told}");
+    assert!(
+        told.contains("must not be built with `panic = \"abort\"`"),
+        "{told}"
+    );
+    let unwind = compile("unwind");
+    assert!(
+        unwind.status.success(),
+        "{}",
+        String::from_utf8_lossy(&unwind.stderr)
+    );
+}
