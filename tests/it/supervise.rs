@@ -13,7 +13,6 @@ min_fail_span = "500ms"
 confirm_up = "1s"
 settle = "0s"
 startup_timeout = "60s"
-dead_starts = "20 in 10m"
 "#;
 
 fn gunicorn() -> String {
