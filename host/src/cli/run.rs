@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use checkd_core::config::changed;
 use checkd_core::diagnostic::Severity;
 use checkd_core::plan::{Mode, Plan};
 
@@ -51,7 +52,10 @@ pub fn run(args: Args) -> ExitCode {
         source: file.display().to_string(),
         plan: Arc::new(plan),
         catalog: Arc::new(catalog.unwrap_or_else(|| Catalog::open(&[], &[]).0)),
-        changed: Vec::new(),
+        changed: changed(&document)
+            .into_iter()
+            .map(|c| format!("{} = {} (default: {})", c.path, c.value, c.default))
+            .collect(),
     };
     match daemon::run(setup) {
         Ok(code) => code,
