@@ -111,18 +111,17 @@ fn target(url: &str, problems: &mut Problems) -> Option<Target> {
         Err(NoTarget::Https) => {
             problems.add(
                 "url",
-                format!("`{shown}` asks for `https://`, which is not offered yet"),
+                format!("is `{shown}`, and `https://` is not offered yet"),
             );
             None
         }
         Err(NoTarget::Wrong(why)) => {
             // What stands before an `@` may be a password.
-            let shown = if url.contains('@') {
-                "the URL".into()
+            if url.contains('@') {
+                problems.add("url", why);
             } else {
-                format!("`{shown}`")
-            };
-            problems.add("url", format!("{shown} {why}"));
+                problems.add("url", format!("is `{shown}`, which {why}"));
+            }
             None
         }
     }
@@ -136,7 +135,7 @@ fn method(name: &str, problems: &mut Problems) -> Option<Method> {
             problems.add(
                 "method",
                 format!(
-                    "`{shown}` is not in capitals: write `{}`",
+                    "is `{shown}`, and methods are in capitals: write `{}`",
                     capitals.escape_debug()
                 ),
             );
@@ -145,13 +144,13 @@ fn method(name: &str, problems: &mut Problems) -> Option<Method> {
         Ok(Method::CONNECT) => {
             problems.add(
                 "method",
-                "`CONNECT` opens a tunnel, which has no answer to judge",
+                "is `CONNECT`, which opens a tunnel and has no answer to judge",
             );
             None
         }
         Ok(method) => Some(method),
         Err(_) => {
-            problems.add("method", format!("`{shown}` is no HTTP method"));
+            problems.add("method", format!("is `{shown}`, which is no HTTP method"));
             None
         }
     }
@@ -169,11 +168,17 @@ fn headers(options: &Options, problems: &mut Problems) -> HeaderMap {
     for (name, value) in &options.headers {
         let shown = name.escape_debug();
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            problems.add("headers", format!("`{shown}` is no name of a header"));
+            problems.add(
+                "headers",
+                format!("holds `{shown}`, which is no name of a header"),
+            );
             continue;
         };
         if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
-            problems.add("headers", format!("`{shown}` is set by checkd itself"));
+            problems.add(
+                "headers",
+                format!("holds `{shown}`, which checkd sets by itself"),
+            );
             continue;
         }
         match HeaderValue::from_str(value) {
@@ -182,7 +187,7 @@ fn headers(options: &Options, problems: &mut Problems) -> HeaderMap {
             }
             Err(_) => problems.add(
                 "headers",
-                format!("the value of `{shown}` has a character that no header can carry"),
+                format!("gives `{shown}` a value that no header can carry"),
             ),
         }
     }

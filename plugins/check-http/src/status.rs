@@ -54,11 +54,11 @@ impl fmt::Display for Statuses {
 
 const EXPECTED: &str = "a status such as 200, a class such as \"2xx\", or a list of them";
 
-fn number(number: u64) -> Result<Status, String> {
+fn number(number: i64) -> Result<Status, String> {
     match u16::try_from(number) {
         Ok(one @ 200..=599) => Ok(Status::One(one)),
         _ => Err(format!(
-            "`{number}` is no final HTTP status: they go from 200 to 599"
+            "is `{number}`, which is no final HTTP status: they go from 200 to 599"
         )),
     }
 }
@@ -72,7 +72,7 @@ fn text(text: &str) -> Result<Status, String> {
         _ => match text.parse() {
             Ok(status) => number(status),
             Err(_) => Err(format!(
-                "`{}` is neither a status nor a class from `2xx` to `5xx`",
+                "is `{}`, which is neither a status nor a class from `2xx` to `5xx`",
                 text.escape_debug()
             )),
         },
@@ -95,14 +95,14 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Statuses, E> {
-        number(value)
-            .map(|status| Statuses(vec![status]))
-            .map_err(E::custom)
+        // What is larger than the largest is as wrong as that.
+        self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Statuses, E> {
-        // A negative number never reads as a small one.
-        self.visit_u64(u64::try_from(value).unwrap_or(0))
+        number(value)
+            .map(|status| Statuses(vec![status]))
+            .map_err(E::custom)
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Statuses, E> {
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for Reader {
         }
         if statuses.is_empty() {
             return Err(A::Error::custom(
-                "the list is empty, so no answer would be fine",
+                "is an empty list, so no answer would be fine",
             ));
         }
         Ok(Statuses(statuses))
@@ -140,6 +140,7 @@ impl JsonSchema for Statuses {
             { "type": "string", "pattern": "^([2-5]xx|[2-5][0-9][0-9])$" },
         ]);
         json_schema!({
+            "format": "status",
             "anyOf": [
                 { "anyOf": one },
                 { "type": "array", "minItems": 1, "items": { "anyOf": one } },

@@ -133,13 +133,16 @@ fn urls_are_taken_apart() {
 #[test]
 fn what_is_no_url_is_refused_with_its_option() {
     for (url, expected) in [
-        ("", "`url`: `` must begin with `http://`"),
-        ("/ping", "`url`: `/ping` must begin with `http://`"),
+        ("", "`url`: is ``, which must begin with `http://`"),
+        (
+            "/ping",
+            "`url`: is `/ping`, which must begin with `http://`",
+        ),
         ("127.0.0.1:80/ping", "must begin with `http://`"),
         ("ftp://h/", "must begin with `http://`"),
         (
             "https://h/",
-            "`https://h/` asks for `https://`, which is not offered yet",
+            "is `https://h/`, and `https://` is not offered yet",
         ),
         ("http://", "names no host"),
         ("http:///ping", "names no host"),
@@ -159,10 +162,7 @@ fn what_is_no_url_is_refused_with_its_option() {
         ("http://h/é", "has a character in its path"),
         ("http://h/a b", "has a character in its path"),
         ("http://h/a\r\nx: y", "has a character in its path"),
-        (
-            "http://root:hunter2@h/",
-            "`url`: the URL must not hold a user",
-        ),
+        ("http://root:hunter2@h/", "`url`: must not hold a user"),
     ] {
         let [found] = problems(&json!({ "url": url })).try_into().expect(url);
         assert!(found.contains(expected), "{url}: {found}");
@@ -220,53 +220,56 @@ fn mistakes_are_told_together_and_each_with_its_option() {
         (json!({}), &["`url`: is required"]),
         (
             fine(json!({ "status": "2XX" })),
-            &["`status`: `2XX` is neither"],
+            &["`status`: is `2XX`, which is neither"],
         ),
         (
             fine(json!({ "status": "1xx" })),
-            &["`status`: `1xx` is neither"],
+            &["`status`: is `1xx`, which is neither"],
         ),
         (
             fine(json!({ "status": 99 })),
-            &["`status`: `99` is no final HTTP status"],
+            &["`status`: is `99`, which is no final HTTP status"],
         ),
         (
             fine(json!({ "status": 600 })),
-            &["`status`: `600` is no final"],
+            &["`status`: is `600`, which is no final"],
         ),
-        (fine(json!({ "status": -200 })), &["`status`: "]),
+        (
+            fine(json!({ "status": -200 })),
+            &["`status`: is `-200`, which"],
+        ),
         (
             fine(json!({ "status": [] })),
-            &["`status`: the list is empty"],
+            &["`status`: is an empty list"],
         ),
         (fine(json!({ "status": true })), &["`status`: invalid type"]),
         (
             fine(json!({ "method": "get" })),
-            &["`method`: `get` is not in capitals: write `GET`"],
+            &["`method`: is `get`, and methods are in capitals: write `GET`"],
         ),
         (
             fine(json!({ "method": "" })),
-            &["`method`: `` is no HTTP method"],
+            &["`method`: is ``, which is no HTTP method"],
         ),
         (
             fine(json!({ "method": "G ET" })),
-            &["`method`: `G ET` is no HTTP method"],
+            &["`method`: is `G ET`, which is no HTTP method"],
         ),
         (
             fine(json!({ "method": "CONNECT" })),
-            &["`method`: `CONNECT` opens a tunnel"],
+            &["`method`: is `CONNECT`, which opens a tunnel"],
         ),
         (
             fine(json!({ "headers": { "a b": "c" } })),
-            &["`headers`: `a b` is no name"],
+            &["`headers`: holds `a b`, which is no name"],
         ),
         (
             fine(json!({ "headers": { "a": "b\nc" } })),
-            &["`headers`: the value of `a` has"],
+            &["`headers`: gives `a` a value"],
         ),
         (
             fine(json!({ "headers": { "Content-Length": "1" } })),
-            &["`headers`: `Content-Length`"],
+            &["`headers`: holds `Content-Length`"],
         ),
         (
             fine(json!({ "body": "a", "json": {} })),

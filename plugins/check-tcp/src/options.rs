@@ -32,7 +32,7 @@ impl Options {
             problems.add(
                 "host",
                 format!(
-                    "`{}` is neither a name nor an address",
+                    "is `{}`, which is neither a name nor an address",
                     self.host.escape_debug()
                 ),
             );

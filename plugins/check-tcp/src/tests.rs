@@ -75,19 +75,19 @@ fn mistakes_are_told_together_and_each_with_its_option() {
         (json!({ "host": "" }), &["`port`: is required"]),
         (
             json!({ "port": 80, "host": "" }),
-            &["`host`: `` is neither"],
+            &["`host`: is ``, which is neither"],
         ),
         (
             json!({ "port": 80, "host": "[::1]" }),
-            &["`host`: `[::1]` is neither"],
+            &["`host`: is `[::1]`, which is neither"],
         ),
         (
             json!({ "port": 80, "host": "a:80" }),
-            &["`host`: `a:80` is neither"],
+            &["`host`: is `a:80`, which is neither"],
         ),
         (
             json!({ "port": 80, "host": "a b\n" }),
-            &["`host`: `a b\\n` is neither"],
+            &["`host`: is `a b\\n`, which is neither"],
         ),
         (
             json!({ "port": 80, "send": "PING" }),

@@ -43,7 +43,7 @@ impl Options {
         if self.max_depth.is_none() && self.max_age.is_none() {
             problems.add(
                 "max_depth",
-                "or `max_age` is needed: without a limit nothing can fail",
+                "or `max_age` must be set: without a limit nothing can fail",
             );
         }
         if self.max_age.is_some_and(|age| age.as_millis() == 0) {

@@ -43,7 +43,7 @@ fn mistakes_are_told_together_and_each_with_its_option() {
         (json!({ "max_depth": 1 }), &["`directory`: is required"]),
         (
             json!({ "directory": "/a" }),
-            &["`max_depth`: or `max_age` is needed"],
+            &["`max_depth`: or `max_age` must be set"],
         ),
         (
             json!({ "directory": "", "max_age": "0s" }),
