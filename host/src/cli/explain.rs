@@ -11,7 +11,7 @@ use crate::wall;
 
 use super::paint::{self, Ink, Paper};
 use super::status::word;
-use super::{Daemon, find, history};
+use super::{Daemon, find, story};
 
 /// Arguments of `checkd explain`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub fn run(args: Args) -> ExitCode {
 pub(super) fn render(member: &ExplainedMember, paper: Paper) -> String {
     let report = &member.report;
     let mut out = String::new();
-    head(&mut out, report, paper);
+    head(&mut out, member, paper);
     sees(&mut out, report, paper);
     waits(&mut out, report, paper);
     happened(&mut out, member, paper);
@@ -60,7 +60,8 @@ fn title(out: &mut String, text: &str, paper: Paper) {
     out.push('\n');
 }
 
-fn head(out: &mut String, report: &MemberReport, paper: Paper) {
+fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
+    let report = &member.report;
     let (word, ink) = word(report);
     let mut facts = vec![paper.ink(ink, word)];
     if matches!(report.health.as_str(), "healthy" | "failed") && word == report.health {
@@ -96,6 +97,12 @@ fn head(out: &mut String, report: &MemberReport, paper: Paper) {
     let column = report.path.chars().count() + 2;
     paper.hang(out, &head, column, &facts.join(", "), Ink::Plain);
     paper.hang(out, "  ", 2, &sentence(&report.summary), Ink::Plain);
+    // While an act is under way the summary is about it already.
+    if report.attempt.is_none()
+        && let Some(text) = story::last_act(&member.events, wall::time_of_day)
+    {
+        paper.hang(out, "  ", 2, &text, Ink::Plain);
+    }
     if let Some(exit) = report.last_exit
         && report.life != "dead"
     {
@@ -261,19 +268,14 @@ fn happened(out: &mut String, member: &ExplainedMember, paper: Paper) {
         .next()
         .unwrap_or("")
         .to_owned();
-    for row in member
-        .events
-        .iter()
-        .filter(|row| !history::is_said_by_its_action(row))
-    {
-        let time = wall::date_and_time(row.wall_ms);
+    for line in story::tell(&member.events) {
+        let time = wall::date_and_time(line.wall_ms);
         let (date, clock) = time.split_once(' ').unwrap_or((time.as_str(), ""));
         if date != day {
             out.push_str(&format!("  {date}\n"));
             date.clone_into(&mut day);
         }
-        let (text, ink) = history::sentence(row);
-        paper.hang(out, &format!("  {clock}  "), 12, &text, ink);
+        paper.hang(out, &format!("  {clock}  "), 12, &line.text, line.ink);
     }
 }
 

@@ -19,6 +19,7 @@ pub mod plugin;
 pub mod run;
 pub mod schema;
 pub mod status;
+mod story;
 pub mod tell;
 pub mod validate;
 pub mod worker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use checkd_core::config::changed;
 use checkd_core::diagnostic::Severity;
-use checkd_core::plan::{Mode, Plan};
+use checkd_core::plan::Mode;
 
 use crate::config::{Configured, Purpose, configure};
 use crate::daemon::{self, Setup};
@@ -45,7 +45,6 @@ pub fn run(args: Args) -> ExitCode {
             group.mode = Mode::Observe;
         }
     }
-    log_as(&plan);
     let file = file.unwrap_or_else(|| PathBuf::from("checkd.toml"));
     let setup = Setup {
         base: find::base_of(&file),
@@ -64,25 +63,5 @@ pub fn run(args: Args) -> ExitCode {
             let usage = told.severity == Severity::Error;
             ExitCode::from(if usage { USAGE } else { FAILED })
         }
-    }
-}
-
-/// Logs go to standard error, for developers; `[daemon] log` says from which level on.
-fn log_as(plan: &Plan) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = match plan.daemon.log.as_deref() {
-        Some("error") => LevelFilter::ERROR,
-        Some("info") => LevelFilter::INFO,
-        Some("debug") => LevelFilter::DEBUG,
-        _ => LevelFilter::WARN,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .finish();
-    if tracing::subscriber::set_global_default(subscriber).is_err() {
-        tell::say("warning: somebody else takes the logs already");
     }
 }

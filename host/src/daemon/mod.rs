@@ -3,6 +3,7 @@
 //! The loop never waits for a disk, a plugin or a process: it takes what happened, steps the engine,
 //! and hands each effect to whoever carries it out.
 
+mod log;
 mod systemd;
 mod talk;
 
@@ -29,7 +30,7 @@ use crate::manager::Manager;
 use crate::plugin::Catalog;
 use crate::runner::Runner;
 use crate::state_dir::{self, StateDir};
-use crate::wall::{self, Both};
+use crate::wall::Both;
 use talk::Talk;
 
 /// So many events are taken before the timer and the signals are looked at again.
@@ -114,6 +115,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         .max()
         .unwrap_or(0)
         .min(40);
+    log::begin(plan.daemon.log.as_deref(), width.max("checkd".len()));
     let broken = |what: &str, e: std::io::Error| {
         Diagnostic::error("C0508", format!("cannot {what}: {e}")).note("nothing was started")
     };
@@ -182,6 +184,14 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
         })
     }
+}
+
+/// A line for the person who watches.
+struct Line {
+    member: MemberId,
+    at: Instant,
+    text: String,
+    kind: Option<NoticeKind>,
 }
 
 struct Daemon {
@@ -277,25 +287,41 @@ impl Daemon {
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
-        self.tell(event, &effects);
+        let lines = self.lines(event, &effects);
         for effect in effects.drain(..) {
             self.carry_out(effect);
+        }
+        for line in lines {
+            self.talk.about(
+                Both::read().wall_ms(line.at),
+                &self.plan.path(line.member),
+                &line.text,
+                line.kind,
+            );
         }
         self.effects = effects;
     }
 
     /// What nobody needs to be told, and a person who watches likes to see: starts, the first time
     /// healthy, and what is held back by which gate.
-    fn tell(&self, event: &Event, effects: &[Effect]) {
+    fn lines(&self, event: &Event, effects: &[Effect]) -> Vec<Line> {
+        let mut lines = Vec::new();
         if let Event::Started {
             member,
             generation,
             adopted: false,
         } = event
         {
-            let text = format!("runs as pid {}", generation.pid);
-            self.talk
-                .about(wall::now_ms(), &self.plan.path(*member), &text, None);
+            let (at, text) = (
+                crate::clock::now(),
+                format!("runs as pid {}", generation.pid),
+            );
+            lines.push(Line {
+                member: *member,
+                at,
+                text,
+                kind: None,
+            });
         }
         let noticed = |id: MemberId| {
             effects
@@ -306,62 +332,52 @@ impl Daemon {
             let Effect::Record(entry) = effect else {
                 continue;
             };
-            let (member, at, text, kind) = match entry {
-                Entry::Transition {
-                    member,
-                    at,
-                    axis: Axis::Health,
-                    to: "healthy",
-                    why,
-                    ..
-                } if !noticed(*member) => {
-                    let text = if why.is_empty() {
-                        String::new()
-                    } else {
-                        format!(": {why}")
-                    };
-                    (
-                        member,
-                        at,
-                        format!("healthy{text}"),
-                        Some(NoticeKind::Recovered),
-                    )
-                }
-                Entry::Decision {
-                    member,
-                    at,
-                    step,
-                    explanation,
-                    intent: None,
-                    ..
-                } => {
-                    let closed: Vec<String> = explanation
-                        .readings
-                        .iter()
-                        .filter(|reading| !reading.open)
-                        .map(|reading| {
-                            format!(
-                                "{} ({})",
-                                reading.gate,
-                                report::numbers(&self.plan, reading)
-                            )
-                        })
-                        .collect();
-                    if closed.is_empty() {
-                        continue;
-                    }
+            if let Entry::Transition {
+                member,
+                at,
+                axis: Axis::Health,
+                to: "healthy",
+                why,
+                ..
+            } = entry
+                && !noticed(*member)
+            {
+                let text = match why.as_str() {
+                    "" => "healthy".to_owned(),
+                    why => format!("healthy: {why}"),
+                };
+                lines.push(Line {
+                    member: *member,
+                    at: *at,
+                    text,
+                    kind: Some(NoticeKind::Recovered),
+                });
+            }
+            if let Entry::Decision {
+                member,
+                at,
+                step,
+                explanation,
+                intent: None,
+                ..
+            } = entry
+            {
+                let closed = explanation.readings.iter().filter(|reading| !reading.open);
+                let closed: Vec<String> = closed
+                    .map(|r| format!("{} ({})", r.gate, report::numbers(&self.plan, r)))
+                    .collect();
+                if !closed.is_empty() {
                     let text = format!("{} waits for {}", step.as_str(), closed.join(" and "));
-                    (member, at, text, None)
+                    lines.push(Line {
+                        member: *member,
+                        at: *at,
+                        text,
+                        kind: None,
+                    });
                 }
-                _ => continue,
-            };
-            self.talk.about(
-                Both::read().wall_ms(*at),
-                &self.plan.path(*member),
-                &text,
-                kind,
-            );
+            }
         }
+        lines
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use checkd_core::engine::{Act, Event, Exit};
+use checkd_core::engine::{Act, Command, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::report;
@@ -461,7 +461,12 @@ impl Rows<'_> {
                 command,
             } => {
                 let (group, member) = self.names(*member);
-                let json = serde_json::to_value(command).unwrap_or(Value::Null);
+                let mut json = serde_json::to_value(command).unwrap_or(Value::Null);
+                // An end in boot time means nothing after the next boot; a length does.
+                if let (Command::Pause { until, .. }, Some(map)) = (command, json.as_object_mut()) {
+                    map.remove("until");
+                    map.insert("for_ms".to_owned(), Value::from(until.since(*at).0));
+                }
                 let name = json
                     .get("command")
                     .and_then(Value::as_str)
