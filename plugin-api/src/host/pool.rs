@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// How long a check may be late when it does not wait for its target.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a thread without work is kept.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Threads for blocking runs. Cheap until the first run: no thread is made before.
 pub struct BlockingPool {
@@ -79,6 +79,8 @@ struct State {
     /// Threads that were abandoned and are still there.
     stuck: usize,
     watchdog: bool,
+    /// When the watchdog wakes by itself; `None`: never.
+    watch_at: Option<Instant>,
     closed: bool,
 }
 
@@ -127,6 +129,7 @@ impl BlockingPool {
             refuse(job, Sample::unknown(Cause::Overran, message));
             return id;
         }
+        let deadline = job.cx.deadline();
         state.queue.push_back((id, job));
         if let Err(error) = self.shared.staff(&mut state) {
             let job = state.queue.pop_back();
@@ -137,9 +140,13 @@ impl BlockingPool {
             }
             return id;
         }
+        // A wakeup costs more than a check: the watchdog is left alone when it wakes early enough.
+        let watch = state.watch_at.is_none_or(|at| deadline < at);
         drop(state);
         self.shared.work.notify_one();
-        self.shared.watch.notify_one();
+        if watch {
+            self.shared.watch.notify_one();
+        }
         id
     }
 
@@ -302,6 +309,7 @@ impl Shared {
                 .map(|running| running.look)
                 .chain(queued)
                 .min();
+            state.watch_at = next;
             state = match next {
                 None => self
                     .watch

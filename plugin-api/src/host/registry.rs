@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::OnceLock;
 
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -138,7 +139,7 @@ impl Registration {
             blocking: false,
             package,
             version,
-            make_schema: || schemars::schema_for!(T::Options).to_value(),
+            make_schema: make_schema::<T::Options>,
             schema,
             configure: |json, schema| {
                 let check = T::configure(options::read(json, schema)?)?;
@@ -159,7 +160,7 @@ impl Registration {
             blocking: true,
             package,
             version,
-            make_schema: || schemars::schema_for!(T::Options).to_value(),
+            make_schema: make_schema::<T::Options>,
             schema,
             configure: |json, schema| {
                 let check = T::configure(options::read(json, schema)?)?;
@@ -216,6 +217,18 @@ impl Registration {
             ))
         })
     }
+}
+
+/// A schema that is whole in itself: no references, no address of a meta schema.
+fn make_schema<O: schemars::JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.meta_schema = None;
+        settings.inline_subschemas = true;
+    });
+    settings
+        .into_generator()
+        .into_root_schema_for::<O>()
+        .to_value()
 }
 
 /// Every check that is linked in, in chance order: sort, and refuse duplicates.

@@ -37,15 +37,16 @@ impl ThreadId {
 }
 
 /// Whether a thread in this system call (a line of `/proc/…/syscall`) waits for a clock, for a
-/// thread of this process, or for whoever reads its output: that says nothing about a target.
+/// thread of this process, for its memory, or for whoever reads its output: that says nothing about
+/// a target.
 fn says_nothing(call: &str) -> bool {
     let mut words = call.split_ascii_whitespace();
     let (number, first) = (words.next(), words.next());
     match number.and_then(|number| number.parse().ok()).and_then(of) {
         Some(Call::OfItself) => true,
         Some(Call::Write) => matches!(first, Some("0x1" | "0x2")),
-        // `-1`: it waits outside of a call, for a page of a file.
-        None => number == Some("running"),
+        // `-1`: it waits outside of a call, for a page of memory; the machine may be short of it.
+        None => matches!(number, Some("running" | "-1")),
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
             ("1 0x1 0x7f 0x1 0x0 0x0 0x0 0x7ffc 0x7f69\n", true),   // write to its output
             ("230 0x0 0x0 0x7f 0x7f 0x0 0x0 0x7ffc 0x7f69\n", true), // clock_nanosleep
             ("202 0x7f 0x80 0x2 0x0 0x0 0x0 0x7ffc 0x7f69\n", true), // futex
-            ("-1 0x7ffc 0x7f69\n", false),
+            ("-1 0x7ffc 0x7f69\n", true),
             ("running\n", true),
             ("", false),
         ] {

@@ -180,8 +180,10 @@ pub(super) fn unknown(contract: &Contract, subject: &dyn Subject) -> Holds {
 pub(super) fn units(contract: &Contract, subject: &dyn Subject) -> Holds {
     let schema = subject.facts().options;
     for (key, property) in properties(&schema)? {
-        let format = property.get("format").and_then(Value::as_str);
-        if !matches!(format, Some("span" | "size" | "percent")) {
+        if !["span", "size", "percent"]
+            .iter()
+            .any(|unit| has_format(property, unit))
+        {
             continue;
         }
         for bare in [json!(30), json!("30")] {
@@ -287,6 +289,33 @@ fn usable(sample: &Sample) -> Holds {
         numbers.next().is_none() && !sample.message.contains(UNFIT),
         || format!("a measurement is no number, or has no name: {}", shown()),
     )
+}
+
+/// Whether a property is of a type of ours, also as an option of it.
+fn has_format(property: &Value, format: &str) -> bool {
+    let any = property.get("anyOf").and_then(Value::as_array);
+    property.get("format").is_some_and(|found| found == format)
+        || any
+            .into_iter()
+            .flatten()
+            .any(|property| has_format(property, format))
+}
+
+pub(super) fn secrets(contract: &Contract, subject: &dyn Subject) -> Holds {
+    const WORD: &str = "zz-not-to-be-told";
+    let schema = subject.facts().options;
+    for (key, _) in properties(&schema)?
+        .iter()
+        .filter(|(_, p)| has_format(p, "secret"))
+    {
+        let options = with(contract, &[(key, json!(WORD))])?;
+        let told = match subject.configure(&options.to_string()) {
+            Err(problems) => problems.to_string(),
+            Ok(mut instance) => one(&mut *instance, contract)?.message,
+        };
+        ensure(!told.contains(WORD), || format!("`{key}` is told: {told}"))?;
+    }
+    Ok(())
 }
 
 pub(super) fn memory(contract: &Contract, subject: &dyn Subject) -> Holds {

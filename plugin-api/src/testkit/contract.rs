@@ -58,6 +58,10 @@ pub const CLAUSES: &[Clause] = &[
         holds: clauses::samples,
     },
     Clause {
+        name: "a secret is repeated nowhere",
+        holds: clauses::secrets,
+    },
+    Clause {
         name: "instances share no memory",
         holds: clauses::memory,
     },

@@ -29,6 +29,7 @@ enum Flaw {
     Mute,
     NotFinite,
     Static,
+    TellsSecret,
     PassesSilence,
     WrongCause,
     NoTotalDeadline,
@@ -65,6 +66,7 @@ impl Subject for Puppet {
         let mut properties = json!({
             "peer": { "type": "string", "description": "Whom to ask." },
             "wait": { "type": ["string", "null"], "format": "span", "description": "How long." },
+            "token": { "anyOf": [{ "format": "secret" }, { "type": "null" }], "description": "?" },
             "panic": { "type": "boolean", "description": "Whether to." },
         });
         if self.flaw == Flaw::Undocumented {
@@ -102,7 +104,10 @@ impl Subject for Puppet {
         let mut problems = Problems::none();
         for (key, value) in options.as_object().unwrap() {
             match (key.as_str(), value) {
-                ("peer", Value::String(_)) | ("panic", Value::Bool(_)) => {}
+                ("token", Value::String(text)) if self.flaw == Flaw::TellsSecret => {
+                    problems.add(key, format!("`{text}` is too short"));
+                }
+                ("peer" | "token", Value::String(_)) | ("panic", Value::Bool(_)) => {}
                 ("wait", Value::String(text)) if text.ends_with('s') => {}
                 ("wait", _) if self.flaw == Flaw::BareNumbers => problems.add(key, "is no span"),
                 ("wait", _) => problems.add(key, "write `\"30s\"`"),
@@ -242,6 +247,7 @@ fn every_clause_can_be_broken() {
             Flaw::NotFinite,
             "samples say why, and their numbers are numbers",
         ),
+        (Flaw::TellsSecret, "a secret is repeated nowhere"),
         (Flaw::Static, "instances share no memory"),
         (
             Flaw::PassesSilence,
@@ -288,7 +294,7 @@ fn a_broken_contract_is_told_clause_by_clause() {
     let told = payload.downcast_ref::<String>().unwrap();
     assert_eq!(
         told,
-        "kind `puppet` breaks 1 of 15 clauses:\n- samples say why, and their numbers are numbers: \
+        "kind `puppet` breaks 1 of 16 clauses:\n- samples say why, and their numbers are numbers: \
          a sample says no word: fail Some(Wrong) ``"
     );
 }

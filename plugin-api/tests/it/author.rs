@@ -48,6 +48,9 @@ fn a_check_is_known_by_its_facts() {
         "A limit."
     );
     assert_eq!(awaited.options["additionalProperties"], false);
+    // Whole in itself, so that it can be put into the schema of a whole configuration.
+    let text = awaited.options.to_string();
+    assert!(!text.contains("\"$"), "{text}");
     assert!(awaited.package.starts_with("checkd-plugin-api 1."));
     let json = serde_json::to_string(&facts).unwrap();
     assert_eq!(
