@@ -114,6 +114,10 @@ fn list(codes: &[i32]) -> String {
 
 /// A value in the same words as its default, so that `60s` is no change from `1m`.
 fn written(form: Form, node: &Node) -> Option<String> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not normalised is shown as it is written"
+    )]
     match form {
         Form::Span | Form::Wait => form::span(node).ok().map(units::exact),
         Form::Limit => form::limit(node)

@@ -15,7 +15,7 @@ pub const FALL: u32 = 5;
 pub const MIN_FAIL_SPAN: Span = Span::secs(15);
 /// Consecutive Fails that `ready` waits for; the same streak, read a second time.
 pub const READY_FALL: u32 = 3;
-/// Consecutive passes until a leaf is good again: HAProxy's `rise`.
+/// Consecutive passes until a leaf is good again: `HAProxy`'s `rise`.
 pub const RISE: u32 = 2;
 /// A sample is too old after so many intervals.
 pub const FRESHNESS_INTERVALS: u64 = 3;
@@ -71,7 +71,7 @@ pub const STOP_SIGNAL: &str = "TERM";
 /// How long it may take.
 pub const STOP_TIMEOUT: Span = Span::secs(10);
 
-/// Half of the interval, as HAProxy's `fastinter` and Envoy's edge intervals, and never shorter
+/// Half of the interval, as `HAProxy`'s `fastinter` and Envoy's edge intervals, and never shorter
 /// than one run may take.
 pub fn fast_interval(interval: Span, timeout: Option<Span>) -> Span {
     (interval / 2)

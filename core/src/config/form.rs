@@ -287,25 +287,29 @@ pub(super) fn n_of_m(node: &Node) -> Judged<NOfM> {
 pub(super) fn texts(node: &Node) -> Judged<Vec<(&str, &Node)>> {
     let Value::List(items) = &node.value else {
         let wrong = must("a list of texts", node);
-        return Err(Box::new(match &node.value {
-            Value::Text(text) if !text.contains('"') => {
-                let words: Vec<String> = text
-                    .split_whitespace()
-                    .map(|word| format!("\"{word}\""))
-                    .collect();
-                wrong.help(format!("write `[{}]`", words.join(", ")))
-            }
-            _ => wrong,
-        }));
+        if let Value::Text(text) = &node.value
+            && !text.contains('"')
+        {
+            let words: Vec<String> = text
+                .split_whitespace()
+                .map(|word| format!("\"{word}\""))
+                .collect();
+            return Err(Box::new(
+                wrong.help(format!("write `[{}]`", words.join(", "))),
+            ));
+        }
+        return Err(Box::new(wrong));
     };
     items
         .iter()
-        .map(|item| match &item.value {
-            Value::Text(text) => Ok((text.as_str(), item)),
-            _ => Err(Box::new(Wrong::new(
+        .map(|item| {
+            if let Value::Text(text) = &item.value {
+                return Ok((text.as_str(), item));
+            }
+            Err(Box::new(Wrong::new(
                 TYPE,
                 format!("must be a list of texts, and {} is in it", shown(item)),
-            ))),
+            )))
         })
         .collect()
 }
@@ -316,15 +320,17 @@ pub(super) fn codes(node: &Node) -> Judged<Vec<i32>> {
     };
     items
         .iter()
-        .map(|item| match &item.value {
-            Value::Integer(n @ 0..=255) => Ok(i32::try_from(*n).unwrap_or(0)),
-            _ => Err(Box::new(Wrong::new(
+        .map(|item| {
+            if let Value::Integer(n @ 0..=255) = &item.value {
+                return Ok(i32::try_from(*n).unwrap_or(0));
+            }
+            Err(Box::new(Wrong::new(
                 VALUE,
                 format!(
                     "must be exit codes from 0 to 255, and {} is in it",
                     shown(item)
                 ),
-            ))),
+            )))
         })
         .collect()
 }

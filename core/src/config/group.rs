@@ -53,8 +53,8 @@ pub(super) fn groups<'a>(
             one.plan.policy.settle = defaults::settle(longest);
         }
     }
-    let names: Vec<&str> = named.iter().map(|(name, _, _)| *name).collect();
-    order(reader, &names, &mut open);
+    let written: Vec<&str> = named.iter().map(|(name, _, _)| *name).collect();
+    order(reader, &written, &mut open);
     open.into_iter().map(|one| one.plan).collect()
 }
 

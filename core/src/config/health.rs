@@ -348,15 +348,18 @@ fn of_members(text: &str, members: u32) -> Option<Result<u32, Box<Mistake>>> {
             });
         }
     };
-    match complex.expr {
-        Expr::All(parts) if parts == [Expr::Leaf(0)] => Some(Ok(members)),
-        Expr::Any(parts) if parts == [Expr::Leaf(0)] => Some(Ok(1)),
-        Expr::AtLeast(need, parts) if parts == [Expr::Leaf(0)] => {
-            let majority = text.trim_start().starts_with("majority");
-            Some(Ok(if majority { members / 2 + 1 } else { need }))
-        }
-        _ => None,
-    }
+    let ready = |parts: &[Expr]| parts == [Expr::Leaf(0)];
+    let need = if let Expr::All(parts) = &complex.expr {
+        ready(parts).then_some(members)
+    } else if let Expr::Any(parts) = &complex.expr {
+        ready(parts).then_some(1)
+    } else if let Expr::AtLeast(need, parts) = &complex.expr {
+        let majority = text.trim_start().starts_with("majority");
+        ready(parts).then_some(if majority { members / 2 + 1 } else { *need })
+    } else {
+        None
+    };
+    need.map(Ok)
 }
 
 /// A check that no expression reads is run and shown, and decides nothing.

@@ -24,13 +24,15 @@ fn section(shape: &Shape) -> String {
     let mut text = format!("\n## `[{}]`\n\n{}\n\n", shape.path, sentences(shape.doc));
     text.push_str("| key | value | default | |\n|---|---|---|---|\n");
     for key in shape.keys.iter().filter(|key| !key.later) {
-        text.push_str(&format!(
-            "| `{}` | {} | {} | {} |\n",
-            key.name,
-            form_in_words(key.form).replace('|', "\\|"),
+        let cells = [
+            format!("`{}`", key.name),
+            form_in_words(key.form),
             default_in_words(key),
-            key.doc.replace('|', "\\|"),
-        ));
+            key.doc.to_owned(),
+        ];
+        text.push_str("| ");
+        text.push_str(&cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
+        text.push_str(" |\n");
     }
     text
 }
@@ -80,10 +82,9 @@ fn form_in_words(form: Form) -> String {
         Form::Codes => "list of exit codes".to_owned(),
         Form::Expression => "complex check".to_owned(),
         Form::Mask => "octal mask as text".to_owned(),
-        Form::Ports => "table".to_owned(),
         Form::Environment => "table of texts".to_owned(),
         Form::Sha256 => "64 hex digits".to_owned(),
-        Form::Table => "table".to_owned(),
+        Form::Ports | Form::Table => "table".to_owned(),
     }
 }
 
@@ -292,10 +293,10 @@ fn value(key: &Key) -> Json {
         Form::Ports | Form::Table => json!({ "type": "object" }),
     };
     if let Some(schema) = schema.as_object_mut() {
-        let mut about = key.doc.to_owned();
-        if let Some(default) = said(key.default) {
-            about.push_str(&format!(" Default: {default}."));
-        }
+        let about = match said(key.default) {
+            Some(default) => format!("{} Default: {default}.", key.doc),
+            None => key.doc.to_owned(),
+        };
         schema.insert("description".to_owned(), Json::String(about));
     }
     schema

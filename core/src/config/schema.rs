@@ -162,7 +162,7 @@ impl<'a> Judge<'a> {
         )
     }
 
-    fn from_form(&self, name: &str, node: &Node, wrong: form::Wrong) -> Box<Diagnostic> {
+    fn wrong(&self, name: &str, node: &Node, wrong: form::Wrong) -> Box<Diagnostic> {
         let mut told = self.refuse(wrong.code, name, node, &wrong.message);
         told.notes = wrong.notes;
         told.help = wrong.help;
@@ -197,12 +197,12 @@ impl<'a> Judge<'a> {
             Some("span") if !holds_placeholder(node) => {
                 return form::span(node)
                     .map(drop)
-                    .map_err(|w| self.from_form(name, node, *w));
+                    .map_err(|w| self.wrong(name, node, *w));
             }
             Some("size") if !holds_placeholder(node) => {
                 return form::size(node)
                     .map(drop)
-                    .map_err(|w| self.from_form(name, node, *w));
+                    .map_err(|w| self.wrong(name, node, *w));
             }
             _ => {}
         }
@@ -217,7 +217,7 @@ impl<'a> Judge<'a> {
         if let Some(only) = schema.get("const") {
             return self.words(name, std::slice::from_ref(only), node);
         }
-        if !self.fits(schema, node) {
+        if !fits(schema, node) {
             return Err(self.of_type(name, schema, node));
         }
         self.inside(name, schema, node, depth)
@@ -287,14 +287,6 @@ impl<'a> Judge<'a> {
             told.help = Some(format!("did you mean `\"{near}\"`?"));
         }
         Err(told)
-    }
-
-    fn fits(&self, schema: &Json, node: &Node) -> bool {
-        match schema.get("type") {
-            Some(Json::String(one)) => is(one, node),
-            Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).any(|t| is(t, node)),
-            _ => true,
-        }
     }
 
     fn of_type(&self, name: &str, schema: &Json, node: &Node) -> Box<Diagnostic> {
@@ -410,6 +402,14 @@ impl<'a> Judge<'a> {
         let mut told = self.refuse(PLAIN, name, node, "is a secret and is not written here");
         told.help = Some("write `{ file = \"/path\" }` or `{ env = \"NAME\" }`".to_owned());
         Err(told)
+    }
+}
+
+fn fits(schema: &Json, node: &Node) -> bool {
+    match schema.get("type") {
+        Some(Json::String(one)) => is(one, node),
+        Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).any(|t| is(t, node)),
+        _ => true,
     }
 }
 

@@ -103,12 +103,16 @@ impl<'a> Section<'a> {
             .iter()
             .filter(|key| !key.later)
             .map(|key| key.name);
-        let (message, words) = match self.of {
-            Of::Root => (
+        let (message, words) = if matches!(self.of, Of::Root) {
+            (
                 format!("there is no table `[{name}]`"),
                 "unknown".to_owned(),
-            ),
-            of => (format!("there is no key `{name}` here"), format!("in {of}")),
+            )
+        } else {
+            (
+                format!("there is no key `{name}` here"),
+                format!("in {}", self.of),
+            )
         };
         let mut list: Vec<&str> = known.collect();
         list.sort_unstable();

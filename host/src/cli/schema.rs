@@ -20,6 +20,10 @@ pub struct Args {
 }
 
 /// Runs the verb.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every verb takes its arguments for itself"
+)]
 pub fn run(args: Args) -> ExitCode {
     if args.markdown {
         return written(reference::markdown().as_bytes());

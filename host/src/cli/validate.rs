@@ -23,6 +23,10 @@ pub struct Args {
 }
 
 /// Runs the verb.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every verb takes its arguments for itself"
+)]
 pub fn run(args: Args) -> ExitCode {
     let configured = configure(&args.layers, Purpose::Judge);
     let told = &configured.diagnostics;

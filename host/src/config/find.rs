@@ -12,7 +12,7 @@ use super::LAYER;
 const LARGEST: u64 = 256 << 20;
 
 /// `$CHECKD_CONFIG`, else `/etc/checkd/checkd.toml`; without root the XDG directories come first.
-pub(super) fn default_file() -> Result<PathBuf, Diagnostic> {
+pub(super) fn default_file() -> Result<PathBuf, Box<Diagnostic>> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(file) = variable("CHECKD_CONFIG") {
         return Ok(file.into());
@@ -41,14 +41,13 @@ pub(super) fn default_file() -> Result<PathBuf, Diagnostic> {
             for file in &files {
                 told = told.note(format!("looked for `{}`", file.display()));
             }
-            told.help("name the file, or set `CHECKD_CONFIG`")
+            Box::new(told.help("name the file, or set `CHECKD_CONFIG`"))
         })
 }
 
 /// The text of a file.
-pub(super) fn text_of(file: &Path) -> Result<String, Diagnostic> {
-    let refused =
-        |why: &str| Diagnostic::error(LAYER, format!("cannot read `{}`: {why}", file.display()));
+pub(super) fn text_of(file: &Path) -> Result<String, Box<Diagnostic>> {
+    let refused = |why: &str| refusal(format!("cannot read `{}`: {why}", file.display()));
     let opened = File::open(file).map_err(|error| refused(&reason(&error)))?;
     let facts = opened
         .metadata()
@@ -67,13 +66,13 @@ pub(super) fn text_of(file: &Path) -> Result<String, Diagnostic> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..good).unwrap_or(&[]);
-        let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = before.split(|&b| b == b'\n').count();
         refused(&format!("line {line} is not UTF-8"))
     })
 }
 
 /// The files that an include pattern means, in name order. `*` and `?` stand in the last part.
-pub(super) fn matching(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, Diagnostic> {
+pub(super) fn matching(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     let base = main.parent().unwrap_or(Path::new(""));
     let path = base.join(pattern);
     let wild = |text: &str| text.contains(['*', '?']);
@@ -84,16 +83,11 @@ pub(super) fn matching(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, Diagn
             .unwrap_or(directory)
             .to_string_lossy(),
     ) {
-        return Err(
-            Diagnostic::error(LAYER, "only the last part of an include may be a pattern")
-                .note(format!("found `{pattern}`")),
-        );
+        let told = refusal("only the last part of an include may be a pattern".to_owned());
+        return Err(Box::new(told.note(format!("found `{pattern}`"))));
     }
     let Some(last) = path.file_name().and_then(|name| name.to_str()) else {
-        return Err(Diagnostic::error(
-            LAYER,
-            format!("`{pattern}` names no file"),
-        ));
+        return Err(refusal(format!("`{pattern}` names no file")));
     };
     if !wild(last) {
         return Ok(vec![path]);
@@ -108,10 +102,11 @@ pub(super) fn matching(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, Diagn
         // A directory for what may come later.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
-            return Err(Diagnostic::error(
-                LAYER,
-                format!("cannot list `{}`: {}", shown.display(), reason(&error)),
-            ));
+            return Err(refusal(format!(
+                "cannot list `{}`: {}",
+                shown.display(),
+                reason(&error)
+            )));
         }
     };
     let mut files: Vec<PathBuf> = entries
@@ -156,6 +151,10 @@ fn fits(pattern: &str, name: &str) -> bool {
         row = next;
     }
     row.last().copied().unwrap_or(false)
+}
+
+fn refusal(message: String) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(LAYER, message))
 }
 
 /// The operating system's reason without its number.

@@ -18,15 +18,18 @@ const ROOT: &str = "root";
 /// Where the key stands, and where the value does.
 type Places = (Place, Place);
 
-pub(super) fn merge(layers: Vec<Layer>) -> Result<Table, Diagnostic> {
+pub(super) fn merge(layers: &[Layer]) -> Result<Table, Box<Diagnostic>> {
     let mut tables = BTreeMap::new();
     let mut builder = Config::builder();
-    for layer in &layers {
+    for layer in layers {
         let mut path = String::new();
         builder = builder.add_source(Tree(below(&layer.root, &mut path, &mut tables)));
     }
     let refused = |error: &ConfigError| {
-        Diagnostic::error(LAYER, format!("the layers cannot be merged: {error}"))
+        Box::new(Diagnostic::error(
+            LAYER,
+            format!("the layers cannot be merged: {error}"),
+        ))
     };
     let merged = builder.build().map_err(|error| refused(&error))?;
     let ValueKind::Table(mut root) = merged.cache.kind else {

@@ -61,7 +61,7 @@ fn load_with(
             Some(file)
         }
         Err(told) => {
-            reading.diagnostics.push(told);
+            reading.diagnostics.push(*told);
             None
         }
     };
@@ -90,7 +90,7 @@ impl Reading {
                     self.layers.push(layer);
                 }
             }
-            Err(told) => self.diagnostics.push(told),
+            Err(told) => self.diagnostics.push(*told),
         }
     }
 
@@ -180,10 +180,10 @@ impl Reading {
         let root = if broken {
             Ok(checkd_core::config::Table::default())
         } else {
-            merge::merge(self.layers)
+            merge::merge(&self.layers)
         };
         let root = root.unwrap_or_else(|told| {
-            self.diagnostics.push(told);
+            self.diagnostics.push(*told);
             checkd_core::config::Table::default()
         });
         Loaded {
