@@ -11,6 +11,7 @@ mod bad_plugins;
 mod budget;
 mod check_folders;
 mod docs;
+mod errors;
 mod guide;
 mod isolation;
 #[cfg(feature = "peers")]

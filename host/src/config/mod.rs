@@ -14,7 +14,7 @@ mod tests;
 use std::path::PathBuf;
 
 use checkd_core::config::{Document, Source};
-use checkd_core::diagnostic::{Diagnostic, Severity};
+use checkd_core::diagnostic::{Diagnostic, Place, Severity};
 
 pub use chain::{Configured, Purpose, configure, settled};
 
@@ -56,7 +56,7 @@ fn load_with(
     };
     let file = match file {
         Ok(file) => {
-            reading.file(&file);
+            reading.file(&file, None);
             reading.includes(&file);
             Some(file)
         }
@@ -81,7 +81,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn file(&mut self, file: &std::path::Path) {
+    /// Reads one file; `named` is where the configuration names it.
+    fn file(&mut self, file: &std::path::Path, named: Option<Place>) {
         match find::text_of(file) {
             Ok(text) => {
                 let index = self.source(file.display().to_string(), text);
@@ -90,7 +91,10 @@ impl Reading {
                     self.layers.push(layer);
                 }
             }
-            Err(told) => self.diagnostics.push(*told),
+            Err(told) => self.diagnostics.push(match named {
+                Some(place) => told.at(place, "named here"),
+                None => *told,
+            }),
         }
     }
 
@@ -104,7 +108,7 @@ impl Reading {
                 Ok(files) => {
                     for file in files {
                         let before = self.layers.len();
-                        self.file(&file);
+                        self.file(&file, Some(place));
                         let again = self
                             .layers
                             .get(before)
