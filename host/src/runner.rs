@@ -1,12 +1,12 @@
 //! Runs checks under a deadline; one run in flight per check and member.
 
 mod doors;
+mod hand;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use checkd_core::engine::{Event, Run};
 use checkd_core::plan::{CheckPlan, Plan};
@@ -20,7 +20,8 @@ use crate::plugin::client::Trouble;
 use crate::plugin::convert::{When, unknown};
 use crate::plugin::{Catalog, Target};
 
-pub(crate) use doors::{Doors, Ready};
+use doors::{Doors, Ready};
+pub use hand::{Hand, Held};
 
 /// So many runs that do not hold a thread are in flight at once.
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -372,54 +373,6 @@ impl Inner {
     fn leaves(&self) -> MutexGuard<'_, HashMap<LeafId, Leaf>> {
         self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// One run of one kind without a plan, for `checkd check`. Blocks.
-pub(crate) fn once(
-    catalog: &Catalog,
-    kind: &checkd_core::CheckKind,
-    options: &serde_json::Map<String, serde_json::Value>,
-    target: Target,
-    limit: Duration,
-) -> std::io::Result<Sample> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    let generation = None;
-    let leaf = LeafId {
-        group: 0,
-        check: 0,
-        member: None,
-    };
-    let mut began = clock::now();
-    let when = |began: Instant| {
-        let at = clock::now();
-        When {
-            at,
-            took: at.since(began),
-            generation,
-        }
-    };
-    let sample = runtime.block_on(async {
-        let Some(offer) = catalog.offer(kind) else {
-            let told = format!("no plugin that is loaded offers the kind `{kind}`");
-            return unknown(Cause::PluginUnavailable, &told, when(began));
-        };
-        let doors = Doors::new();
-        match doors.configure(&offer, leaf, options, target, limit).await {
-            Ok(ready) => {
-                began = clock::now();
-                match doors.run(leaf, ready, limit).await.said {
-                    Ok(said) => said.sample(when(began)).0,
-                    Err(trouble) => trouble_sample(&trouble, when(began)),
-                }
-            }
-            Err(trouble) => trouble_sample(&trouble, when(began)),
-        }
-    });
-    runtime.shutdown_background();
-    Ok(sample)
 }
 
 /// The sample of a run that has none.

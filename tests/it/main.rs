@@ -10,10 +10,12 @@ mod architecture;
 mod bad_plugins;
 mod budget;
 mod check_folders;
+mod contract;
 mod docs;
 mod errors;
 mod guide;
 mod isolation;
+mod plugins;
 #[cfg(feature = "peers")]
 mod quick_start;
 mod refusals;

@@ -34,7 +34,11 @@ pub fn library(directory: &str, name: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, Vec<PathBuf>>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let libraries = built.entry(directory.to_owned()).or_insert_with(|| {
-        cargo_build(&root().join(directory).join("Cargo.toml"), &[])
+        // One target directory for all of them: what they depend on is built once.
+        let target = root().join("target/fixtures");
+        let target = target.to_string_lossy();
+        let manifest = root().join(directory).join("Cargo.toml");
+        cargo_build(&manifest, &["--target-dir", &target])
             .iter()
             .filter_map(|artifact| artifact.get("filenames")?.as_array())
             .flatten()

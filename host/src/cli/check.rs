@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use checkd_core::diagnostic::{Diagnostic, nearest};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use super::kinds::With;
 use super::tell;
 use crate::plugin::{Catalog, Target};
+use crate::runner::Hand;
 
 /// Nobody could look.
 pub const UNKNOWN: u8 = 3;
@@ -80,13 +82,20 @@ pub fn run(args: Args) -> ExitCode {
         );
     }
     catalog.rest();
-    let sample = match crate::runner::once(&catalog, &kind, &options, target, args.timeout) {
-        Ok(sample) => sample,
+    let hand = match Hand::new(Arc::new(catalog)) {
+        Ok(hand) => hand,
         Err(error) => {
             let told = Diagnostic::error("C0213", "cannot start the threads of a check");
             return cannot(&args, &told.note(error.to_string()));
         }
     };
+    let Some(mut held) = hand.hold(&kind, options, target) else {
+        return cannot(
+            &args,
+            &Diagnostic::error("C0211", format!("there is no kind `{kind}`")),
+        );
+    };
+    let sample = held.run(args.timeout);
     let text = if args.json {
         json(&kind, &sample)
     } else {

@@ -146,6 +146,23 @@ impl Catalog {
         dirs: &[String],
     ) -> (Self, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
+        let offers = built_ins(&mut diagnostics);
+        Self::collect(program, plugins, dirs, offers, diagnostics)
+    }
+
+    /// As [`open_with`](Self::open_with), without the built-ins: for tests of built-ins that were
+    /// made a plugin.
+    pub fn open_alone(program: &Path, plugins: &[PluginPlan]) -> (Self, Vec<Diagnostic>) {
+        Self::collect(program, plugins, &[], Vec::new(), Vec::new())
+    }
+
+    fn collect(
+        program: &Path,
+        plugins: &[PluginPlan],
+        dirs: &[String],
+        mut offers: Vec<Offer>,
+        mut diagnostics: Vec<Diagnostic>,
+    ) -> (Self, Vec<Diagnostic>) {
         let sources = sources(plugins, dirs, &mut diagnostics);
         // At once: a plugin that hangs costs its five seconds only once.
         let described: Vec<_> = std::thread::scope(|scope| {
@@ -158,7 +175,6 @@ impl Catalog {
                 .map(std::thread::ScopedJoinHandle::join)
                 .collect()
         });
-        let mut offers = built_ins(&mut diagnostics);
         let mut loaded = Vec::new();
         let (mut failed, mut unavailable) = (Vec::new(), Vec::new());
         for (source, described) in sources.into_iter().zip(described) {
