@@ -99,10 +99,9 @@ fn unknown(blind: &Blind) -> Sample {
             Cause::Misconfigured,
             "this kernel does not list the children of a process: `cumulative` cannot work",
         ),
-        Blind::Unreadable(why) => Sample::unknown(
-            Cause::Misconfigured,
-            format!("`/proc` cannot be read: {why}"),
-        ),
+        Blind::Unreadable(why) => {
+            Sample::unknown(Cause::HostStall, format!("`/proc` cannot be read: {why}"))
+        }
     }
 }
 

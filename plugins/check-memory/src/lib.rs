@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod judge;
+mod kept;
 mod observe;
 mod options;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use procfs::process::{Process, StatM};
 use procfs::{FromRead as _, ProcError};
 
 use crate::judge::{Blind, Held, Observation};
+use crate::kept::{Kept, ROOM};
 
 /// More processes than this are not walked: each costs time that others wait for.
 pub(crate) const MOST_PROCESSES: usize = 4096;
@@ -25,7 +26,7 @@ pub(crate) struct Proc {
     page: u64,
     /// The process's own figures. The kernel ties an open file to the process and not to its
     /// number, so it never speaks of a stranger who was given the number later.
-    open: Option<(u32, File)>,
+    open: Option<(u32, Kept)>,
 }
 
 impl Proc {
@@ -49,20 +50,18 @@ impl Proc {
     }
 
     fn own(&mut self, pid: u32) -> Result<u64, Blind> {
-        let file = match self.open.take() {
-            Some((of, file)) if of == pid => file,
-            _ => self
-                .process(pid)?
-                .open_relative("statm")
-                .map_err(|e| blind(pid, &e))?,
+        if self.open.as_ref().is_some_and(|(of, _)| *of != pid) {
+            self.open = None;
+        }
+        let pages = if let Some((_, kept)) = &self.open {
+            resident(pid, kept.file())?
+        } else {
+            let file = self.process(pid)?.open_relative("statm");
+            let file = file.map_err(|e| blind(pid, &e))?;
+            let pages = resident(pid, &file)?;
+            self.open = ROOM.keep(file).map(|kept| (pid, kept));
+            pages
         };
-        let mut buffer = [0; 256];
-        let length = file
-            .read_at(&mut buffer, 0)
-            .map_err(|e| blind(pid, &e.into()))?;
-        let text = buffer.get(..length).unwrap_or_default();
-        let pages = StatM::from_read(text).map_err(|e| blind(pid, &e))?.resident;
-        self.open = Some((pid, file));
         // What has exited and was not yet waited for holds nothing, and is not healthy for it.
         if pages == 0 {
             Err(Blind::Gone(pid))
@@ -159,6 +158,17 @@ impl Blind {
             self
         }
     }
+}
+
+/// The resident pages of a process, from its open `statm`.
+fn resident(pid: u32, statm: &File) -> Result<u64, Blind> {
+    let mut buffer = [0; 256];
+    let length = statm
+        .read_at(&mut buffer, 0)
+        .map_err(|e| blind(pid, &e.into()))?;
+    let text = buffer.get(..length).unwrap_or_default();
+    let statm = StatM::from_read(text).map_err(|e| blind(pid, &e))?;
+    Ok(statm.resident)
 }
 
 /// The children of each thread of a process.

@@ -10,6 +10,7 @@ use checkd_plugin_api::{Cause, Sample, Status};
 use serde_json::{Value, json};
 
 use crate::judge::{Blind, Held, Observation, judge};
+use crate::kept::Room;
 use crate::observe::Proc;
 
 const MIB: u64 = 1 << 20;
@@ -202,7 +203,7 @@ fn each_observation_has_its_sample() {
             512 * MIB,
             false,
             Observation::Nothing(Blind::Unreadable("what".to_owned())),
-            (Status::Unknown, Some(Cause::Misconfigured)),
+            (Status::Unknown, Some(Cause::HostStall)),
             "`/proc` cannot be read: what",
         ),
     ] {
@@ -303,6 +304,19 @@ fn a_handle_that_is_kept_open_notices_the_end() {
         proc.alone(child.id()),
         Observation::Nothing(Blind::Gone(child.id()))
     );
+}
+
+#[test]
+fn only_so_many_files_stay_open() {
+    static ROOM: Room = Room::new(|| 2);
+    let file = || tempfile::tempfile().unwrap();
+    let first = ROOM.keep(file());
+    let second = ROOM.keep(file());
+    assert!(first.is_some() && second.is_some());
+    assert!(ROOM.keep(file()).is_none());
+    drop(first);
+    let third = ROOM.keep(file());
+    assert!(third.is_some() && ROOM.keep(file()).is_none());
 }
 
 #[test]
