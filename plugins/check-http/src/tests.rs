@@ -811,6 +811,22 @@ fn redirects_are_followed_as_far_as_asked() {
 }
 
 #[test]
+fn redirects_share_the_one_deadline() {
+    let (port, requests) = server(|_, stream| {
+        std::thread::sleep(Duration::from_millis(60));
+        let answer = "HTTP/1.1 302 Found\r\nlocation: /on\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap_or_default();
+    });
+    let sample = run(&json!({ "url": url(port), "redirects": 10 }), QUICK);
+    assert_eq!(
+        verdict(&sample),
+        (Status::Fail, Some(Cause::Timeout)),
+        "{sample:?}"
+    );
+    assert!(requests.try_iter().count() < 10);
+}
+
+#[test]
 fn what_is_secret_to_one_server_does_not_go_to_another() {
     let (to, requests) = server(|_, stream| {
         stream
