@@ -34,8 +34,8 @@ pub struct Shared {
     pub questions: mpsc::Sender<Question>,
     /// The journal.
     pub reader: Reader,
-    /// Where the socket is.
-    pub control: PathBuf,
+    /// Where the output of members goes.
+    pub output_dir: PathBuf,
 }
 
 /// A bound control socket.

@@ -185,7 +185,19 @@ async fn explain(
                 report.checks.retain(|leaf| leaf.check == *check);
             }
             let events = incident(&shared, id, report.incident).await?;
-            members.push(ExplainedMember { report, events });
+            let (plan, directory) = (shared.plan.clone(), shared.output_dir.clone());
+            let read = move || crate::manager::last_output(&plan, id, &directory);
+            let output = tokio::task::spawn_blocking(read).await.ok().flatten();
+            let (output, last_output) = match output {
+                Some((path, lines)) => (Some(path.display().to_string()), lines),
+                None => (None, Vec::new()),
+            };
+            members.push(ExplainedMember {
+                report,
+                events,
+                output,
+                last_output,
+            });
         }
     }
     Ok(Json(Explained {

@@ -22,6 +22,10 @@ pub struct ExplainedMember {
     pub report: MemberReport,
     /// From the journal, oldest first: the open incident, or the last one.
     pub events: Vec<Row>,
+    /// The file that its standard output and error go to, once there is one.
+    pub output: Option<String>,
+    /// The last lines of it.
+    pub last_output: Vec<String>,
 }
 
 /// `GET /api/v1/history`.

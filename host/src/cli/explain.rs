@@ -50,9 +50,13 @@ pub(super) fn render(member: &ExplainedMember, paper: Paper) -> String {
     sees(&mut out, report, paper);
     waits(&mut out, report, paper);
     happened(&mut out, member, paper);
+    said(&mut out, member, paper);
     can_do(&mut out, report, paper);
     out
 }
+
+/// So many lines of an incident are shown.
+const LINES: usize = 14;
 
 fn title(out: &mut String, text: &str, paper: Paper) {
     out.push('\n');
@@ -63,33 +67,32 @@ fn title(out: &mut String, text: &str, paper: Paper) {
 fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
     let report = &member.report;
     let (word, ink) = word(report);
-    let mut facts = vec![paper.ink(ink, word)];
-    if matches!(report.health.as_str(), "healthy" | "failed") && word == report.health {
-        facts = vec![format!(
-            "{} for {}",
-            paper.ink(ink, word),
-            report.health_for
-        )];
-    }
+    let since = match word {
+        "healthy" | "failed" => Some(report.health_for),
+        "dead" => Some(report.life_for),
+        _ => None,
+    };
+    let since = since.map(|span| format!(" for {span}")).unwrap_or_default();
+    let mut facts = vec![format!("{}{since}", paper.ink(ink, word))];
     if let Some(generation) = report.generation {
         facts.push(format!("pid {}", generation.pid));
     }
     match report.life.as_str() {
         "up" | "starting" => facts.push(format!("runs for {}", report.life_for)),
-        "dead" => facts.push(format!("dead for {}", report.life_for)),
+        "dead" if word != "dead" => facts.push(format!("dead for {}", report.life_for)),
         _ => {}
     }
-    if report.starts_24h > 1 {
+    if report.starts_24h > report.futile.max(1) {
         facts.push(format!("{} starts in 24h", report.starts_24h));
     }
     if report.futile > 0 {
-        let times = if report.futile == 1 {
-            "restart"
+        let attempts = if report.futile == 1 {
+            "attempt"
         } else {
-            "restarts"
+            "attempts"
         };
         facts.push(format!(
-            "{} {times} in this incident did not help",
+            "{} {attempts} in this incident did not help",
             report.futile
         ));
     }
@@ -248,7 +251,8 @@ fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
             paper.ink(ink, word),
             " ".repeat(6 - word.len()),
         );
-        let text = if gate.open || gate.opens_when.is_empty() {
+        let said = gate.opens_in.is_some() && gate.numbers.ends_with("to go");
+        let text = if gate.open || said || gate.opens_when.is_empty() {
             gate.numbers.clone()
         } else {
             format!("{}; opens {}", gate.numbers, gate.opens_when)
@@ -268,7 +272,24 @@ fn happened(out: &mut String, member: &ExplainedMember, paper: Paper) {
         .next()
         .unwrap_or("")
         .to_owned();
-    for line in story::tell(&member.events) {
+    let lines = story::tell(&member.events);
+    // How it began, and how it is now; what lies between is in the history.
+    let hidden = if lines.len() > LINES {
+        lines.len() - LINES
+    } else {
+        0
+    };
+    for (index, line) in lines.iter().enumerate() {
+        if hidden > 0 && (1..=hidden).contains(&index) {
+            if index == 1 {
+                let text = format!(
+                    "{hidden} more; `checkd history {}` shows them",
+                    member.report.path
+                );
+                paper.hang(out, "  …", 12, &text, Ink::Quiet);
+            }
+            continue;
+        }
         let time = wall::date_and_time(line.wall_ms);
         let (date, clock) = time.split_once(' ').unwrap_or((time.as_str(), ""));
         if date != day {
@@ -277,6 +298,21 @@ fn happened(out: &mut String, member: &ExplainedMember, paper: Paper) {
         }
         paper.hang(out, &format!("  {clock}  "), 12, &line.text, line.ink);
     }
+}
+
+/// The last words of a member that is not well.
+fn said(out: &mut String, member: &ExplainedMember, paper: Paper) {
+    let (Some(path), false) = (&member.output, member.last_output.is_empty()) else {
+        return;
+    };
+    if word(&member.report).0 == "healthy" {
+        return;
+    }
+    title(out, "What it said last", paper);
+    for line in &member.last_output {
+        paper.hang(out, "  | ", 4, line, Ink::Plain);
+    }
+    paper.hang(out, "  in ", 5, path, Ink::Quiet);
 }
 
 fn can_do(out: &mut String, report: &MemberReport, paper: Paper) {

@@ -226,12 +226,12 @@ fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {
     );
     let column = 2 + width + 2 + 10 + 1 + 6 + 2 + 7 + 2;
     let quiet = matches!(word, "healthy");
-    let text = if quiet && member.control == "auto" {
-        ""
-    } else {
-        member.summary.as_str()
+    let text = match member.last_exit {
+        _ if quiet && member.control == "auto" => String::new(),
+        Some(exit) if member.life == "dead" => format!("{exit}; {}", member.summary),
+        _ => member.summary.clone(),
     };
-    paper.hang(out, &head, column, text, Ink::Plain);
+    paper.hang(out, &head, column, &text, Ink::Plain);
     let indent = " ".repeat(2 + width + 2);
     if member.control != "auto" && member.control != "observe" {
         paper.hang(out, &indent, indent.len(), &member.control, Ink::Busy);

@@ -94,7 +94,12 @@ fn sentence(row: &Row) -> Option<(String, Ink)> {
                 "futile" | "failed" => Ink::Bad,
                 _ => Ink::Unsure,
             };
-            line(format!("{} was {}{intent}", detail("act"), row.word), ink)
+            let became = match row.word.as_str() {
+                "failed" => "could not be carried out".to_owned(),
+                "unproven" => "is unproven".to_owned(),
+                word => format!("was {word}"),
+            };
+            line(format!("{} {became}{intent}", detail("act")), ink)
         }
         "operator" => line(operator(row), Ink::Strong),
         _ => line(run(row), of_word(&row.word)),

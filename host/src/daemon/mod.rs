@@ -142,7 +142,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         plan: Arc::clone(&plan),
         questions: question_sender,
         reader: journal.reader(),
-        control: control.clone(),
+        output_dir: state.output(),
     });
     let now = crate::clock::now();
     let mut daemon = Daemon {
@@ -571,6 +571,17 @@ fn adopt(talk: &Talk, plan: &Plan, manager: &Manager, journal: &Journal, past: &
             talk.own(&format!(
                 "{who} ended while no checkd ran (it was pid {pid})"
             ));
+        }
+    }
+    // Killed between a start and its note, the daemon before left a process that nobody knows. Only
+    // then is there an intent without an outcome, and only then it is worth to look for one.
+    if past.interrupted.is_empty() {
+        return;
+    }
+    for id in plan.members() {
+        if let Some(generation) = manager.adopt_unnoted(id) {
+            let (who, pid) = (plan.path(id), generation.pid);
+            talk.own(&format!("{who} was just started as pid {pid}; taken over"));
         }
     }
 }

@@ -47,14 +47,12 @@ impl Request {
         for (key, text) in &launch.environment {
             environment.insert(key.clone(), read_text(key, text, group, member)?);
         }
-        environment.insert("CHECKD_GROUP".to_owned(), group.name.to_string());
-        environment.insert("CHECKD_MEMBER".to_owned(), member.name.to_string());
-        let output = match &launch.output {
-            Some(path) => PathBuf::from(fill(path)?),
-            None => output_dir
-                .join(group.name.as_str())
-                .join(format!("{}.log", member.name)),
-        };
+        for mark in marks(group, member, output_dir) {
+            if let Some((name, value)) = mark.split_once('=') {
+                environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let output = output_path(group, member, output_dir)?;
         Ok(Self {
             program,
             arguments,
@@ -151,10 +149,7 @@ impl Request {
                 format!("program `{program}` does not exist{}", self.seen_from())
             }
             (io::ErrorKind::NotFound, None) => {
-                format!(
-                    "program `{program}` is in no directory of PATH ({})",
-                    self.path().display()
-                )
+                format!("program `{program}` is in no directory of PATH")
             }
             (io::ErrorKind::PermissionDenied, Some(path)) => {
                 let mode = std::fs::metadata(&path).map_or(0, |m| m.permissions().mode());
@@ -228,6 +223,30 @@ impl Request {
         std::env::split_paths(&self.path())
             .map(|d| d.join(&self.program))
             .find(|p| p.exists())
+    }
+}
+
+/// What stands in the environment of every member: who it is, and whose. By it a new daemon finds what
+/// the one before started and did not live to note, and a member knows itself.
+pub(super) fn marks(group: &GroupPlan, member: &MemberPlan, output_dir: &Path) -> [String; 3] {
+    [
+        format!("CHECKD_GROUP={}", group.name),
+        format!("CHECKD_MEMBER={}", member.name),
+        format!("CHECKD_OUTPUT={}", output_dir.display()),
+    ]
+}
+
+/// The file that a member's standard output and error go to.
+pub(super) fn output_path(
+    group: &GroupPlan,
+    member: &MemberPlan,
+    output_dir: &Path,
+) -> Result<PathBuf, String> {
+    match &group.launch.output {
+        Some(path) => fill(path, group, member).map(PathBuf::from),
+        None => Ok(output_dir
+            .join(group.name.as_str())
+            .join(format!("{}.log", member.name))),
     }
 }
 

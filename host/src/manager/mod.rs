@@ -7,7 +7,7 @@ mod processes;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkd_core::engine::{Act, Event};
@@ -39,6 +39,16 @@ impl Manager {
     /// that life is over.
     pub fn adopt(&self, member: MemberId, generation: Generation) -> bool {
         self.own.adopt(member, generation)
+    }
+
+    /// Takes over the process of a member that the daemon before started and did not live to note,
+    /// found by the marks in its environment. Sends `Event::Started` when there is one.
+    pub fn adopt_unnoted(&self, id: MemberId) -> Option<Generation> {
+        let (group, member) = self.planned(id).ok()?;
+        if self.own.life(id).is_some() {
+            return None;
+        }
+        self.own.adopt_marked(id, group, member)
     }
 
     /// Carries out one act in the background. `Exited` and `Started` come first, then `Done`.
@@ -131,6 +141,31 @@ impl Manager {
     pub fn running(&self) -> usize {
         self.own.list().len()
     }
+}
+
+/// The file that a member's output goes to, and its last lines, each of at most 200 characters.
+pub fn last_output(plan: &Plan, id: MemberId, output_dir: &Path) -> Option<(PathBuf, Vec<String>)> {
+    use std::io::{Read, Seek, SeekFrom};
+    /// So much of the end is read; and so many lines of it are shown.
+    const TAIL: u64 = 4_096;
+    const LINES: usize = 4;
+    let group = plan.group(id.group)?;
+    let path = launch::output_path(group, plan.member(id)?, output_dir).ok()?;
+    let mut file = std::fs::File::open(&path).ok()?;
+    // A terminal or a pipe as output has no end to read.
+    let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    file.seek(SeekFrom::Start(meta.len().saturating_sub(TAIL)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let shown = lines.iter().skip(lines.len().saturating_sub(LINES));
+    let shown = shown.map(|line| line.chars().take(200).collect()).collect();
+    Some((path, shown))
 }
 
 /// Groups in layers: everything in a layer may stop together, after the layers before it.

@@ -104,6 +104,18 @@ impl Own {
         true
     }
 
+    /// Takes over the process of a member that the daemon before started and did not live to note.
+    pub(super) fn adopt_marked(
+        &self,
+        id: MemberId,
+        group: &GroupPlan,
+        member: &MemberPlan,
+    ) -> Option<Generation> {
+        let marks = super::launch::marks(group, member, &self.output_dir);
+        let found = processes::marked(self.boot, &marks)?;
+        self.adopt(id, found).then_some(found)
+    }
+
     fn watch(&self, id: MemberId, generation: Generation, handle: Handle, adopted: bool) {
         let (ended, _) = watch::channel(false);
         let life = Arc::new(Life {

@@ -179,6 +179,28 @@ pub(super) async fn kill_rest(
     tree(leader, known).iter().map(|r| r.pid).collect()
 }
 
+/// Leaders of process groups whose environment holds every one of `marks` (`NAME=value`): what a
+/// daemon started and did not live to note. Their environment is what they were started with.
+pub(super) fn marked(boot: u128, marks: &[String]) -> Option<Generation> {
+    table()
+        .into_iter()
+        .filter(|row| row.pid == row.group && !row.zombie)
+        .find_map(|row| {
+            let environment = std::fs::read(format!("/proc/{}/environ", row.pid)).ok()?;
+            let has = |mark: &String| {
+                environment
+                    .split(|b| *b == 0)
+                    .any(|entry| entry == mark.as_bytes())
+            };
+            let generation = Generation {
+                boot,
+                pid: row.pid,
+                start: row.start,
+            };
+            marks.iter().all(has).then_some(generation)
+        })
+}
+
 /// The start time of a process, for its [`Generation`].
 pub(super) fn generation_of(boot: u128, pid: u32) -> Option<Generation> {
     row(pid).map(|r| Generation {
