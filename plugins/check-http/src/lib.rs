@@ -59,9 +59,13 @@ impl Check for Http {
             redirects: self.redirects,
             max_body: self.max_body,
         };
-        let observation = attempt.observe(cx.deadline()).await;
+        let (observation, led_to) = attempt.observe(cx.deadline()).await;
+        let target = match led_to {
+            Some(led_to) => format!("{}, redirected to {led_to}", self.target),
+            None => self.target.clone(),
+        };
         let terms = judge::Terms {
-            target: &self.target,
+            target: &target,
             status: &self.status,
             contains: self.contains.as_deref(),
             timeout: cx.timeout(),

@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 use crate::judge::{Answer, Observation, Stage};
 use crate::request::Request;
 use crate::status::Statuses;
-use crate::target::NoTarget;
+use crate::target::{NoTarget, Target};
 
 /// Room for the head of an answer; a longer one is wrong.
 const MOST_HEAD: usize = 64 * 1024;
@@ -33,17 +33,19 @@ pub(crate) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Makes the attempt; comes back by `deadline`, whatever the server does, because all of it
-    /// runs under this one timer.
-    pub(crate) async fn observe(&self, deadline: Instant) -> Observation {
+    /// runs under this one timer. Says too where the last redirect led, if there was one.
+    pub(crate) async fn observe(&self, deadline: Instant) -> (Observation, Option<Target>) {
         let mut stage = Stage::Connecting;
-        match timeout_at(deadline.into(), self.follow(&mut stage)).await {
+        let mut next = None;
+        let follow = self.follow(&mut stage, &mut next);
+        let observation = match timeout_at(deadline.into(), follow).await {
             Ok(observation) => observation,
             Err(_elapsed) => Observation::NotInTime(stage),
-        }
+        };
+        (observation, next.map(|request| request.target))
     }
 
-    async fn follow(&self, stage: &mut Stage) -> Observation {
-        let mut next = None;
+    async fn follow(&self, stage: &mut Stage, next: &mut Option<Request>) -> Observation {
         let mut left = self.redirects;
         loop {
             let request = next.as_ref().unwrap_or(self.request);
@@ -61,11 +63,11 @@ impl Attempt<'_> {
             };
             left = fewer;
             let followed = request.follow(answer.status, &location);
-            next = match followed {
-                Ok(request) => Some(request),
+            match followed {
+                Ok(request) => *next = Some(request),
                 Err(NoTarget::Https) => return Observation::RedirectedToHttps,
                 Err(NoTarget::Wrong(why)) => return Observation::RedirectedAstray(why),
-            };
+            }
         }
     }
 }

@@ -811,6 +811,22 @@ fn redirects_are_followed_as_far_as_asked() {
 }
 
 #[test]
+fn a_failure_after_a_redirect_says_where_it_was() {
+    let (port, _requests) = server(|request, stream| {
+        let answer = if request.starts_with("GET /ping") {
+            "HTTP/1.1 302 Found\r\nlocation: /gone?token=x\r\ncontent-length: 0\r\n\r\n"
+        } else {
+            "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"
+        };
+        stream.write_all(answer.as_bytes()).unwrap_or_default();
+    });
+    let sample = run(&json!({ "url": url(port), "redirects": 1 }), PATIENT);
+    let gone = format!("http://127.0.0.1:{port}/gone");
+    let message = format!("410 Gone, not 2xx, {}, redirected to {gone}", url(port));
+    assert_eq!(sample.message, message);
+}
+
+#[test]
 fn redirects_share_the_one_deadline() {
     let (port, requests) = server(|_, stream| {
         std::thread::sleep(Duration::from_millis(60));
