@@ -120,8 +120,6 @@ def running(pid, member):
 
 def demonstrate():
     """The demonstration itself."""
-    say("four servers, each under `live = \"ping and memory and spool\"`; `spool` is the user's plugin")
-    verb("kinds")
     until("the daemon answers", status)
     until("all four servers are healthy", all_healthy)
     verb("status")
@@ -185,8 +183,11 @@ try:
     shutil.copy(HERE / "server.py", work)
     shutil.copy(plugin, work / "plugins")
     base = free_ports(4)
+    say("what can be checked: `spool` comes from a file that was built elsewhere")
+    verb("kinds", "--config", "checkd.toml")
+    say("four servers, each under `live = \"ping and memory and spool\"`")
     command = ["run", "checkd.toml", "--set", f"group.web.ports.base={base}"]
-    print(f"\n$ checkd {' '.join(command)}", file=sys.stderr, flush=True)
+    print(f"\n$ checkd {' '.join(command)} &", file=sys.stderr, flush=True)
     daemon = subprocess.Popen([checkd, *command], cwd=work, env=environment, stdout=sys.stderr)
     demonstrate()
     last = {member: pids(member)[-1] for member in MEMBERS}

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::processes::{free_ports, marked};
-use crate::{Log, Signal, checkd_binary, eventually, root, signal};
+use crate::{Log, Signal, alive, checkd_binary, eventually, root, signal};
 
 /// How long the tests wait for what must happen: long, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -223,6 +223,12 @@ impl Checkd {
         eventually(&format!("{path} {what}"), PATIENCE * 2, || {
             last = self.member(path);
             let found = last.as_ref().and_then(&condition);
+            let runs = self.child.as_ref().is_some_and(|child| alive(child.id()));
+            assert!(
+                runs,
+                "the daemon is gone, waiting until {path} {what}:\n{}",
+                self.talk()
+            );
             assert!(
                 found.is_some() || Instant::now() < deadline,
                 "not within {PATIENCE:?}: {path} {what}\nit is {last:#?}\nthe daemon said:\n{}",
