@@ -106,12 +106,14 @@ fn cannot_use(path: &Path, what: &str, error: &io::Error) -> Diagnostic {
     )
     .note("checkd keeps its journal, its lock and the output of members there")
     .note("nothing was started and nothing was changed");
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            told.help("set `state_dir` in `[daemon]` to a directory that this user can write")
-        }
-        _ => told,
+    let closed = [
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem,
+    ];
+    if closed.contains(&error.kind()) {
+        return told.help("set `state_dir` in `[daemon]` to a directory that this user can write");
     }
+    told
 }
 
 fn taken(path: &Path, lock: &mut File) -> Diagnostic {

@@ -125,6 +125,7 @@ impl Control {
         let path = self.path.display();
         let told = Diagnostic::error("C0506", format!("no daemon answers at `{path}`"));
         let chosen = format!("this socket was chosen by {}", self.chosen_by);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the system has many more reasons")]
         let told = match error.kind() {
             NotFound => told.note("there is no such socket").note(chosen).help(
                 "start it with `checkd run`, or name the socket of another one with `--control PATH`",

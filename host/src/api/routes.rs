@@ -228,14 +228,10 @@ async fn incident(shared: &Shared, id: MemberId, open: Option<u64>) -> Answered<
         .filter(|(_, row)| row.incident == wanted)
         .last()
         .map(|(at, _)| at);
-    Ok(match (wanted, first) {
-        (Some(_), Some(first)) => rows.into_iter().skip(first).collect(),
-        // Without an incident the last things that happened say most.
-        _ => {
-            let skip = rows.len().saturating_sub(6);
-            rows.into_iter().skip(skip).collect()
-        }
-    })
+    // Without an incident the last things that happened say most.
+    let last = rows.len().saturating_sub(6);
+    let begin = wanted.and(first).unwrap_or(last);
+    Ok(rows.into_iter().skip(begin).collect())
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -27,12 +27,17 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
-    let path = format!("/api/v1/explain?select={}", escape(&args.selector));
-    let explained: Explained = match find::control(&args.daemon).get(&path) {
+    let Args {
+        selector,
+        json,
+        daemon,
+    } = args;
+    let path = format!("/api/v1/explain?select={}", escape(&selector));
+    let explained: Explained = match find::control(&daemon).get(&path) {
         Ok(explained) => explained,
         Err(failure) => return find::no_answer(&failure),
     };
-    if args.json {
+    if json {
         paint::print_json(&explained);
         return ExitCode::SUCCESS;
     }

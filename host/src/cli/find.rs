@@ -69,13 +69,13 @@ fn daemon_text<'a>(document: &'a Document, key: &str) -> Option<&'a str> {
             .find(|(name, _, _)| name == key)
             .map(|(_, _, node)| &node.value)
     };
-    match find(&document.root, "daemon")? {
-        Value::Table(daemon) => match find(daemon, key)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
+    let Value::Table(daemon) = find(&document.root, "daemon")? else {
+        return None;
+    };
+    let Value::Text(text) = find(daemon, key)? else {
+        return None;
+    };
+    Some(text)
 }
 
 /// Tells why there is no answer, and gives the exit code for it.

@@ -37,20 +37,26 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
-    let since = args.since.map_or(0, |span| {
+    let Args {
+        selector,
+        since,
+        limit,
+        runs,
+        json,
+        daemon,
+    } = args;
+    let since = since.map_or(0, |span| {
         wall::now_ms().saturating_sub(i64::try_from(span.0).unwrap_or(i64::MAX))
     });
     let path = format!(
-        "/api/v1/history?select={}&since_ms={since}&limit={}&runs={}",
-        escape(&args.selector),
-        args.limit,
-        args.runs
+        "/api/v1/history?select={}&since_ms={since}&limit={limit}&runs={runs}",
+        escape(&selector),
     );
-    let history: History = match find::control(&args.daemon).get(&path) {
+    let history: History = match find::control(&daemon).get(&path) {
         Ok(history) => history,
         Err(failure) => return find::no_answer(&failure),
     };
-    if args.json {
+    if json {
         paint::print_json(&history);
         return ExitCode::SUCCESS;
     }

@@ -82,7 +82,7 @@ enum Verb {
 /// How a verb finds the daemon.
 #[derive(Debug, clap::Args)]
 pub struct Daemon {
-    /// The daemon's control socket [default: $CHECKD_CONTROL, else by the configuration].
+    /// The daemon's control socket [default: `$CHECKD_CONTROL`, else by the configuration].
     #[arg(long, value_name = "PATH", global = true)]
     pub control: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ pub struct Daemon {
 /// What to read as configuration.
 #[derive(Debug, clap::Args)]
 pub struct Layers {
-    /// The configuration [default: $CHECKD_CONFIG, else /etc/checkd/checkd.toml, or without root
+    /// The configuration [default: `$CHECKD_CONFIG`, else /etc/checkd/checkd.toml, or without root
     /// the XDG directory].
     pub file: Option<PathBuf>,
     /// One more value on top, such as `group.shop.policy.fall=3`.

@@ -27,7 +27,7 @@ pub(crate) struct Paper {
 
 impl Paper {
     /// As standard output is: 80 columns without a terminal, at most 110 with one, colour only on a
-    /// terminal and without NO_COLOR.
+    /// terminal and without `NO_COLOR`.
     pub(crate) fn of_stdout() -> Self {
         let stdout = std::io::stdout();
         let terminal = stdout.is_terminal();

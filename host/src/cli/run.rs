@@ -27,20 +27,21 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
+    let Args { layers, observe } = args;
     let Configured {
         plan,
         catalog,
         document,
         diagnostics,
         file,
-    } = configure(&args.layers, Purpose::Run);
+    } = configure(&layers, Purpose::Run);
     // Where standard error is closed there is nobody to tell.
     drop(render::to_stderr(&diagnostics, &document.sources));
     let Some(mut plan) = plan else {
         tell::say("checkd did not start; nothing was changed");
         return ExitCode::from(USAGE);
     };
-    if args.observe {
+    if observe {
         for group in &mut plan.groups {
             group.mode = Mode::Observe;
         }

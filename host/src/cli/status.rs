@@ -34,13 +34,19 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
-    let control = find::control(&args.daemon);
-    if args.watch {
-        return watch(&control, &args);
+    let Args {
+        selector,
+        json,
+        watch,
+        daemon,
+    } = args;
+    let control = find::control(&daemon);
+    if watch {
+        return again_and_again(&control, &selector, json);
     }
-    match ask(&control, &args.selector) {
+    match ask(&control, &selector) {
         Ok(report) => {
-            if args.json {
+            if json {
                 paint::print_json(&report);
             } else {
                 paint::print(&render(&report, Paper::of_stdout()));
@@ -55,12 +61,12 @@ fn ask(control: &Control, selector: &str) -> Result<StatusReport, Failure> {
     control.get(&format!("/api/v1/status?select={}", escape(selector)))
 }
 
-fn watch(control: &Control, args: &Args) -> ExitCode {
+fn again_and_again(control: &Control, selector: &str, json: bool) -> ExitCode {
     use std::io::IsTerminal;
-    let redraw = std::io::stdout().is_terminal() && !args.json;
+    let redraw = std::io::stdout().is_terminal() && !json;
     let mut shown = String::new();
     loop {
-        let report = match ask(control, &args.selector) {
+        let report = match ask(control, selector) {
             Ok(report) => report,
             Err(failure) => return find::no_answer(&failure),
         };
@@ -69,7 +75,7 @@ fn watch(control: &Control, args: &Args) -> ExitCode {
             let text = render(&report, Paper::of_stdout()).replace('\n', "\u{1b}[K\n");
             let head = format!("{}  every {}ms, Ctrl-C ends\n\n", now(), EVERY.as_millis());
             let clear = if shown.is_empty() { "\u{1b}[2J" } else { "" };
-            shown = "drawn".to_owned();
+            "drawn".clone_into(&mut shown);
             paint::print(&format!(
                 "{clear}\u{1b}[H{}{text}\u{1b}[J",
                 head.replace('\n', "\u{1b}[K\n")
@@ -80,7 +86,7 @@ fn watch(control: &Control, args: &Args) -> ExitCode {
                 true
             } else {
                 shown = shape;
-                if args.json {
+                if json {
                     serde_json::to_string(&report)
                         .is_ok_and(|line| paint::print(&format!("{line}\n")))
                 } else {

@@ -72,15 +72,15 @@ struct Said {
 
 impl Visit for Said {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, value.to_owned());
+        self.take(field, value);
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field, format!("{value:?}"));
+        self.take(field, &format!("{value:?}"));
     }
 }
 
 impl Said {
-    fn take(&mut self, field: &Field, text: String) {
+    fn take(&mut self, field: &Field, text: &str) {
         // What a plugin or a member said must not move the cursor.
         let text = text.replace(|c: char| c.is_control(), " ");
         if field.name() == "message" {

@@ -259,7 +259,7 @@ impl Daemon {
     /// How long until the engine wants to be woken.
     fn until_wake(&self) -> Duration {
         let Some(at) = self.wake_at else {
-            return Duration::from_secs(3_600);
+            return Duration::from_hours(1);
         };
         at.since(crate::clock::now()).as_duration()
     }

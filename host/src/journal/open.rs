@@ -112,10 +112,10 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// SQLite's own words, without Rust's.
 pub(super) fn words(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
-        other => other.to_string(),
+    if let rusqlite::Error::SqliteFailure(_, Some(text)) = error {
+        return text.clone();
     }
+    error.to_string()
 }
 
 fn set_aside(path: &Path, what: &str) -> Result<Diagnostic, Diagnostic> {

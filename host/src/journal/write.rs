@@ -22,7 +22,7 @@ const BATCH: usize = 512;
 /// How long a folded row may lag behind what it counts.
 const FOLD_LAG: Duration = Duration::from_secs(5);
 /// How often old rows are removed.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// How long runs are kept when `journal_keep` says nothing; decisions are kept
 /// `DECISIONS_KEEP_TIMES` as long.
 const KEEP_MS: u64 = 7 * 86_400_000;
@@ -150,9 +150,11 @@ impl Writer {
     fn commit(&mut self, batch: &[Message], last: bool) {
         let intents: Vec<IntentId> = batch
             .iter()
-            .filter_map(|message| match message {
-                Message::Entry(Entry::Intent { intent, .. }) => Some(*intent),
-                _ => None,
+            .filter_map(|message| {
+                let Message::Entry(Entry::Intent { intent, .. }) = message else {
+                    return None;
+                };
+                Some(*intent)
             })
             .collect();
         let now = crate::clock::now();
@@ -497,9 +499,9 @@ impl Rows<'_> {
         self.insert_run(
             leaf,
             sample.status.as_str(),
-            sample.cause.map(|cause| cause.as_str()),
+            sample.cause.map(checkd_core::Cause::as_str),
             &sample.message,
-            measured,
+            measured.as_deref(),
             Some(sample.took.0),
             sample.generation.map(|g| g.pid),
             sample.at,
@@ -513,7 +515,7 @@ impl Rows<'_> {
         status: &str,
         cause: Option<&str>,
         message: &str,
-        measured: Option<String>,
+        measured: Option<&str>,
         took: Option<u64>,
         pid: Option<u32>,
         at: Instant,

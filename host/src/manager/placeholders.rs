@@ -16,11 +16,13 @@ pub(super) fn fill(text: &str, group: &GroupPlan, member: &MemberPlan) -> Result
         Placeholder::Port => member.port.map(|port| port.to_string()),
         Placeholder::Pid => None,
     })
-    .map_err(|missing| match missing {
-        Placeholder::Port => format!("`{text}` needs a port, and the group sets no `ports`"),
-        other => format!(
+    .map_err(|missing| {
+        if missing == Placeholder::Port {
+            return format!("`{text}` needs a port, and the group sets no `ports`");
+        }
+        format!(
             "`{text}` asks for `{{{}}}` before the start",
-            other.as_str()
-        ),
+            missing.as_str()
+        )
     })
 }
