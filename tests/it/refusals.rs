@@ -105,7 +105,7 @@ const MISTAKES: &[Mistake] = &[
         of: "a time over its interval",
         right: "timeout = \"500ms\"",
         wrong: "timeout = \"15s\"",
-        underlined: "\"15s\"",
+        underlined: "timeout",
         says: &["interval"],
     },
     Mistake {

@@ -280,7 +280,7 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
             None => told.note(format!("`interval` is {in_force}, the default")),
         };
         let shorter = in_force * 4 / 5;
-        reader.out.push(told.help(format!(
+        reader.once(told.help(format!(
             "set `timeout = \"{}\"`, or raise `interval` above {}",
             super::units::exact(shorter),
             super::units::exact(span),
@@ -288,7 +288,7 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
     } else if let (Some((timeout, place)), Some((fast, at))) = (timeout, fast)
         && timeout > fast
     {
-        reader.out.push(
+        reader.once(
             Diagnostic::error(
                 SLOWER,
                 format!("check `{check}` of group `{group}` may outlive its own fast interval"),
@@ -305,7 +305,7 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
             format!("the fast interval of check `{check}` of group `{group}` is the slower one"),
         )
         .at(place, format!("longer than `interval`, {in_force}"));
-        reader.out.push(match whole(interval) {
+        reader.once(match whole(interval) {
             Some(place) => told.also(place, ""),
             None => told,
         });
@@ -313,7 +313,7 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
     if let Some((fresh, place)) = fresh
         && fresh < in_force
     {
-        reader.out.push(
+        reader.once(
             Diagnostic::error(
                 LIMITS,
                 format!(

@@ -17,6 +17,8 @@ mod read;
 pub mod reference;
 mod schema;
 mod section;
+#[cfg(test)]
+mod tests;
 pub mod units;
 
 use std::collections::BTreeMap;

@@ -44,7 +44,7 @@ impl Document {
             .get(whole.source as usize)
             .and_then(|source| source.text.get(whole.start as usize..whole.end as usize));
         let Some(raw) = raw else { return whole };
-        let start = raw_offset(raw, text, range.start);
+        let start = raw_offset(raw, text, range.start).map(|at| at + continued(raw, at));
         let end = raw_offset(raw, text, range.end);
         let at = |offset: usize| {
             u32::try_from(offset)
@@ -129,6 +129,23 @@ fn raw_offset(raw: &str, text: &str, offset: usize) -> Option<usize> {
         decoded += char::from_u32(code)?.len_utf8();
     }
     Some(at)
+}
+
+/// The length of a line end after a backslash at byte `at`, when a multi-line text goes on behind
+/// it: a part that starts there is in the next line.
+fn continued(raw: &str, at: usize) -> usize {
+    let Some(rest) = raw.get(at..).filter(|_| raw.starts_with("\"\"\"")) else {
+        return 0;
+    };
+    let Some(after) = rest
+        .strip_prefix('\\')
+        .filter(|after| after.starts_with(char::is_whitespace))
+    else {
+        return 0;
+    };
+    after
+        .find(|c: char| !c.is_whitespace())
+        .map_or(0, |space| 1 + space)
 }
 
 /// The length of a line end right after the opening quotes, which is not part of the text.

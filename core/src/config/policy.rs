@@ -122,7 +122,7 @@ impl Judge<'_> {
     fn backoff(&self, reader: &mut Reader<'_>, plan: &PolicyPlan) {
         if plan.dead_backoff.base > plan.dead_backoff.cap {
             let cap = plan.dead_backoff.cap;
-            reader.out.push(self.told(
+            reader.once(self.told(
                 format!(
                     "the first wait is longer than the longest {}",
                     In(self.policy)
@@ -136,7 +136,7 @@ impl Judge<'_> {
     fn startup(&self, reader: &mut Reader<'_>, plan: &PolicyPlan, checks: &Checks<'_>) {
         let limit = plan.startup_timeout;
         if plan.confirm_up >= limit {
-            reader.out.push(
+            reader.once(
                 self.told(
                     format!("no start can succeed {}", In(self.policy)),
                     &["startup_timeout", "confirm_up"],
@@ -156,7 +156,7 @@ impl Judge<'_> {
         if let Some((needed, check)) = slowest
             && needed > limit
         {
-            reader.out.push(
+            reader.once(
                 self.told(
                     format!("no start can succeed {}", In(self.policy)),
                     &["startup_timeout"],
@@ -174,7 +174,7 @@ impl Judge<'_> {
     fn min_up(&self, reader: &mut Reader<'_>, plan: &PolicyPlan) {
         if plan.min_up >= self.members && plan.min_up > 0 {
             let members = self.members;
-            reader.out.push(
+            reader.once(
                 self.told(
                     format!("no sick member could ever be restarted {}", In(self.policy)),
                     &["min_up"],
@@ -198,7 +198,7 @@ impl Judge<'_> {
         if all <= window {
             return;
         }
-        reader.out.push(
+        reader.once(
             self.told(
                 format!("the limit `sick_restarts` can never be reached {}", In(self.policy)),
                 &["sick_restarts", "startup_timeout", "backoff_base", "backoff_cap"],
@@ -223,7 +223,7 @@ impl Judge<'_> {
         if waits <= window {
             return;
         }
-        reader.out.push(
+        reader.once(
             self.told(
                 format!(
                     "the limit `dead_starts` can never be reached {}",

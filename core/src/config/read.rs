@@ -1,5 +1,7 @@
 //! The reader: walks the tables, collects every mistake, and builds the plan.
 
+use std::collections::BTreeSet;
+
 use super::keys;
 use super::section::{MISSING, Of, Section};
 use super::{Document, Kinds, Node, Table, UnknownKinds, Value, group};
@@ -15,6 +17,8 @@ pub(super) struct Reader<'a> {
     pub(super) kinds: &'a Kinds,
     pub(super) unknown_kinds: UnknownKinds,
     pub(super) out: Vec<Diagnostic>,
+    /// What was told about a value that many checks inherit: once is enough.
+    inherited: BTreeSet<(&'static str, Place, String)>,
 }
 
 /// Reads the whole document.
@@ -28,6 +32,7 @@ pub(super) fn read(
         kinds,
         unknown_kinds,
         out: Vec::new(),
+        inherited: BTreeSet::new(),
     };
     let plan = reader.root();
     let mut told = reader.out;
@@ -45,6 +50,7 @@ pub(super) fn plugins(document: &Document) -> (Vec<PluginPlan>, Vec<String>, Vec
         kinds: &kinds,
         unknown_kinds: UnknownKinds::Tolerate,
         out: Vec::new(),
+        inherited: BTreeSet::new(),
     };
     let plugins = reader.plugins(document.root.table("plugin"));
     let daemon = Section {
@@ -56,6 +62,17 @@ pub(super) fn plugins(document: &Document) -> (Vec<PluginPlan>, Vec<String>, Vec
 }
 
 impl<'a> Reader<'a> {
+    /// Tells a mistake that may stand in a value that others inherit too: once a place.
+    pub(super) fn once(&mut self, told: Diagnostic) {
+        let new = told
+            .primary
+            .as_ref()
+            .is_none_or(|(place, words)| self.inherited.insert((told.code, *place, words.clone())));
+        if new {
+            self.out.push(told);
+        }
+    }
+
     fn root(&mut self) -> Plan {
         let root = Section::open(
             Some(&self.document.root),

@@ -8,7 +8,7 @@ use super::keys::{self, Form, Key, Said, Shape};
 use super::{KindFacts, Kinds};
 
 /// What stands before the tables.
-const INTRODUCTION: &str = include_str!("reference.md");
+const INTRODUCTION: &str = include_str!("reference.txt");
 
 /// The page `docs/configuration.md`.
 pub fn markdown() -> String {

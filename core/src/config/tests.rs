@@ -1,0 +1,696 @@
+//! Units, places inside values, placeholders, and what a document means. Documents are written as
+//! JSON here: the forms of TOML and the exact words are tested from outside, in `tests/errors`.
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde_json::{Value as Json, json};
+
+use super::placeholder::{Piece, Placeholder, fill, pieces};
+use super::units::{exact, limit, n_of_m, percent, size, span};
+use super::{
+    Changed, Document, KindFacts, Kinds, Node, Source, Table, UnknownKinds, Value, changed,
+    defaults, plugins, read,
+};
+use crate::diagnostic::{Place, Severity};
+use crate::plan::{Backoff, Limit, Plan, PluginSource, PolicyPlan, Scope};
+use crate::{CheckKind, Span};
+
+// ------------------------------------------------------------------------------- one value
+
+#[test]
+fn spans() {
+    for (text, expected) in [
+        ("0s", Some(0)),
+        ("400ms", Some(400)),
+        ("1.5s", Some(1_500)),
+        ("0.001s", Some(1)),
+        ("30s", Some(30_000)),
+        ("2m30s", Some(150_000)),
+        ("1h", Some(3_600_000)),
+        ("7d", Some(604_800_000)),
+        ("1d2h3m4s5ms", Some(93_784_005)),
+        ("", None),
+        ("30", None),
+        ("s", None),
+        ("-1s", None),
+        ("1 s", None),
+        ("30s ", None),
+        ("30S", None),
+        ("30sec", None),
+        ("30s2m", None),
+        ("1s1s", None),
+        ("1.s", None),
+        (".5s", None),
+        ("0.0001s", None),
+        ("0.5ms", None),
+        ("99999999999d", None),
+        ("99999999999999999999s", None),
+        ("4000d", None),
+    ] {
+        assert_eq!(span(text), expected.map(Span), "{text}");
+    }
+}
+
+#[test]
+fn sizes_and_their_kin() {
+    for (text, expected) in [
+        ("0B", Some(0)),
+        ("1kB", Some(1_000)),
+        ("1KiB", Some(1_024)),
+        ("512MiB", Some(512 << 20)),
+        ("1.5GiB", Some(3 << 29)),
+        ("2GB", Some(2_000_000_000)),
+        ("512", None),
+        ("512mib", None),
+        ("512M", None),
+        ("0.0005B", None),
+        ("99999999999999TiB", None),
+    ] {
+        assert_eq!(size(text), expected, "{text}");
+    }
+    assert_eq!(percent("25%"), Some(25));
+    assert_eq!(percent("101%"), None);
+    assert_eq!(percent("25"), None);
+    assert_eq!(percent("+5%"), None);
+    assert_eq!(
+        limit("4 in 60m"),
+        Some(Limit {
+            max: 4,
+            window: Span::mins(60)
+        })
+    );
+    assert_eq!(limit("4 per hour"), None);
+    assert_eq!(n_of_m("6 of 10").map(|x| (x.n, x.m)), Some((6, 10)));
+    assert_eq!(n_of_m("six of ten"), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn an_exact_span_reads_as_itself(millis in 0..=super::units::SPAN_MAX.0) {
+        prop_assert_eq!(span(&exact(Span(millis))), Some(Span(millis)));
+    }
+
+    #[test]
+    fn any_text_is_judged_without_a_panic(text in "[0-9a-zA-Z.% \\-é]{0,24}") {
+        let _ = (span(&text), size(&text), percent(&text), limit(&text), n_of_m(&text));
+    }
+
+    /// The pieces of a text are the text, but for doubled braces.
+    #[test]
+    fn pieces_lose_nothing(text in "[a-z_{}é 0-9]{0,40}|(\\{port\\}|\\{x\\}|a|\\{)*") {
+        prop_assume!(!text.contains("{{"));
+        let mut whole = String::new();
+        for piece in pieces(&text) {
+            match piece {
+                Piece::Text(part) => whole.push_str(part),
+                Piece::Placeholder(_, range) | Piece::Unknown(_, range) => {
+                    whole.push_str(text.get(range).expect("inside"));
+                }
+            }
+        }
+        prop_assert_eq!(whole, text);
+    }
+}
+
+#[test]
+fn placeholders_are_filled_and_other_braces_stay() {
+    let value = |asked| match asked {
+        Placeholder::Port => Some("8101".to_owned()),
+        Placeholder::Member => Some("web-1".to_owned()),
+        Placeholder::Group | Placeholder::Index | Placeholder::Pid => None,
+    };
+    for (text, expected) in [
+        ("", Ok("")),
+        ("plain", Ok("plain")),
+        ("127.0.0.1:{port}", Ok("127.0.0.1:8101")),
+        ("{port}{member}", Ok("8101web-1")),
+        ("{{port}}", Ok("{port}")),
+        ("a{{port}}b{port}", Ok("a{port}b8101")),
+        ("{\"a\": {\"b\": 1}}", Ok("{\"a\": {\"b\": 1}}")),
+        ("a{2}{", Ok("a{2}{")),
+        ("{{", Ok("{{")),
+        ("{prot}", Ok("{prot}")),
+        ("{pid}", Err(Placeholder::Pid)),
+    ] {
+        assert_eq!(fill(text, value), expected.map(str::to_owned), "{text}");
+    }
+}
+
+#[test]
+fn a_part_of_a_text_is_found_in_the_file() {
+    for (raw, text, part, expected) in [
+        ("\"ping and pong\"", "ping and pong", "pong", "pong"),
+        ("'ping and pong'", "ping and pong", "pong", "pong"),
+        ("\"a\\tb pong\"", "a\tb pong", "pong", "pong"),
+        ("\"\\u00e9 \\U0001F600 pong\"", "é 😀 pong", "pong", "pong"),
+        ("\"\\x41 pong\"", "A pong", "pong", "pong"),
+        ("\"\\\"\\\\ pong\"", "\"\\ pong", "pong", "pong"),
+        ("\"p\\u006fng x\"", "pong x", "pong", "p\\u006fng"),
+        ("\"\"\"\nping\n  pong\"\"\"", "ping\n  pong", "pong", "pong"),
+        ("\"\"\"ping \\\n   pong\"\"\"", "ping pong", "pong", "pong"),
+        ("'''\nping pong'''", "ping pong", "pong", "pong"),
+        ("ping pong", "ping pong", "pong", "pong"),
+    ] {
+        let file = format!("live = {raw}\n");
+        let node = Node {
+            place: Place {
+                source: 0,
+                start: 7,
+                end: u32::try_from(7 + raw.len()).expect("short"),
+            },
+            value: Value::Text(text.to_owned()),
+        };
+        let document = Document {
+            sources: vec![Source {
+                name: "x".to_owned(),
+                text: file.clone(),
+            }],
+            root: Table::default(),
+        };
+        let at = text.find(part).expect("is there");
+        let place = document.within(&node, at..at + part.len());
+        let found = file.get(place.start as usize..place.end as usize);
+        assert_eq!(found, Some(expected), "{raw}");
+    }
+}
+
+// ------------------------------------------------------------------------------- documents
+
+fn node(json: &Json) -> Node {
+    let value = match json {
+        Json::Null => Value::Table(Table::default()),
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => n
+            .as_i64()
+            .map_or_else(|| Value::Float(n.as_f64().unwrap()), Value::Integer),
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(node).collect()),
+        Json::Object(map) => Value::Table(table(map)),
+    };
+    Node {
+        place: Place::default(),
+        value,
+    }
+}
+
+fn table(map: &serde_json::Map<String, Json>) -> Table {
+    Table {
+        entries: map
+            .iter()
+            .map(|(k, v)| (k.clone(), Place::default(), node(v)))
+            .collect(),
+    }
+}
+
+fn document(json: &Json) -> Document {
+    Document {
+        sources: Vec::new(),
+        root: table(json.as_object().expect("a table")),
+    }
+}
+
+fn kinds() -> Kinds {
+    let kind = |name: &str, scope, passive, options| {
+        let kind = CheckKind::new(name).expect("a name");
+        let origin = "built in".to_owned();
+        (
+            kind.clone(),
+            KindFacts {
+                kind,
+                scope,
+                passive,
+                options,
+                origin,
+            },
+        )
+    };
+    Kinds::from([
+        kind(
+            "free",
+            Scope::Process,
+            false,
+            json!({ "additionalProperties": true }),
+        ),
+        kind(
+            "disk",
+            Scope::Host,
+            false,
+            json!({ "properties": { "path": { "type": "string" } } }),
+        ),
+        kind("beat", Scope::Process, true, json!({})),
+        kind(
+            "typed",
+            Scope::Process,
+            false,
+            json!({
+                "properties": {
+                    "port": { "type": ["integer", "string"] },
+                    "wait": { "$ref": "#/$defs/Wait" },
+                    "key": { "anyOf": [{ "format": "secret" }, { "type": "null" }] },
+                    "mode": { "oneOf": [{ "const": "a" }, { "const": "b" }] },
+                    "ratio": { "type": "number", "minimum": 0.0, "maximum": 1.0 },
+                    "deep": {
+                        "type": "object",
+                        "properties": { "in": { "type": "boolean" } },
+                        "additionalProperties": false,
+                        "required": ["in"],
+                    },
+                },
+                "$defs": { "Wait": { "type": "string", "format": "span" } },
+            }),
+        ),
+    ])
+}
+
+fn group(more: &Json) -> Json {
+    let mut group = json!({ "command": ["true"], "checks": { "ping": { "kind": "free" } } });
+    merge(&mut group, more);
+    json!({ "group": { "web": group } })
+}
+
+fn merge(into: &mut Json, more: &Json) {
+    match (into, more) {
+        (Json::Object(into), Json::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key.clone()).or_insert(Json::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
+}
+
+fn plan(json: &Json) -> Plan {
+    let (plan, told) = read(&document(json), &kinds(), UnknownKinds::Refuse);
+    plan.unwrap_or_else(|| panic!("{json}: {told:#?}"))
+}
+
+fn codes(json: &Json) -> Vec<&'static str> {
+    let (plan, told) = read(&document(json), &kinds(), UnknownKinds::Refuse);
+    let refused = told.iter().any(|one| one.severity == Severity::Error);
+    assert_eq!(
+        plan.is_none(),
+        refused,
+        "a plan is there exactly without errors"
+    );
+    told.into_iter().map(|one| one.code).collect()
+}
+
+#[test]
+fn without_a_word_the_defaults_hold() {
+    let plan = plan(&group(&json!({ "processes": 8 })));
+    let web = &plan.groups[0];
+    assert_eq!(web.policy, PolicyPlan::of_defaults(8));
+    assert_eq!(web.policy.max_out, 2);
+    assert_eq!(web.ready_members, 8);
+    assert_eq!(
+        web.members.iter().map(|m| m.name.as_str()).next_back(),
+        Some("web-7")
+    );
+    assert_eq!(
+        (web.live.text.as_str(), web.ready.text.as_str()),
+        ("ping", "ping")
+    );
+    let ping = &web.checks[0];
+    assert_eq!(ping.interval, Span::secs(10));
+    assert_eq!(ping.fast_interval, Span::secs(5));
+    assert_eq!(ping.timeout, Span::secs(5));
+    assert_eq!(ping.freshness, Span::secs(30));
+    assert_eq!((ping.fall, ping.ready_fall, ping.rise), (5, 3, 2));
+    assert_eq!(ping.min_fail_span, Span::secs(15));
+}
+
+#[test]
+fn a_check_asks_itself_then_the_policy_then_the_defaults() {
+    let mut all = group(&json!({
+        "checks": { "a": { "kind": "free", "fall": 2 }, "b": { "kind": "free" } },
+        "policy": { "fall": 3 },
+    }));
+    merge(
+        &mut all,
+        &json!({
+            "defaults": { "fall": 4, "rise": 4, "interval": "4s" },
+            "group": { "db": { "command": ["true"], "checks": { "c": { "kind": "free" } } } },
+        }),
+    );
+    let plan = plan(&all);
+    let falls: Vec<(&str, u32, u32)> = plan
+        .groups
+        .iter()
+        .flat_map(|group| &group.checks)
+        .map(|check| (check.name.as_str(), check.fall, check.rise))
+        .collect();
+    assert_eq!(
+        falls,
+        [("c", 4, 4), ("a", 2, 4), ("b", 3, 4), ("ping", 3, 4)]
+    );
+    assert_eq!(
+        plan.groups[0].checks[0].timeout,
+        Span::secs(2),
+        "half of the interval"
+    );
+}
+
+#[test]
+fn times_follow_each_other() {
+    for (check, interval, fast, timeout, fresh) in [
+        (json!({ "interval": "1s" }), 1_000, 500, 500, 3_000),
+        (json!({ "interval": "60s" }), 60_000, 30_000, 5_000, 180_000),
+        (json!({ "timeout": "8s" }), 10_000, 8_000, 8_000, 30_000),
+        (json!({ "timeout": "10s" }), 10_000, 10_000, 10_000, 30_000),
+        (
+            json!({ "fast_interval": "1s" }),
+            10_000,
+            1_000,
+            1_000,
+            30_000,
+        ),
+        (json!({ "freshness": "10s" }), 10_000, 5_000, 5_000, 10_000),
+    ] {
+        let plan = plan(&group(&json!({ "checks": { "ping": check } })));
+        let ping = &plan.groups[0].checks[0];
+        let found = [
+            ping.interval,
+            ping.fast_interval,
+            ping.timeout,
+            ping.freshness,
+        ];
+        assert_eq!(found, [interval, fast, timeout, fresh].map(Span), "{check}");
+    }
+}
+
+#[test]
+fn settle_is_about_the_slowest_check_of_all() {
+    let mut all = group(&json!({ "checks": { "ping": { "interval": "60s" } } }));
+    merge(
+        &mut all,
+        &json!({ "group": {
+        "db": { "command": ["true"], "checks": { "c": { "kind": "free" } } },
+        "own": { "command": ["true"], "policy": { "settle": "1s" } },
+    } }),
+    );
+    let settles: Vec<Span> = plan(&all).groups.iter().map(|g| g.policy.settle).collect();
+    assert_eq!(settles, [Span::secs(120), Span::secs(1), Span::secs(120)]);
+}
+
+#[test]
+fn the_policy_is_taken_over() {
+    let plan = plan(&group(&json!({
+        "processes": 10,
+        "restart": "transient",
+        "success_codes": [0, 3],
+        "policy": {
+            "max_out": "50%", "min_up": "25%", "backoff_base": "2s", "backoff_cap": "20s",
+            "confirm_up": "1s", "startup_timeout": "30s", "sick_restarts": "3 in 30m",
+        },
+    })));
+    let policy = &plan.groups[0].policy;
+    assert_eq!((policy.max_out, policy.min_up), (5, 3));
+    let both = Backoff {
+        base: Span::secs(2),
+        cap: Span::secs(20),
+    };
+    assert_eq!((policy.dead_backoff, policy.sick_backoff), (both, both));
+    assert_eq!(policy.success_codes, [0, 3]);
+    assert_eq!(
+        policy.sick_restarts,
+        Limit {
+            max: 3,
+            window: Span::mins(30)
+        }
+    );
+    assert_eq!(policy.confirm_up, Span::secs(1));
+    assert_eq!(policy.futile_max, defaults::FUTILE_MAX);
+}
+
+#[test]
+fn one_backoff_key_alone_keeps_base_below_cap() {
+    for (policy, dead, sick) in [
+        (
+            json!({ "backoff_base": "2m", "dead_starts": "3 in 1h" }),
+            (120, 120),
+            (120, 300),
+        ),
+        (json!({ "backoff_cap": "5s" }), (1, 5), (5, 5)),
+    ] {
+        let plan = plan(&group(&json!({ "policy": policy })));
+        let found = &plan.groups[0].policy;
+        let backoff = |(base, cap)| Backoff {
+            base: Span::secs(base),
+            cap: Span::secs(cap),
+        };
+        assert_eq!(
+            (found.dead_backoff, found.sick_backoff),
+            (backoff(dead), backoff(sick))
+        );
+    }
+}
+
+#[test]
+fn scopes_decide_what_live_is_by_itself() {
+    let plan = plan(&group(&json!({ "checks": {
+        "disk": { "kind": "disk" },
+        "beat": { "kind": "beat" },
+        "db": { "kind": "free", "scope": "dependency" },
+    } })));
+    let web = &plan.groups[0];
+    assert_eq!(web.live.text, "all(beat, ping)");
+    assert_eq!(web.live.expr.leaves(), [0, 3]);
+    assert!(web.checks[0].passive);
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    for (more, expected) in [
+        (
+            json!({ "checks": { "ping": { "interval": 5 } } }),
+            &["C0107"][..],
+        ),
+        (
+            json!({ "checks": { "ping": { "interval": "0s" } } }),
+            &["C0106"],
+        ),
+        (json!({ "checks": { "ping": { "fall": 0 } } }), &["C0106"]),
+        (
+            json!({ "checks": { "ping": { "n_of_m": "6 of 5" } } }),
+            &["C0106"],
+        ),
+        (
+            json!({ "checks": { "ping": { "fast_interval": "20s" } } }),
+            &["C0118"],
+        ),
+        (
+            json!({ "checks": { "ping": { "freshness": "1s" } } }),
+            &["C0118"],
+        ),
+        (
+            json!({ "checks": { "ping": { "kind": "typed", "x": 1 } } }),
+            &["C0102"],
+        ),
+        (json!({ "checks": { "ping": 1 } }), &["C0105"]),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "port": "{port}" } } }),
+            &["C0110"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "port": true } } }),
+            &["C0105"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "wait": 5 } } }),
+            &["C0107"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "key": "x" } } }),
+            &["C0121"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "mode": "c" } } }),
+            &["C0106"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "ratio": 1.5 } } }),
+            &["C0106"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "deep": {} } } }),
+            &["C0108"],
+        ),
+        (
+            json!({ "checks": { "t": { "kind": "typed", "deep": { "on": true } } } }),
+            &["C0102"],
+        ),
+        (
+            json!({ "health": { "live": "ping and not ping" } }),
+            &["C0118"],
+        ),
+        (json!({ "health": { "live": "degrade(ping)" } }), &["C0118"]),
+        (json!({ "health": { "live": "gone" } }), &["C0132"]),
+        (
+            json!({ "health": { "group": "at_least(2, ready)" } }),
+            &["C0118"],
+        ),
+        (json!({ "health": { "group": "ping" } }), &["C0113"]),
+        (json!({ "policy": { "max_out": 0 } }), &["C0106"]),
+        (json!({ "policy": { "max_out": "half" } }), &["C0107"]),
+        (json!({ "policy": { "min_up": 1 } }), &["C0118"]),
+        (json!({ "policy": { "confirm_up": "3m" } }), &["C0118"]),
+        (
+            json!({ "policy": { "startup_timeout": "11s", "rise": 3 } }),
+            &["C0118"],
+        ),
+        (
+            json!({ "policy": { "backoff_base": "9s", "backoff_cap": "3s" } }),
+            &["C0118"],
+        ),
+        (
+            json!({ "policy": { "dead_starts": "10 in 1m" } }),
+            &["C0118"],
+        ),
+        (json!({ "processes": 100_001 }), &["C0106"]),
+        (json!({ "processes": 0 }), &["C0106"]),
+        (json!({ "processes": -1 }), &["C0106"]),
+        (json!({ "command": [""] }), &["C0123"]),
+        (json!({ "umask": "888" }), &["C0106"]),
+        (json!({ "environment": { "A": 1 } }), &["C0105"]),
+        (
+            json!({ "environment": { "A": { "fil": "x" } } }),
+            &["C0105"],
+        ),
+        (json!({ "environment": { "A=B": "x" } }), &["C0109"]),
+        (json!({ "success_codes": [256] }), &["C0106"]),
+        (json!({ "ports": { "base": 70_000 } }), &["C0116"]),
+        (json!({ "ports": {} }), &["C0108"]),
+        (json!({ "depends_on": ["web"] }), &["C0112"]),
+        (json!({ "directory": "/srv/{prot}" }), &["C0110"]),
+    ] {
+        assert_eq!(codes(&group(&more)), expected, "{more}");
+    }
+}
+
+#[test]
+fn what_is_good_is_taken() {
+    for more in [
+        json!({ "health": { "group": "at_least( 2 , ready )" }, "processes": 3 }),
+        json!({ "health": { "group": "majority(ready)" }, "processes": 3 }),
+        json!({ "checks": { "t": { "kind": "typed", "port": "80", "wait": "{index}s", "mode": "b",
+            "key": { "env": "K" }, "ratio": 1, "deep": { "in": true } } } }),
+        json!({ "checks": { "ping": { "body": "{\"a\": {b}}", "list": ["{{x}}"] } } }),
+        json!({ "environment": { "PATH": "/bin", "TOKEN": { "file": "/t" } } }),
+        json!({ "checks": { "db": { "kind": "free", "scope": "dependency" } },
+            "health": { "live": "ping and db", "allow_dependency_in_live": "it is the member's own" } }),
+    ] {
+        let found = codes(&group(&more));
+        assert!(
+            found.is_empty() || found == ["C0110"] && more.to_string().contains("{b}"),
+            "{more}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn ready_members_of_the_long_form() {
+    for (text, expected) in [
+        ("at_least(2, ready)", 2),
+        ("majority(ready)", 3),
+        ("any(ready)", 1),
+        ("all(ready)", 5),
+    ] {
+        let plan = plan(&group(
+            &json!({ "processes": 5, "health": { "group": text } }),
+        ));
+        assert_eq!(plan.groups[0].ready_members, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_missing_plugin_is_tolerated_when_told_so() {
+    let document = document(&group(
+        &json!({ "checks": { "x": { "kind": "acme", "a": 1 } } }),
+    ));
+    let (plan, told) = read(&document, &kinds(), UnknownKinds::Tolerate);
+    let plan = plan.expect("a plan");
+    assert_eq!(plan.groups[0].checks[1].kind.as_str(), "acme");
+    let told: Vec<_> = told.iter().map(|one| (one.severity, one.code)).collect();
+    assert_eq!(told, [(Severity::Warning, "C0104")]);
+    let (plan, _) = read(&document, &kinds(), UnknownKinds::Refuse);
+    assert_eq!(plan, None);
+}
+
+#[test]
+fn plugins_are_known_before_kinds_are() {
+    let document = document(&json!({
+        "daemon": { "plugins": ["/usr/lib/checkd"] },
+        "plugin": {
+            "b": { "command": ["python3", "b.py"] },
+            "a": { "path": "/a.so", "sha256": "AB".repeat(32) },
+            "c": {},
+        },
+    }));
+    let (plugins, directories, told) = plugins(&document);
+    assert_eq!(directories, ["/usr/lib/checkd"]);
+    assert_eq!(told.len(), 1);
+    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(plugins[0].sha256, Some("ab".repeat(32)));
+    assert_eq!(plugins[0].source, PluginSource::Library("/a.so".to_owned()));
+}
+
+#[test]
+fn only_what_differs_is_called_changed() {
+    let mut all = group(&json!({
+        "processes": 1,
+        "stop_timeout": "20s",
+        "checks": { "ping": { "interval": "10000ms", "timeout": "1s" } },
+        "policy": { "sick_restarts": "4 in 1h", "fall": 3, "max_out": 1 },
+    }));
+    merge(
+        &mut all,
+        &json!({ "daemon": { "on_exit": "stop", "log": "info" } }),
+    );
+    let found: Vec<String> = changed(&document(&all))
+        .into_iter()
+        .map(
+            |Changed {
+                 path,
+                 value,
+                 default,
+             }| format!("{path} {value} ({default})"),
+        )
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "daemon.on_exit stop (leave)",
+            "group.web.stop_timeout 20s (10s)",
+            "group.web.checks.ping.timeout 1s (5s, or `fast_interval` when that is shorter)",
+            "group.web.policy.fall 3 (5)",
+            "group.web.policy.max_out 1 (25%)",
+        ]
+    );
+}
+
+#[test]
+fn every_key_is_listed_once() {
+    for shape in super::keys::SHAPES {
+        let mut names: Vec<&str> = shape.keys.iter().map(|key| key.name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{}", shape.path);
+    }
+    let defaults: Vec<&str> = super::keys::DEFAULTS.iter().map(|key| key.name).collect();
+    assert!(
+        !defaults.contains(&"kind") && !defaults.contains(&"scope"),
+        "{defaults:?}"
+    );
+    assert!(
+        defaults.contains(&"interval") && defaults.contains(&"max_out"),
+        "{defaults:?}"
+    );
+}
