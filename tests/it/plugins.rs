@@ -212,3 +212,30 @@ fn runs(pid: u32) -> bool {
         .and_then(|ticks| ticks.parse::<u64>().ok());
     ticks.is_some_and(|ticks| ticks >= 20)
 }
+
+#[test]
+fn a_library_that_is_overwritten_goes_on_as_it_was_described() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("libhostile.so");
+    let built = library("tests/fixtures/hostile-plugins", "hostile_plugins");
+    std::fs::copy(built, &path).expect("it is copied");
+    let plugin = PluginPlan {
+        source: PluginSource::Library(path.to_string_lossy().into_owned()),
+        ..hostile(Isolation::Process)
+    };
+    let (catalog, told) = Catalog::open_with(checkd_binary(), &[plugin], &[]);
+    assert_eq!(told, []);
+    let hand = Hand::new(Arc::new(catalog)).expect("there are threads");
+    let mut prints = hold(&hand, "hostile_print", json!({}));
+    says(&prints.run(LIMIT * 5), Status::Pass, None, "printed");
+    std::fs::write(&path, b"no library any more").expect("it is overwritten");
+    says(&prints.run(LIMIT * 5), Status::Pass, None, "printed");
+    // A new worker gets the same library.
+    says(
+        &hold(&hand, "hostile_exit", json!({})).run(LIMIT * 5),
+        Status::Unknown,
+        Some(Cause::Crashed),
+        "exited with code 3",
+    );
+    says(&prints.run(LIMIT * 5), Status::Pass, None, "printed");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -12,8 +12,8 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
 use checkd_plugin_api::host::Registration;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
+use super::image::Image;
 use super::linked::BuiltIn;
 use super::loader::Library;
 use super::probe::Probe;
@@ -462,12 +462,16 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
     let launch = match &source.what {
         PluginSource::Command(command) => Launch::command(&source.name, command),
         PluginSource::Library(path) => {
-            let path = real(Path::new(path));
+            let image = Image::take(Path::new(path)).map_err(|fault| fault.diagnostic(origin))?;
             if let Some(pin) = &source.sha256 {
-                pinned(&path, pin, origin)?;
+                pinned(&image.sha256, pin, origin)?;
             }
             if source.isolation == Isolation::InProcess {
-                let library = Library::open(&path).map_err(|fault| fault.diagnostic(origin))?;
+                // Never closed, as the library is not: the dynamic linker knows libraries by their
+                // names, and the number of a closed descriptor would be the next one's name.
+                let image: &'static Image = Box::leak(Box::new(image));
+                let library =
+                    Library::open(&image.path()).map_err(|fault| fault.diagnostic(origin))?;
                 let described = library.describe().map_err(|why| unusable(origin, &why))?;
                 let plugin = Plugin {
                     name: source.name.clone(),
@@ -478,7 +482,7 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
                 };
                 return Ok((Arc::new(plugin), described.kinds));
             }
-            Launch::library(&source.name, program, &path)
+            Launch::library(&source.name, program, image)
         }
     };
     let mut probe = Probe::open(&launch, origin)?;
@@ -498,31 +502,17 @@ fn package(name: &str, version: &str) -> String {
     bounded(format!("{name} {version}").trim(), 128)
 }
 
-/// Holds a file against the SHA-256 that the configuration pins.
-fn pinned(path: &Path, pin: &str, origin: &str) -> Result<(), Diagnostic> {
-    let refused = || Diagnostic::error("C0210", format!("cannot use plugin `{origin}`"));
-    let mut file = fs::File::open(path).map_err(|error| refused().note(error.to_string()))?;
-    let mut hash = Sha256::new();
-    let mut part = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut part) {
-            Ok(0) => break,
-            Ok(length) => hash.update(part.get(..length).unwrap_or_default()),
-            Err(error) => return Err(refused().note(error.to_string())),
-        }
-    }
-    let found: String = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+/// Holds a library against the SHA-256 that the configuration pins.
+fn pinned(found: &str, pin: &str, origin: &str) -> Result<(), Diagnostic> {
     if found.eq_ignore_ascii_case(pin) {
         return Ok(());
     }
-    Err(refused()
-        .note(format!("its SHA-256 is {found}"))
-        .note(format!("the configuration pins {pin}"))
-        .help("if the new file is yours, pin its SHA-256"))
+    Err(
+        Diagnostic::error("C0210", format!("cannot use plugin `{origin}`"))
+            .note(format!("its SHA-256 is {found}"))
+            .note(format!("the configuration pins {pin}"))
+            .help("if the new file is yours, pin its SHA-256"),
+    )
 }
 
 fn unusable(origin: &str, why: &str) -> Diagnostic {

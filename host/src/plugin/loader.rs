@@ -61,7 +61,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn new(code: &'static str, note: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, note: impl Into<String>) -> Self {
         Self {
             code,
             notes: vec![note.into()],
@@ -69,12 +69,12 @@ impl Fault {
         }
     }
 
-    fn note(mut self, note: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
 
-    fn help(mut self, help: &str) -> Self {
+    pub(crate) fn help(mut self, help: &str) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -113,8 +113,7 @@ impl Library {
         #[expect(unsafe_code, reason = "the one place where a plugin is opened")]
         let opened = unsafe { Opened::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
         let opened = opened.map_err(|error| {
-            Fault::new("C0204", bounded(&error.to_string(), TEXT_MAX))
-                .note("the dynamic linker cannot load it")
+            Fault::new("C0204", linker_says(path, &error)).note("the dynamic linker cannot load it")
         })?;
         // SAFETY: a library that exports this symbol promises that it is an abi_stable header, and
         // `upgrade` below looks for its magic before it believes anything else. The reference is
@@ -272,6 +271,13 @@ extern "C" fn sink(user: usize, instance: u64, run: u64, sample: RStr<'_>) {
     }
 }
 
+/// The dynamic linker's words, without the path of our copy before them.
+fn linker_says(path: &Path, error: &libloading::Error) -> String {
+    let said = error.to_string();
+    let path = format!("{}: ", path.display());
+    bounded(said.strip_prefix(&path).unwrap_or(&said), TEXT_MAX)
+}
+
 const REBUILD: &str = "rebuild the plugin with `checkd-plugin-api = \"1\"`";
 
 fn speaks() -> String {
@@ -324,7 +330,7 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
 };
 
 /// Looks at the file before anything of it runs: whether it is a library for this machine.
-fn look(path: &Path) -> Result<(), Fault> {
+pub(crate) fn look(path: &Path) -> Result<(), Fault> {
     let unreadable = |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {error}"));
     let found = std::fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Fault::new("C0201", "there is no such file"),

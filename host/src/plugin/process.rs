@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::image::Image;
 use super::limiter::{Limiter, Line};
 use super::protocol::bounded;
 
@@ -23,21 +24,29 @@ const ENDING: Duration = Duration::from_millis(500);
 const OUTPUT_LINE_MAX: usize = 1 << 10;
 
 /// What to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Launch {
     /// The plugin's name, for the log.
     pub(crate) plugin: Arc<str>,
     /// Program and arguments.
     pub(crate) arguments: Vec<OsString>,
+    /// Kept as long as a worker may be started on it.
+    _image: Option<Arc<Image>>,
 }
 
 impl Launch {
     /// `program worker LIBRARY`.
-    pub(crate) fn library(plugin: &str, program: &Path, library: &Path) -> Self {
-        let arguments = vec![program.into(), "worker".into(), "--".into(), library.into()];
+    pub(crate) fn library(plugin: &str, program: &Path, image: Image) -> Self {
+        let arguments = vec![
+            program.into(),
+            "worker".into(),
+            "--".into(),
+            image.path().into(),
+        ];
         Self {
             plugin: plugin.into(),
             arguments,
+            _image: Some(Arc::new(image)),
         }
     }
 
@@ -46,6 +55,7 @@ impl Launch {
         Self {
             plugin: plugin.into(),
             arguments: command.iter().map(OsString::from).collect(),
+            _image: None,
         }
     }
 
