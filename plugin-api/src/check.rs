@@ -29,7 +29,8 @@ use crate::{Context, Descriptor, Problems, Sample};
 /// 4. **Drop.** Whatever it holds is closed. There is nothing else to call.
 ///
 /// Await only what the SDK's runtime drives (tokio's net, time, io and sync); bring no runtime of
-/// your own, and never hold the thread: a check that must block is a [`BlockingCheck`].
+/// your own, and never hold the thread, which all awaited checks of a plugin share: a check that must
+/// block is a [`BlockingCheck`].
 pub trait Check: Sized + Send + 'static {
     /// What a person writes; `#[serde(deny_unknown_fields)]` and a doc sentence per field.
     type Options: DeserializeOwned + JsonSchema;

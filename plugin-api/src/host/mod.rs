@@ -15,9 +15,10 @@ mod thread_state;
 pub use live::Live;
 pub(crate) use live::gone;
 pub use pool::BlockingPool;
-pub(crate) use pool::Job;
+pub(crate) use pool::{Answer, Job};
 pub use registry::{
     AsyncInstance, BlockingInstance, Configured, Instance, KindFacts, PluginFacts, Registration,
     Request, describe, registered,
 };
 pub use run::{run_async, run_blocking};
+pub(crate) use thread_state::ThreadId;

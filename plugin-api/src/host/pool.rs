@@ -7,6 +7,7 @@
 //! thrown away, and the pool makes a new one when it needs one.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,6 +90,8 @@ struct Running {
     thread: Option<ThreadId>,
     cx: Context,
     done: Box<dyn FnOnce(Answer) + Send>,
+    /// For a run on a thread that is not the pool's: whether it holds that thread just now.
+    holds: Option<Arc<AtomicBool>>,
     evidence: Evidence,
     /// When the watchdog looks again.
     look: Instant,
@@ -150,6 +153,40 @@ impl BlockingPool {
         id
     }
 
+    /// Watches a run on a thread that is not the pool's and on which several runs take turns;
+    /// `holds` says when it is this one's turn. Unless it is given up before, `done` is called: a
+    /// moment after the timeout when the run holds the thread and waits for its target, a second
+    /// after it otherwise.
+    pub(crate) fn observe(
+        &self,
+        thread: Option<ThreadId>,
+        cx: Context,
+        holds: Arc<AtomicBool>,
+        done: impl FnOnce(Answer) + Send + 'static,
+    ) -> std::io::Result<u64> {
+        let mut state = self.shared.lock();
+        self.shared.guard(&mut state)?;
+        let id = state.next;
+        state.next += 1;
+        // The run's own timer comes first.
+        let look = cx.deadline() + PAUSE;
+        let watch = state.watch_at.is_none_or(|at| look < at);
+        let running = Running {
+            thread,
+            cx,
+            done: Box::new(done),
+            holds: Some(holds),
+            evidence: Evidence::default(),
+            look,
+        };
+        state.running.insert(id, running);
+        drop(state);
+        if watch {
+            self.shared.watch.notify_one();
+        }
+        Ok(id)
+    }
+
     /// Nobody wants the answer of this run any more: it is not called.
     pub(crate) fn give_up(&self, id: u64) {
         let mut state = self.shared.lock();
@@ -181,8 +218,10 @@ impl State {
     /// Takes a run away from its thread, which no longer counts as one of ours.
     fn abandon(&mut self, id: u64) -> Option<Running> {
         let running = self.running.remove(&id)?;
-        self.threads = self.threads.saturating_sub(1);
-        self.stuck += 1;
+        if running.holds.is_none() {
+            self.threads = self.threads.saturating_sub(1);
+            self.stuck += 1;
+        }
         Some(running)
     }
 }
@@ -195,12 +234,7 @@ impl Shared {
 
     /// Sees to it that what is in the queue can be done and watched.
     fn staff(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
-        if !state.watchdog {
-            let shared = Arc::clone(self);
-            let builder = thread::Builder::new().name("check-watchdog".to_owned());
-            builder.spawn(move || shared.watch())?;
-            state.watchdog = true;
-        }
+        self.guard(state)?;
         if state.idle >= state.queue.len() || state.threads >= self.threads {
             return Ok(());
         }
@@ -212,6 +246,17 @@ impl Shared {
             Ok(_) => state.threads += 1,
             Err(_) if state.threads > 0 => {}
             Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is a watchdog.
+    fn guard(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
+        if !state.watchdog {
+            let shared = Arc::clone(self);
+            let builder = thread::Builder::new().name("check-watchdog".to_owned());
+            builder.spawn(move || shared.watch())?;
+            state.watchdog = true;
         }
         Ok(())
     }
@@ -263,6 +308,7 @@ impl Shared {
                     thread: thread.cloned(),
                     cx: cx.clone(),
                     done,
+                    holds: None,
                     evidence: Evidence::default(),
                     look,
                 };
@@ -349,7 +395,10 @@ impl State {
             .iter_mut()
             .filter(|(_, running)| running.look <= now)
         {
-            running.evidence.look(running.thread.as_ref(), now);
+            let holds = running.holds.as_ref();
+            let holds = holds.is_none_or(|holds| holds.load(Ordering::Acquire));
+            let thread = running.thread.as_ref().filter(|_| holds);
+            running.evidence.look(thread, now);
             running.look = now + PAUSE;
             if running.evidence.looks < LOOKS {
                 continue;

@@ -1,6 +1,8 @@
 //! The one call shape (configure, submit, cancel, release, shutdown) over all registered checks.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,12 +24,15 @@ const THREADS: usize = 16;
 pub(super) struct Door {
     name: &'static str,
     version: &'static str,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// How many runtimes hang in a check that does not give their thread back.
+    hanging: Arc<AtomicUsize>,
 }
 
 struct State {
     next: u64,
     slots: BTreeMap<u64, Arc<Slot>>,
+    /// `None` before the first asynchronous run, and after a check has lost it.
     runtime: Option<Runtime>,
     /// `None` after the shutdown.
     pool: Option<Arc<BlockingPool>>,
@@ -79,7 +84,8 @@ impl Door {
         Self {
             name,
             version,
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
+            hanging: Arc::default(),
         }
     }
 
@@ -142,18 +148,19 @@ impl Door {
         };
         let pledge = Pledge(Arc::clone(&answer));
         let means = match instance {
-            Instance::Async(instance) => {
-                let handle = match self.handle() {
-                    Ok(handle) => handle,
-                    Err(error) => {
+            Instance::Async(mut instance) => {
+                let begun = self.observed(&slot, &pool, &answer, &cx);
+                let (handle, holds, id) = match begun {
+                    Ok(begun) => begun,
+                    Err(sample) => {
                         slot.end(&answer, Some(Instance::Async(instance)));
-                        let message = format!("cannot start a thread: {error}");
-                        return answer.give(&Sample::unknown(Cause::HostStall, message).sealed());
+                        return answer.give(&sample);
                     }
                 };
-                let (slot, mut instance) = (Arc::clone(&slot), instance);
+                let (slot, watch) = (Arc::clone(&slot), Watch { pool, id });
                 let task = handle.spawn(async move {
-                    let ended = guarded(&mut *instance, &cx).await;
+                    let ended = taking_turns(guarded(&mut *instance, &cx), &holds).await;
+                    drop(watch);
                     let instance = if ended.panicked {
                         panics::discard(instance);
                         None
@@ -222,20 +229,85 @@ impl Door {
         panics::discard(instance);
     }
 
-    /// The runtime, started when this is the first run that wants one.
-    fn handle(&self) -> std::io::Result<Handle> {
-        let mut state = lock(&self.state);
-        if let Some(runtime) = &state.runtime {
-            return Ok(runtime.handle().clone());
+    /// The runtime for an asynchronous run, and the watch over it: what to spawn on, what says
+    /// whether the run holds the thread, and the number of the watch.
+    fn observed(
+        &self,
+        slot: &Arc<Slot>,
+        pool: &BlockingPool,
+        answer: &Arc<Answer>,
+        cx: &Context,
+    ) -> Result<(Handle, Arc<AtomicBool>, u64), Sample> {
+        let stall = |error: std::io::Error| {
+            let message = format!("cannot start a thread: {error}");
+            Sample::unknown(Cause::HostStall, message).sealed()
+        };
+        let hanging = self.hanging.load(Ordering::Acquire);
+        if hanging >= THREADS {
+            let message = format!("{hanging} earlier runs hang in threads that cannot be ended");
+            return Err(Sample::unknown(Cause::Overran, message));
         }
-        if state.pool.is_none() {
-            return Err(std::io::Error::other("the plugin was shut down"));
-        }
-        let runtime = Runtime::start()?;
-        let handle = runtime.handle().clone();
-        state.runtime = Some(runtime);
-        Ok(handle)
+        let (handle, thread, mark) = {
+            let mut state = lock(&self.state);
+            if state.pool.is_none() {
+                let message = "the plugin was shut down";
+                return Err(Sample::unknown(Cause::PluginUnavailable, message));
+            }
+            let runtime = match state.runtime.take() {
+                Some(runtime) => runtime,
+                None => Runtime::start(&self.hanging).map_err(stall)?,
+            };
+            let runtime = state.runtime.insert(runtime);
+            (
+                runtime.handle().clone(),
+                runtime.thread(),
+                Arc::clone(runtime.mark()),
+            )
+        };
+        let holds = Arc::new(AtomicBool::new(false));
+        let (slot, answer, held) = (Arc::clone(slot), Arc::clone(answer), Arc::clone(&holds));
+        let (state, hanging) = (Arc::clone(&self.state), Arc::clone(&self.hanging));
+        let give_up = move |(sample, _): crate::host::Answer| {
+            // A run that blocks the thread takes the runtime with it: the next run gets another.
+            if held.load(Ordering::Acquire) {
+                let ours = |runtime: &mut Runtime| Arc::ptr_eq(runtime.mark(), &mark);
+                let lost = lock(&state).runtime.take_if(ours);
+                if let Some(runtime) = lost {
+                    runtime.lose(&hanging);
+                }
+            }
+            slot.end(&answer, None);
+            answer.give(&sample);
+        };
+        let id = pool
+            .observe(thread, cx.clone(), Arc::clone(&holds), give_up)
+            .map_err(stall)?;
+        Ok((handle, holds, id))
     }
+}
+
+/// The watch over a task; ends with it.
+struct Watch {
+    pool: Arc<BlockingPool>,
+    id: u64,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.pool.give_up(self.id);
+    }
+}
+
+/// Polls `run`, and says in `holds` when it does.
+async fn taking_turns<F: Future>(run: F, holds: &AtomicBool) -> F::Output {
+    let mut run = pin!(run);
+    std::future::poll_fn(|task| {
+        holds.store(true, Ordering::Release);
+        let polled = run.as_mut().poll(task);
+        holds.store(false, Ordering::Release);
+        polled
+    })
+    .await
 }
 
 impl Slot {
@@ -311,6 +383,7 @@ impl Means {
     fn end(self) {
         match self {
             Self::None => {}
+            // A task that holds the thread is not ended by this: its watch goes on.
             Self::Task(task) => task.abort(),
             Self::Pool(pool, id) => pool.give_up(id),
         }

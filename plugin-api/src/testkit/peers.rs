@@ -8,22 +8,34 @@ use std::thread;
 use std::time::Duration;
 
 /// A server that takes connections and says nothing, as a frozen process does.
-pub struct SilentPeer(TcpListener);
+pub struct SilentPeer {
+    listener: TcpListener,
+    /// Taken and kept: to close one would be to say something.
+    visitors: Mutex<Vec<TcpStream>>,
+}
 
 impl SilentPeer {
     /// Begins to listen.
     pub fn new() -> io::Result<Self> {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(Self)
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Ok(Self {
+            listener,
+            visitors: Mutex::default(),
+        })
     }
     /// Where it listens.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
     /// Whether somebody has connected since the last time that this was asked.
     pub fn was_visited(&self) -> io::Result<bool> {
-        self.0.set_nonblocking(true)?;
-        match self.0.accept() {
-            Ok(_) => Ok(true),
+        self.listener.set_nonblocking(true)?;
+        match self.listener.accept() {
+            Ok((visitor, _)) => {
+                let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+                visitors.push(visitor);
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }

@@ -119,7 +119,7 @@ fn every_mistake_is_told_at_once() {
         [
             "`spce`: unknown option; options: `mode`, `port`, `share`, `space`, `token`, `wait` \
              (did you mean `space`?)",
-            "`mode`: unknown variant `x`, expected one of `count`, `wait`, `ask`, `panic`, `spin`, `sleep`",
+            "`mode`: unknown variant `x`, expected one of `count`, `wait`, `ask`, `hold`, `panic`, `spin`, `sleep`",
             "`port`: `0` is no port: 1 to 65535",
             "`share`: `half` is no share: write it like `\"25%\"`",
             "`token`: invalid type: integer `5`, expected `{ file = … }` or `{ env = … }`",

@@ -43,6 +43,8 @@ pub(crate) enum Mode {
     Wait,
     /// Asks the port for a word, and has no timeout of its own.
     Ask,
+    /// Asks like `ask`, and holds its thread meanwhile whatever kind it is.
+    Hold,
     /// Panics.
     Panic,
     /// Uses the CPU until a while after its deadline.
@@ -90,6 +92,7 @@ impl Check for Awaited {
                 };
                 judge(asked.await)
             }
+            Mode::Hold => ask(self.0.port),
             Mode::Count | Mode::Spin | Mode::Sleep => {
                 let port = self.0.port.map_or(0, Port::get);
                 Sample::pass("ran")
@@ -118,16 +121,7 @@ impl BlockingCheck for Holding {
             Mode::Count => Sample::pass("ran").measure("runs", f64::from(self.1), ""),
             #[expect(clippy::panic, reason = "what the tests want it to do")]
             Mode::Panic => panic!("no {}", cx.group()),
-            Mode::Ask => {
-                let port = self.0.port.map_or(0, Port::get);
-                judge(
-                    TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
-                        let mut word = String::new();
-                        std::io::Read::read_to_string(&mut stream, &mut word)?;
-                        Ok(word)
-                    }),
-                )
-            }
+            Mode::Ask | Mode::Hold => ask(self.0.port),
             Mode::Wait => {
                 // A naive client of a server that accepts and says nothing.
                 let listener = TcpListener::bind("127.0.0.1:0");
@@ -152,6 +146,18 @@ impl BlockingCheck for Holding {
     }
 }
 register_check!(blocking Holding);
+
+/// Connects and reads to the end, without any timeout.
+fn ask(port: Option<Port>) -> Sample {
+    let port = port.map_or(0, Port::get);
+    judge(
+        TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+            let mut word = String::new();
+            std::io::Read::read_to_string(&mut stream, &mut word)?;
+            Ok(word)
+        }),
+    )
+}
 
 fn judge(asked: std::io::Result<String>) -> Sample {
     match asked {
