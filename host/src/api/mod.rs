@@ -3,6 +3,8 @@
 pub mod client;
 mod routes;
 pub mod selector;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use std::io;
