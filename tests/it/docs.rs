@@ -20,12 +20,14 @@ fn every_link_leads_somewhere() {
             if path.is_empty() || path.contains("://") || path.contains(' ') {
                 continue;
             }
-            let target = root()
-                .join(&document)
-                .parent()
-                .expect("it is in a directory")
-                .join(path);
-            if !target.exists() {
+            // The frame of the generated docs/configuration.md stands beside its generator.
+            let frame = document == Path::new("core/src/config/reference.md");
+            let base = if frame {
+                Path::new("docs")
+            } else {
+                document.parent().expect("a path")
+            };
+            if !root().join(base).join(path).exists() {
                 wrong.push(format!("{} links to {link}", document.display()));
             }
         }
