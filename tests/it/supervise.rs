@@ -114,11 +114,27 @@ fn gunicorn_with_four_workers() {
     checkd.wait_replaced(path, third);
     gone("the leaking tree is gone", &leaking);
 
-    let explained = checkd.ask(["explain", path]);
+    let why = [
+        ("start", "not started"),
+        ("restart", "ping"),
+        ("start", "SIGKILL"),
+        ("restart", "memory"),
+    ];
+    did(&checkd, path, &why);
+}
+
+/// Holds that checkd did exactly this to a member, and for these reasons.
+#[track_caller]
+fn did(checkd: &Checkd, path: &str, expected: &[(&str, &str)]) {
+    let acts = checkd.acts(path);
+    let same = acts.len() == expected.len()
+        && acts
+            .iter()
+            .zip(expected)
+            .all(|(found, (act, reason))| found.0 == *act && found.1.contains(reason));
     assert!(
-        explained.stdout.contains("memory"),
-        "why? {}",
-        explained.stdout
+        same,
+        "checkd did {acts:#?} to {path}, expected {expected:?}"
     );
 }
 
@@ -177,6 +193,11 @@ fn four_http_servers_of_python() {
             paths[index]
         );
     }
+    let begin = ("start", "not started");
+    did(&checkd, paths[0], &[begin, ("restart", "ping")]);
+    did(&checkd, paths[1], &[begin, ("start", "SIGKILL")]);
+    did(&checkd, paths[2], &[begin, ("restart", "memory")]);
+    did(&checkd, paths[3], &[begin]);
     let kept = checkd.member_pid(paths[3]);
     assert_eq!(kept, Some(first[3]), "the healthy one was replaced");
     never(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use checkd_tests::{Checkd, Signal, alive, never, signal};
+use checkd_tests::{Checkd, Signal, alive, eventually, never, signal};
 
 const CONFIG: &str = r#"
 [defaults]
@@ -65,6 +65,44 @@ fn members_outlive_a_killed_daemon_and_are_adopted() {
     );
     signal(before[1], Signal::KILL);
     checkd.wait_replaced("web/web-1", before[1]);
+}
+
+#[test]
+fn a_daemon_killed_in_the_middle_of_a_restart_kills_nobody_twice() {
+    // Each instant is told by what can be seen from outside just then.
+    type Seen = fn(&Checkd, u32) -> bool;
+    let instants: [(&str, Seen); 3] = [
+        ("the intent is in the journal", |checkd, _| {
+            checkd.acts("web/web-0").len() == 2
+        }),
+        ("the old process is gone", |_, old| !alive(old)),
+        ("the new process runs", |checkd, _| {
+            checkd.log("web-0").starts().len() == 2
+        }),
+    ];
+    for (instant, seen) in instants {
+        let mut checkd = Checkd::start(CONFIG);
+        let before = healthy_pair(&checkd);
+        signal(before[0], Signal::STOP);
+        eventually(instant, Duration::from_mins(1), || {
+            seen(&checkd, before[0]).then_some(())
+        });
+        checkd.end(Signal::KILL);
+
+        checkd.run();
+        let replaced = checkd.wait_replaced("web/web-0", before[0]);
+        assert_eq!(
+            checkd.log("web-0").starts(),
+            [before[0], replaced],
+            "killed when {instant}: one restart was wanted"
+        );
+        checkd.wait_health("web/web-1", "healthy");
+        assert_eq!(
+            checkd.log("web-1").starts(),
+            [before[1]],
+            "killed when {instant}: web-1"
+        );
+    }
 }
 
 #[test]

@@ -212,6 +212,30 @@ impl Checkd {
         u32::try_from(pid).ok()
     }
 
+    /// What checkd did to a member so far, oldest first, by its journal: the act and its reason.
+    ///
+    /// # Panics
+    /// When the journal cannot be read.
+    pub fn acts(&self, path: &str) -> Vec<(String, String)> {
+        let answer = self.ask(["history", path, "--json"]);
+        let history: Value = serde_json::from_str(&answer.stdout)
+            .unwrap_or_else(|e| panic!("no history of {path}: {e}: {answer:?}"));
+        let rows = history
+            .get("rows")
+            .and_then(Value::as_array)
+            .expect("a history has rows");
+        let text = |row: &Value, key: &str| row.get(key)?.as_str().map(str::to_owned);
+        rows.iter()
+            .filter(|row| row.get("what").is_some_and(|what| what == "action"))
+            .map(|row| {
+                (
+                    text(row, "word").unwrap_or_default(),
+                    text(row, "text").unwrap_or_default(),
+                )
+            })
+            .collect()
+    }
+
     /// Waits until `condition` gives something about a member.
     ///
     /// # Panics
