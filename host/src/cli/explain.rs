@@ -78,7 +78,7 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
         _ => None,
     };
     let since = since.map(|span| format!(" for {span}")).unwrap_or_default();
-    let mut facts = vec![format!("{}{since}", paper.ink(ink, word))];
+    let mut facts = Vec::new();
     if let Some(generation) = report.generation {
         facts.push(format!("pid {}", generation.pid));
     }
@@ -101,7 +101,12 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
             report.futile
         ));
     }
-    let head = format!("{}  ", paper.ink(Ink::Strong, &report.path));
+    let comma = if facts.is_empty() { "" } else { ", " };
+    let head = format!(
+        "{}  {}{since}{comma}",
+        paper.ink(Ink::Strong, &report.path),
+        paper.ink(ink, word)
+    );
     let column = report.path.chars().count() + 2;
     paper.hang(out, &head, column, &facts.join(", "), Ink::Plain);
     paper.hang(out, "  ", 2, &sentence(&report.summary), Ink::Plain);

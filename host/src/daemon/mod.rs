@@ -127,6 +127,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let control = state_dir::control_of(plan.daemon.control.as_deref(), state.path(), &base);
     let (question_sender, questions) = channel(64);
     let api = api::Server::bind(&control, plan.daemon.control_group.as_deref())?;
+    let forgotten = warning.is_some();
     if let Some(warning) = warning {
         talk.line(&crate::cli::tell::text(&warning));
     }
@@ -135,7 +136,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let manager = Manager::new(Arc::clone(&plan), state.output(), sender.clone());
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
-    adopt(&talk, &plan, &manager, &journal, &past);
+    adopt(&talk, &plan, &manager, &journal, &past, forgotten);
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
     let served = api.serve(api::Shared {
@@ -556,7 +557,14 @@ async fn tick(interval: Option<&mut tokio::time::Interval>) {
 }
 
 /// Takes over what still runs of the daemon before.
-fn adopt(talk: &Talk, plan: &Plan, manager: &Manager, journal: &Journal, past: &Past) {
+fn adopt(
+    talk: &Talk,
+    plan: &Plan,
+    manager: &Manager,
+    journal: &Journal,
+    past: &Past,
+    forgotten: bool,
+) {
     for what in &past.interrupted {
         talk.own(&format!(
             "the daemon before ended during an act ({what}); looking at what is"
@@ -573,15 +581,17 @@ fn adopt(talk: &Talk, plan: &Plan, manager: &Manager, journal: &Journal, past: &
             ));
         }
     }
-    // Killed between a start and its note, the daemon before left a process that nobody knows. Only
-    // then is there an intent without an outcome, and only then it is worth to look for one.
-    if past.interrupted.is_empty() {
+    // Killed between a start and its note, the daemon before left a process that nobody knows. Then
+    // there is an intent without an outcome; else, but for a lost journal, there is nobody to find.
+    if past.interrupted.is_empty() && !forgotten {
         return;
     }
     for id in plan.members() {
         if let Some(generation) = manager.adopt_unnoted(id) {
             let (who, pid) = (plan.path(id), generation.pid);
-            talk.own(&format!("{who} was just started as pid {pid}; taken over"));
+            talk.own(&format!(
+                "{who} runs as pid {pid}, by its environment; taken over"
+            ));
         }
     }
 }

@@ -146,7 +146,7 @@ fn set_aside(path: &Path, what: &str) -> Result<Diagnostic, Diagnostic> {
                 aside.display()
             ))
             .note("a new journal begins: what happened before is not in `history` and `explain`")
-            .note("members that run are not known to this daemon and cannot be adopted"),
+            .note("members that still run are looked for by what stands in their environment"),
     )
 }
 

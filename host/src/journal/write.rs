@@ -10,7 +10,7 @@ use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::report;
 use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -72,26 +72,7 @@ impl Writer {
         let daemon = connection.last_insert_rowid();
         let last: Option<i64> =
             connection.query_row("SELECT max(intent) FROM action", [], |r| r.get(0))?;
-        let mut lives = Vec::new();
-        for id in plan.members() {
-            let (Some(group), Some(member)) = (plan.group(id.group), plan.member(id)) else {
-                continue;
-            };
-            let life = connection
-                .query_row(
-                    "SELECT boot, pid, start FROM life
-                     WHERE group_name = ? AND member = ? AND ended_wall_ms IS NULL",
-                    params![group.name.as_str(), member.name.as_str()],
-                    |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, i64>(2)?)),
-                )
-                .optional()?;
-            if let Some((boot, pid, start)) = life
-                && let Ok(boot) = u128::from_str_radix(&boot, 16)
-                && let Ok(start) = u64::try_from(start)
-            {
-                lives.push((id, Generation { boot, pid, start }));
-            }
-        }
+        let lives = read_lives(&connection, &plan)?;
         let interrupted = connection
             .prepare("SELECT group_name || '/' || member || ': ' || act FROM action WHERE outcome IS NULL")?
             .query_map([], |r| r.get(0))?
@@ -294,6 +275,30 @@ impl Writer {
             }
         }
     }
+}
+
+/// The last known life of every member of the plan that was not seen to end.
+fn read_lives(
+    connection: &Connection,
+    plan: &Plan,
+) -> rusqlite::Result<Vec<(MemberId, Generation)>> {
+    let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
+    let sql = "SELECT group_name || '/' || member, boot, pid, start FROM life
+               WHERE ended_wall_ms IS NULL";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut lives = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (path, boot): (String, String) = (row.get(0)?, row.get(1)?);
+        let (pid, start): (u32, i64) = (row.get(2)?, row.get(3)?);
+        if let Some(&id) = ids.get(&path)
+            && let Ok(boot) = u128::from_str_radix(&boot, 16)
+            && let Ok(start) = u64::try_from(start)
+        {
+            lives.push((id, Generation { boot, pid, start }));
+        }
+    }
+    Ok(lives)
 }
 
 /// The rows of one batch.
