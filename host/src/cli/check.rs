@@ -46,14 +46,18 @@ pub struct Args {
 }
 
 /// Runs the verb.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every verb takes its arguments"
+)]
 pub fn run(args: Args) -> ExitCode {
     let (catalog, diagnostics) = args.with.catalog();
     for diagnostic in &diagnostics {
         tell::tell(diagnostic);
     }
-    let kind = match CheckKind::new(&args.kind).filter(|kind| catalog.kinds().contains_key(kind)) {
-        Some(kind) => kind,
-        None => return cannot(&args, &no_such_kind(&args.kind, &catalog)),
+    let known = |kind: &CheckKind| catalog.kinds().contains_key(kind);
+    let Some(kind) = CheckKind::new(&args.kind).filter(known) else {
+        return cannot(&args, &no_such_kind(&args.kind, &catalog));
     };
     let options = match options(&args.set) {
         Ok(options) => options,

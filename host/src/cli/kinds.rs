@@ -86,6 +86,10 @@ impl With {
 }
 
 /// Runs the verb.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every verb takes its arguments"
+)]
 pub fn run(args: Args) -> ExitCode {
     let (catalog, diagnostics) = args.with.catalog();
     for diagnostic in &diagnostics {
@@ -186,7 +190,7 @@ fn describe(offer: &Offer) -> String {
         text.push_str(&format!("  [group.NAME.checks.{}]\n", facts.kind));
         text.push_str(&format!("  kind = \"{}\"\n", facts.kind));
         for line in offer.example.lines().take(100) {
-            text.push_str(&format!("  {}", plain(line)).trim_end().to_owned());
+            text.push_str(format!("  {}", plain(line)).trim_end());
             text.push('\n');
         }
     }
@@ -281,14 +285,14 @@ fn kind_of(root: &Value, schema: &Value, depth: u32) -> String {
     };
     match schema.get("type") {
         Some(Value::String(name)) => named(name),
-        Some(Value::Array(names)) => {
-            let names: Vec<String> = names
+        Some(Value::Array(several)) => {
+            let several: Vec<String> = several
                 .iter()
                 .filter_map(Value::as_str)
-                .filter(|name| *name != "null")
+                .filter(|one| *one != "null")
                 .map(named)
                 .collect();
-            names.join(" | ")
+            several.join(" | ")
         }
         _ => "any".into(),
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::paint::{print, print_json};
 use super::{Layers, kinds, tell};
 use crate::config::Purpose;
-use crate::plugin::{Catalog, Offer, Plugin};
+use crate::plugin::{Catalog, Inspected, Offer, Plugin};
 
 /// Arguments of `checkd plugin`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,11 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn inspect(file: &std::path::Path, json: bool) -> ExitCode {
-    let (plugin, offers, diagnostics) = match Catalog::inspect(file) {
+    let Inspected {
+        plugin,
+        offers,
+        diagnostics,
+    } = match Catalog::inspect(file) {
         Ok(found) => found,
         Err(diagnostic) => {
             tell::tell(&diagnostic);

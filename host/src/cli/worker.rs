@@ -12,6 +12,10 @@ pub struct Args {
 }
 
 /// Runs the verb.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every verb takes its arguments"
+)]
 pub fn run(args: Args) -> ExitCode {
     let error = crate::worker::serve(&args.library);
     // Nobody may be left to read it.

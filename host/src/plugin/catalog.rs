@@ -109,6 +109,17 @@ pub(crate) enum Door {
     Worker(Launch),
 }
 
+/// One library, as it describes itself.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Who it is.
+    pub plugin: Arc<Plugin>,
+    /// What it offers.
+    pub offers: Vec<Offer>,
+    /// What is wrong with some of its kinds.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
 /// A plugin that could not be loaded: its checks are Unknown(plugin unavailable), and it is tried
 /// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,9 +230,7 @@ impl Catalog {
     ///
     /// # Errors
     /// It is no plugin for this host.
-    pub fn inspect(
-        library: &Path,
-    ) -> Result<(Arc<Plugin>, Vec<Offer>, Vec<Diagnostic>), Diagnostic> {
+    pub fn inspect(library: &Path) -> Result<Inspected, Diagnostic> {
         let origin = library.to_string_lossy().into_owned();
         let source = Source {
             name: file_name(library),
@@ -235,7 +244,11 @@ impl Catalog {
         for kind in kinds {
             offer(&plugin, kind, &mut offers, &mut diagnostics);
         }
-        Ok((plugin, offers, diagnostics))
+        Ok(Inspected {
+            plugin,
+            offers,
+            diagnostics,
+        })
     }
 
     /// What the configuration reader needs to know about each kind.

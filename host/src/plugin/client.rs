@@ -45,7 +45,7 @@ const RESTART_MAX: Duration = Duration::from_secs(30);
 const HOLD: Duration = Duration::from_secs(1);
 
 /// See [`HOLD`].
-const HOLD_MAX: Duration = Duration::from_secs(300);
+const HOLD_MAX: Duration = Duration::from_mins(5);
 
 /// After so many deaths in a row without a sample the plugin is quarantined: tried again every
 /// [`RESTART_MAX`], and told as an error.
@@ -328,7 +328,11 @@ impl Client {
                 }
                 match parse::<Tell>(&buffer)? {
                     Tell::Log { level, message } => log(&self.launch.plugin, &level, &message),
-                    answer => return Ok(Some(answer)),
+                    answer @ (Tell::Hello { .. }
+                    | Tell::Described { .. }
+                    | Tell::Configured { .. }
+                    | Tell::Sample { .. }
+                    | Tell::Error { .. }) => return Ok(Some(answer)),
                 }
             }
         };

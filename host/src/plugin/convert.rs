@@ -38,7 +38,7 @@ impl Said {
     /// The sample for the engine. The second value says what was wrong with it.
     pub(crate) fn sample(self, when: When) -> (Sample, Option<String>) {
         match self {
-            Self::Linked(said) => (built_in(said, when), None),
+            Self::Linked(said) => (built_in(&said, when), None),
             Self::Text(text) => sample(text, when),
         }
     }
@@ -116,7 +116,7 @@ fn sample(text: SampleText, when: When) -> (Sample, Option<String>) {
 }
 
 /// The sample of a built-in.
-fn built_in(sample: api::Sample, when: When) -> Sample {
+fn built_in(sample: &api::Sample, when: When) -> Sample {
     let status = match sample.status {
         api::Status::Pass => Status::Pass,
         api::Status::Warn => Status::Warn,
@@ -228,7 +228,11 @@ pub(crate) fn facts(text: &KindText, origin: &str) -> Result<KindFacts, String> 
         Value::Object(schema) if schema.get("properties").is_none_or(Value::is_object) => {
             text.options.clone()
         }
-        _ => {
+        Value::Object(_)
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_) => {
             return Err(format!(
                 "kind `{kind}` has options that are no JSON Schema of an object"
             ));

@@ -6,8 +6,9 @@
 //! write any more.
 
 use std::ffi::CString;
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -62,11 +63,11 @@ impl Image {
         let memory = OwnedFd::from(memory);
         let all = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&memory, all)?;
-        let sha256 = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut sha256 = String::new();
+        for byte in hash.finalize() {
+            // Writing to a text cannot fail.
+            let _written = write!(sha256, "{byte:02x}");
+        }
         Ok(Self { memory, sha256 })
     }
 

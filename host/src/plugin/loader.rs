@@ -261,9 +261,10 @@ extern "C" fn sink(user: usize, instance: u64, run: u64, sample: RStr<'_>) {
         #[expect(unsafe_code, reason = "a plugin hands our own pointer back")]
         let runs = unsafe { &*runs };
         let done = runs.lock().remove(&(instance, run));
-        match done {
-            Some(done) => done(read(sample.as_str(), "sink")),
-            None => tracing::warn!(instance, run, "plugin answered a run that is over; dropped"),
+        if let Some(done) = done {
+            done(read(sample.as_str(), "sink"));
+        } else {
+            tracing::warn!(instance, run, "plugin answered a run that is over; dropped");
         }
     }));
     if taken.is_err() {
@@ -332,9 +333,12 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
 /// Looks at the file before anything of it runs: whether it is a library for this machine.
 pub(crate) fn look(path: &Path) -> Result<(), Fault> {
     let unreadable = |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {error}"));
-    let found = std::fs::metadata(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Fault::new("C0201", "there is no such file"),
-        _ => unreadable(&error),
+    let found = std::fs::metadata(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            Fault::new("C0201", "there is no such file")
+        } else {
+            unreadable(&error)
+        }
     })?;
     if !found.is_file() {
         let what = if found.is_dir() {

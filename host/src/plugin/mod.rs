@@ -16,5 +16,5 @@ pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
 
-pub use catalog::{Catalog, Offer, Plugin, Unavailable};
+pub use catalog::{Catalog, Inspected, Offer, Plugin, Unavailable};
 pub use protocol::{Problem, Target};

@@ -96,7 +96,10 @@ impl Probe {
                     notes,
                     help,
                 } => Ok(Err(refused(origin, &code, &message, notes, help))),
-                other => Err(other),
+                other @ (Tell::Described { .. }
+                | Tell::Configured { .. }
+                | Tell::Sample { .. }
+                | Tell::Log { .. }) => Err(other),
             },
         );
         let (version, plugin, release) = match hello {
@@ -121,7 +124,10 @@ impl Probe {
                 notes,
                 help,
             } => Ok(Err(refused(origin, &code, &message, notes, help))),
-            other => Err(other),
+            other @ (Tell::Hello { .. }
+            | Tell::Configured { .. }
+            | Tell::Sample { .. }
+            | Tell::Log { .. }) => Err(other),
         });
         let kinds = told.map_err(|silence| unusable(origin, &silence))??;
         if kinds.len() > KINDS_MAX {
@@ -153,7 +159,12 @@ impl Probe {
                 instance: of,
                 problems,
             } if of == instance => Ok(problems),
-            other => Err(other),
+            other @ (Tell::Hello { .. }
+            | Tell::Described { .. }
+            | Tell::Configured { .. }
+            | Tell::Sample { .. }
+            | Tell::Log { .. }
+            | Tell::Error { .. }) => Err(other),
         })?;
         problems.truncate(PROBLEMS_MAX);
         for problem in &mut problems {

@@ -99,14 +99,13 @@ impl Held {
 
     async fn once(&mut self, doors: &Doors, limit: Duration) -> Sample {
         let mut began = clock::now();
-        let ready = match self.ready.take().filter(Ready::is_good) {
-            Some(ready) => Ok(ready),
-            None => {
-                let target = self.target.clone();
-                doors
-                    .configure(&self.offer, self.leaf, &self.options, target, limit)
-                    .await
-            }
+        let ready = if let Some(ready) = self.ready.take().filter(Ready::is_good) {
+            Ok(ready)
+        } else {
+            let target = self.target.clone();
+            doors
+                .configure(&self.offer, self.leaf, &self.options, target, limit)
+                .await
         };
         let ready = match ready {
             Ok(ready) => ready,
