@@ -111,9 +111,10 @@ fn transition(row: &Row) -> Option<(String, Ink)> {
     let (from, to, why) = (detail("from"), detail("to"), detail("why"));
     let line = |text: &str, ink: Ink| Some((text.to_owned(), ink));
     match (detail("axis"), to) {
-        ("life", "starting") if why.starts_with("pid ") => {
-            line(&format!("runs as {why}"), Ink::Plain)
-        }
+        ("life", "starting") if !why.is_empty() => match why.strip_prefix("adopted, ") {
+            Some(pid) => line(&format!("runs as {pid}, taken over"), Ink::Plain),
+            None => line(&format!("runs as {why}"), Ink::Plain),
+        },
         ("life", "dead") if why == BY_CHECKD => line("stopped by checkd", Ink::Busy),
         ("life", "dead") => line("died", Ink::Bad),
         // Being healthy, which comes with it, says more.

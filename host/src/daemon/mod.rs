@@ -573,12 +573,12 @@ fn adopt(
     for &(id, generation) in &past.lives {
         let (who, pid) = (plan.path(id), generation.pid);
         if manager.adopt(id, generation) {
-            talk.own(&format!("{who} still runs as pid {pid}; taken over"));
+            let text = format!("still runs as pid {pid}; taken over");
+            talk.about(Both::read().now_ms(), &who, &text, None);
         } else {
             journal.exited(id, generation, checkd_core::engine::Exit::Lost);
-            talk.own(&format!(
-                "{who} ended while no checkd ran (it was pid {pid})"
-            ));
+            let text = format!("ended while no checkd ran (it was pid {pid})");
+            talk.about(Both::read().now_ms(), &who, &text, None);
         }
     }
     // Killed between a start and its note, the daemon before left a process that nobody knows. Then
@@ -586,13 +586,12 @@ fn adopt(
     if past.interrupted.is_empty() && !forgotten {
         return;
     }
-    for id in plan.members() {
-        if let Some(generation) = manager.adopt_unnoted(id) {
-            let (who, pid) = (plan.path(id), generation.pid);
-            talk.own(&format!(
-                "{who} runs as pid {pid}, by its environment; taken over"
-            ));
-        }
+    for (id, generation) in manager.adopt_unnoted() {
+        let text = format!(
+            "runs as pid {}, by its environment; taken over",
+            generation.pid
+        );
+        talk.about(Both::read().now_ms(), &plan.path(id), &text, None);
     }
 }
 

@@ -47,11 +47,13 @@ impl Request {
         for (key, text) in &launch.environment {
             environment.insert(key.clone(), read_text(key, text, group, member)?);
         }
-        for mark in marks(group, member, output_dir) {
-            if let Some((name, value)) = mark.split_once('=') {
-                environment.insert(name.to_owned(), value.to_owned());
-            }
+        for (name, value) in NAMES
+            .into_iter()
+            .zip([group.name.as_str(), member.name.as_str()])
+        {
+            environment.insert(name.to_owned(), value.to_owned());
         }
+        environment.insert(MARK.to_owned(), output_dir.display().to_string());
         let output = output_path(group, member, output_dir)?;
         Ok(Self {
             program,
@@ -226,14 +228,15 @@ impl Request {
     }
 }
 
-/// What stands in the environment of every member: who it is, and whose. By it a new daemon finds what
-/// the one before started and did not live to note, and a member knows itself.
-pub(super) fn marks(group: &GroupPlan, member: &MemberPlan, output_dir: &Path) -> [String; 3] {
-    [
-        format!("CHECKD_GROUP={}", group.name),
-        format!("CHECKD_MEMBER={}", member.name),
-        format!("CHECKD_OUTPUT={}", output_dir.display()),
-    ]
+/// What stands in the environment of every member: who it is. By these a new daemon finds what the
+/// one before started and did not live to note, and a member knows itself.
+pub(super) const NAMES: [&str; 2] = ["CHECKD_GROUP", "CHECKD_MEMBER"];
+/// And whose it is: the output directory is in the state directory.
+const MARK: &str = "CHECKD_OUTPUT";
+
+/// The mark of all members of one state directory.
+pub(super) fn mark(output_dir: &Path) -> String {
+    format!("{MARK}={}", output_dir.display())
 }
 
 /// The file that a member's standard output and error go to.

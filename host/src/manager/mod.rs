@@ -7,6 +7,7 @@ mod processes;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,14 +42,24 @@ impl Manager {
         self.own.adopt(member, generation)
     }
 
-    /// Takes over the process of a member that the daemon before started and did not live to note,
-    /// found by the marks in its environment. Sends `Event::Started` when there is one.
-    pub fn adopt_unnoted(&self, id: MemberId) -> Option<Generation> {
-        let (group, member) = self.planned(id).ok()?;
-        if self.own.life(id).is_some() {
-            return None;
+    /// Takes over members that the daemon before started and did not live to note, found by the marks
+    /// in their environment. Sends `Event::Started` for each.
+    pub fn adopt_unnoted(&self) -> Vec<(MemberId, Generation)> {
+        let ids: BTreeMap<String, MemberId> = self
+            .plan
+            .members()
+            .map(|id| (self.plan.path(id), id))
+            .collect();
+        let mut adopted = Vec::new();
+        for ([group, member], generation) in self.own.marked() {
+            if let Some(&id) = ids.get(&format!("{group}/{member}"))
+                && self.own.life(id).is_none()
+                && self.own.adopt(id, generation)
+            {
+                adopted.push((id, generation));
+            }
         }
-        self.own.adopt_marked(id, group, member)
+        adopted
     }
 
     /// Carries out one act in the background. `Exited` and `Started` come first, then `Done`.

@@ -104,16 +104,10 @@ impl Own {
         true
     }
 
-    /// Takes over the process of a member that the daemon before started and did not live to note.
-    pub(super) fn adopt_marked(
-        &self,
-        id: MemberId,
-        group: &GroupPlan,
-        member: &MemberPlan,
-    ) -> Option<Generation> {
-        let marks = super::launch::marks(group, member, &self.output_dir);
-        let found = processes::marked(self.boot, &marks)?;
-        self.adopt(id, found).then_some(found)
+    /// What runs by its own marks: names of group and member, oldest first.
+    pub(super) fn marked(&self) -> Vec<([String; 2], Generation)> {
+        let mark = super::launch::mark(&self.output_dir);
+        processes::marked(self.boot, &mark, super::launch::NAMES)
     }
 
     fn watch(&self, id: MemberId, generation: Generation, handle: Handle, adopted: bool) {

@@ -179,26 +179,37 @@ pub(super) async fn kill_rest(
     tree(leader, known).iter().map(|r| r.pid).collect()
 }
 
-/// Leaders of process groups whose environment holds every one of `marks` (`NAME=value`): what a
-/// daemon started and did not live to note. Their environment is what they were started with.
-pub(super) fn marked(boot: u128, marks: &[String]) -> Option<Generation> {
-    table()
+/// Leaders of process groups whose environment holds `mark` (`NAME=value`), oldest first, with the
+/// values of `names` in it: what a daemon started and did not live to note. What a process has as
+/// environment is what it was started with.
+pub(super) fn marked(boot: u128, mark: &str, names: [&str; 2]) -> Vec<([String; 2], Generation)> {
+    let mut rows: Vec<Row> = table()
         .into_iter()
         .filter(|row| row.pid == row.group && !row.zombie)
-        .find_map(|row| {
-            let environment = std::fs::read(format!("/proc/{}/environ", row.pid)).ok()?;
-            let has = |mark: &String| {
-                environment
-                    .split(|b| *b == 0)
-                    .any(|entry| entry == mark.as_bytes())
-            };
-            let generation = Generation {
-                boot,
-                pid: row.pid,
-                start: row.start,
-            };
-            marks.iter().all(has).then_some(generation)
-        })
+        .collect();
+    // A descendant may lead a group of its own and has inherited the marks: its elder is meant.
+    rows.sort_by_key(|row| row.start);
+    let marked = rows.into_iter().filter_map(|row| {
+        let environment = std::fs::read(format!("/proc/{}/environ", row.pid)).ok()?;
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let value = |name: &str| {
+            let values = environment
+                .split('\0')
+                .filter_map(|entry| entry.split_once('='));
+            values
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+                .next()
+        };
+        environment.split('\0').find(|entry| *entry == mark)?;
+        let generation = Generation {
+            boot,
+            pid: row.pid,
+            start: row.start,
+        };
+        Some(([value(names[0])?, value(names[1])?], generation))
+    });
+    marked.collect()
 }
 
 /// The start time of a process, for its [`Generation`].

@@ -335,24 +335,18 @@ async fn a_life_is_adopted_by_its_generation_only() {
 
 #[tokio::test]
 async fn a_start_that_nobody_noted_is_found_by_its_marks() {
-    let mut bench = Bench::new(plan(&["sh", "-c", "sleep 1000 & wait"], 2));
+    let mut bench = Bench::new(plan(&["sh", "-c", "setsid sleep 1000 & wait"], 2));
     let generation = bench.start().await;
     // Another manager on the same state directory, as after a kill of the daemon.
     let (sender, _events) = unbounded_channel();
     let output = bench.state.path().join("output");
     let plan = Arc::new(plan(&["sleep", "1000"], 2));
     let next = Manager::new(Arc::clone(&plan), output, sender.clone());
-    assert_eq!(next.adopt_unnoted(FIRST), Some(generation));
-    assert_eq!(
-        next.adopt_unnoted(MemberId {
-            group: 0,
-            member: 1
-        }),
-        None
-    );
+    assert_eq!(next.adopt_unnoted(), [(FIRST, generation)]);
+    assert_eq!(next.adopt_unnoted(), []);
     // The members of another state directory are not ours.
     let stranger = Manager::new(plan, bench.state.path().join("other"), sender);
-    assert_eq!(stranger.adopt_unnoted(FIRST), None);
+    assert_eq!(stranger.adopt_unnoted(), []);
     bench.manager.kill_all().await;
 }
 
