@@ -235,7 +235,7 @@ pub(crate) fn log(plugin: &str, level: &str, message: &str) {
 
 /// The stable codes that a worker may answer with; another one becomes the general code.
 fn known_code(code: &str) -> &'static str {
-    ["C0201", "C0202", "C0203", "C0204", "C0206", "C0208"]
+    ["C0201", "C0202", "C0203", "C0204"]
         .into_iter()
         .find(|&known| known == code)
         .unwrap_or("C0207")
