@@ -148,3 +148,71 @@ fn codes(said: &str) -> BTreeSet<String> {
         })
         .collect()
 }
+
+#[test]
+fn the_reference_is_the_readers_own_list() {
+    let output = Command::new(checkd_binary())
+        .args(["schema", "--markdown"])
+        .output()
+        .expect("checkd runs");
+    let page = String::from_utf8(output.stdout).expect("UTF-8");
+    // After a wanted change: `checkd schema --markdown > docs/configuration.md`.
+    let expected = Data::read_from(&root().join("docs/configuration.md"), None).raw();
+    Assert::new()
+        .action_env("SNAPSHOTS")
+        .eq(page.as_str(), expected);
+    let (_, after) = page.split_once("```toml\n").expect("an example");
+    let (example, _) = after.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().expect("a directory");
+    fs::write(folder.path().join("checkd.toml"), example).expect("written");
+    let judged = validate(folder.path(), &["--strict"]);
+    assert!(
+        judged.status.success(),
+        "{}",
+        String::from_utf8_lossy(&judged.stderr)
+    );
+}
+
+#[test]
+fn the_schema_knows_every_key_and_the_options_of_each_kind() {
+    let output = Command::new(checkd_binary())
+        .arg("schema")
+        .output()
+        .expect("checkd runs");
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let group = &schema["properties"]["group"]["additionalProperties"];
+    assert_eq!(group["properties"]["stop_timeout"]["type"], "string");
+    assert_eq!(group["additionalProperties"], false);
+    assert!(
+        group["properties"]["policy"]["properties"]["hold_at"].is_null(),
+        "not yet"
+    );
+    let checks = group["properties"]["checks"]["additionalProperties"]["anyOf"].as_array();
+    let memory = checks
+        .into_iter()
+        .flatten()
+        .find(|check| check["properties"]["kind"]["const"] == "memory")
+        .expect("the kind `memory`");
+    let to = memory["properties"]["max_rss"]["$ref"]
+        .as_str()
+        .expect("a reference");
+    let option = schema
+        .pointer(to.strip_prefix('#').expect("inside"))
+        .expect("leads somewhere");
+    assert!(option["description"].is_string());
+    // Every reference leads somewhere.
+    let mut open = vec![&schema];
+    while let Some(value) = open.pop() {
+        match value {
+            serde_json::Value::Object(map) => {
+                if let Some(to) = map.get("$ref").and_then(|to| to.as_str()) {
+                    let found = to.strip_prefix('#').and_then(|path| schema.pointer(path));
+                    assert!(found.is_some(), "{to} leads nowhere");
+                }
+                open.extend(map.values());
+            }
+            serde_json::Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+}

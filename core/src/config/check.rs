@@ -31,7 +31,6 @@ struct Inherited {
     rise: u32,
     min_fail_span: Span,
     n_of_m: Option<NOfM>,
-    freshness: Option<(Span, Place)>,
 }
 
 pub(super) fn checks<'a>(
@@ -85,7 +84,6 @@ fn inherited(policy: Section<'_>, defaults: Section<'_>) -> Inherited {
         rise: count("rise").unwrap_or(defaults::RISE),
         min_fail_span: span("min_fail_span").unwrap_or(defaults::MIN_FAIL_SPAN),
         n_of_m: defaults.n_of_m("n_of_m"),
-        freshness: first("freshness"),
     }
 }
 
@@ -248,19 +246,17 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
     let interval = own("interval").or(inherited.interval);
     let timeout = own("timeout").or(inherited.timeout);
     let fast = own("fast_interval").or(inherited.fast_interval);
-    let fresh = own("freshness").or(inherited.freshness);
     let span = |found: Option<(Span, Place)>| found.map(|(span, _)| span);
 
     let in_force = span(interval).unwrap_or(defaults::INTERVAL);
     let fast_in_force = span(fast)
         .unwrap_or_else(|| defaults::fast_interval(in_force, span(timeout)).min(in_force));
     let timeout_in_force = span(timeout).unwrap_or_else(|| defaults::timeout(fast_in_force));
-    let fresh_in_force = span(fresh).unwrap_or_else(|| defaults::freshness(in_force));
     let times = Times {
         interval: in_force,
         fast_interval: fast_in_force,
         timeout: timeout_in_force,
-        freshness: fresh_in_force,
+        freshness: defaults::freshness(in_force),
     };
     let Of::Check(group, check) = section.of else {
         return times;
@@ -309,22 +305,6 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
             Some(place) => told.also(place, ""),
             None => told,
         });
-    }
-    if let Some((fresh, place)) = fresh
-        && fresh < in_force
-    {
-        reader.once(
-            Diagnostic::error(
-                LIMITS,
-                format!(
-                    "samples of check `{check}` of group `{group}` are too old before the next one"
-                ),
-            )
-            .at(place, format!("shorter than `interval`, {in_force}"))
-            .note(format!(
-                "a sample comes every {in_force} and would be fresh for {fresh}"
-            )),
-        );
     }
     times
 }

@@ -176,20 +176,20 @@ pub const DAEMON: &[Key] = &[
     key(
         "journal_keep",
         Form::Wait,
-        Said::Words("30d"),
-        "How long journal rows are kept.",
+        Said::Words("7d"),
+        "How long runs are kept in the journal; decisions are kept twelve times as long.",
     ),
     key(
         "journal_max_size",
         Form::Size,
-        Said::Words("1GiB"),
-        "How large the journal may grow.",
+        Said::Words("no limit"),
+        "How large the journal may grow; the oldest runs go first.",
     ),
     key(
         "log",
         Form::Choice(&["error", "warn", "info", "debug"]),
-        Said::Text("info"),
-        "How much the daemon says on standard error.",
+        Said::Text("warn"),
+        "How much the daemon logs on standard error, beside what it says about members.",
     ),
 ];
 
@@ -436,12 +436,7 @@ const N_OF_M: Key = key(
     Said::Words("off"),
     "`\"6 of 10\"`: Fail also when so many of the last samples were; for patterns that no streak sees.",
 );
-const FRESHNESS: Key = key(
-    "freshness",
-    Form::Wait,
-    Said::Words("three of `interval`"),
-    "How old the newest sample may be.",
-);
+const FRESHNESS: Key = later("freshness", Form::Wait, "How old the newest sample may be.");
 
 /// `[group.N.policy]`
 pub const POLICY: &[Key] = &[

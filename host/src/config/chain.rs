@@ -45,17 +45,9 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
     let mut catalog = None;
     let mut plan = None;
     if !refused(&diagnostics) {
-        let base = file
-            .as_deref()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new(""));
-        let (mut plugins, mut directories, told) = config::plugins(&document);
-        for plugin in &mut plugins {
-            settle_plugin(base, plugin);
-        }
-        for directory in &mut directories {
-            settle(base, directory);
-        }
+        let base = &base_of(file.as_deref());
+        let (plugins, directories, told) = config::plugins(&document);
+        let (plugins, directories) = settled(file.as_deref(), plugins, directories);
         // A `[plugin.N]` with mistakes offers nothing: its kinds are not unknown because of that.
         let whole = !refused(&told);
         let (catalog, of_plugins) = {
@@ -98,7 +90,7 @@ pub fn settled(
     mut plugins: Vec<PluginPlan>,
     mut directories: Vec<String>,
 ) -> (Vec<PluginPlan>, Vec<String>) {
-    let base = base_of(file);
+    let base = &base_of(file);
     for plugin in &mut plugins {
         settle_plugin(base, plugin);
     }
@@ -108,8 +100,16 @@ pub fn settled(
     (plugins, directories)
 }
 
-fn base_of(file: Option<&Path>) -> &Path {
-    file.and_then(Path::parent).unwrap_or(Path::new(""))
+/// The directory of the configuration, absolute: what is settled by it is settled for good.
+fn base_of(file: Option<&Path>) -> PathBuf {
+    let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    // An empty path has no absolute form.
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
 }
 
 fn refused(diagnostics: &[Diagnostic]) -> bool {
@@ -121,7 +121,7 @@ fn refused(diagnostics: &[Diagnostic]) -> bool {
 /// A path in the configuration is relative to the configuration's directory, so that every verb
 /// means the same file from any directory.
 fn settle(base: &Path, path: &mut String) {
-    if Path::new(path.as_str()).is_relative() && !base.as_os_str().is_empty() {
+    if Path::new(path.as_str()).is_relative() {
         *path = base.join(path.as_str()).to_string_lossy().into_owned();
     }
 }
