@@ -225,6 +225,38 @@ fn unsafe_code_stands_where_it_may_and_says_why() {
 }
 
 #[test]
+fn one_loop_owns_the_engine() {
+    let holding = |place: &str, what: &str| -> Vec<String> {
+        let of = |file: &PathBuf| file.starts_with(place) && !tests(file);
+        let found = sources()
+            .filter(of)
+            .filter(|file| read(file).contains(what));
+        found.map(|file| file.display().to_string()).collect()
+    };
+    let events = holding("core/src", "pub enum Event ");
+    assert_eq!(
+        events,
+        ["core/src/engine.rs"],
+        "the event enum stands in one file"
+    );
+    let closed = !read(Path::new("core/src/engine.rs")).contains("non_exhaustive");
+    assert!(
+        closed,
+        "who adds an event must meet every place that takes one"
+    );
+    let making = holding("host/src", "Engine::new(");
+    assert_eq!(
+        making.len(),
+        1,
+        "{making:?} make engines; one loop owns the only one"
+    );
+    assert!(
+        making[0].starts_with("host/src/daemon/"),
+        "{making:?} is not the loop"
+    );
+}
+
+#[test]
 fn every_error_code_has_its_paragraph() {
     let documented: BTreeSet<String> = read(Path::new("docs/errors.md"))
         .lines()
