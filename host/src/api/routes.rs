@@ -228,6 +228,12 @@ async fn incident(shared: &Shared, id: MemberId, open: Option<u64>) -> Answered<
         .filter(|(_, row)| row.incident == wanted)
         .last()
         .map(|(at, _)| at);
+    // What opened it happened in the same instant, and does not bear its number yet.
+    let first = first.map(|first| {
+        let at = rows.get(first).map(|row| row.wall_ms);
+        let before = rows.iter().take(first).rev();
+        first - before.take_while(|row| Some(row.wall_ms) == at).count()
+    });
     // Without an incident the last things that happened say most.
     let last = rows.len().saturating_sub(6);
     let begin = wanted.and(first).unwrap_or(last);

@@ -4,6 +4,7 @@ mod launch;
 mod own;
 mod placeholders;
 mod processes;
+mod reaper;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -33,6 +34,7 @@ impl Manager {
     /// A manager of every member of `plan`, whose output goes below `output_dir`.
     pub fn new(plan: Arc<Plan>, output_dir: PathBuf, events: UnboundedSender<Event>) -> Self {
         let own = own::Own::new(output_dir, events.clone());
+        tokio::spawn(reaper::reap_orphans());
         Self { plan, own, events }
     }
 

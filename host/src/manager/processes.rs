@@ -57,6 +57,14 @@ fn to_row(stat: &procfs::process::Stat) -> Option<Row> {
     })
 }
 
+/// The children of `parent` that ended and were not reaped, with their start times.
+pub(super) fn zombies_of(parent: u32) -> BTreeSet<(u32, u64)> {
+    let rows = table().into_iter();
+    rows.filter(|row| row.zombie && row.parent == parent)
+        .map(|row| (row.pid, row.start))
+        .collect()
+}
+
 /// Everything that belongs to the process `leader`, itself left out: its process group, its
 /// descendants, and the descendants of `known`, which were seen to be its descendants before.
 pub(super) fn tree(leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row> {
