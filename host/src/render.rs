@@ -1,5 +1,6 @@
 //! Diagnostics as terminal text: what is wrong, the line at fault, the facts, and what to do.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 
@@ -13,8 +14,9 @@ pub fn to_stderr(diagnostics: &[Diagnostic], sources: &[Source]) -> io::Result<(
     let stderr = io::stderr();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let mut text = String::new();
+    let lines: Vec<Lines> = sources.iter().map(|_| Lines::new()).collect();
     for diagnostic in diagnostics {
-        text.push_str(&one(diagnostic, sources, colour));
+        text.push_str(&with_lines(diagnostic, sources, &lines, colour));
         text.push('\n');
     }
     text.push_str(&count(diagnostics));
@@ -47,8 +49,21 @@ pub fn count(diagnostics: &[Diagnostic]) -> String {
     }
 }
 
+/// Where the lines of a source begin, once somebody asks: a large file may have many mistakes.
+type Lines = OnceCell<Vec<usize>>;
+
 /// One diagnostic, with a line end.
 pub fn one(diagnostic: &Diagnostic, sources: &[Source], colour: bool) -> String {
+    let lines: Vec<Lines> = sources.iter().map(|_| Lines::new()).collect();
+    with_lines(diagnostic, sources, &lines, colour)
+}
+
+fn with_lines(
+    diagnostic: &Diagnostic,
+    sources: &[Source],
+    lines: &[Lines],
+    colour: bool,
+) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -77,18 +92,21 @@ pub fn one(diagnostic: &Diagnostic, sources: &[Source], colour: bool) -> String 
             }
         }
         for index in shown {
-            if let Some(source) = sources.get(index as usize) {
+            if let (Some(source), Some(lines)) =
+                (sources.get(index as usize), lines.get(index as usize))
+            {
                 let here: Vec<_> = marks
                     .iter()
                     .copied()
                     .filter(|(p, _, _)| p.source == index)
                     .collect();
-                cuts.push((source, here));
+                cuts.push((source, lines, here));
             }
         }
     }
-    for (source, marks) in &cuts {
-        let (text, line, offset) = excerpt(&source.text, marks.iter().map(|(place, _, _)| *place));
+    for (source, lines, marks) in &cuts {
+        let places = marks.iter().map(|(place, _, _)| *place);
+        let (text, line, offset) = excerpt(&source.text, lines, places);
         let mut snippet = Snippet::source(text)
             .path(source.name.as_str())
             .line_start(line);
@@ -147,7 +165,11 @@ fn tidy(rendered: &str, alone: bool) -> String {
 
 /// The whole lines around the marks, the number of the first, and its first byte: a large file is
 /// not searched by the renderer for a few lines.
-fn excerpt(text: &str, places: impl Iterator<Item = Place>) -> (&str, usize, usize) {
+fn excerpt<'a>(
+    text: &'a str,
+    lines: &Lines,
+    places: impl Iterator<Item = Place>,
+) -> (&'a str, usize, usize) {
     let (mut start, mut end) = (text.len(), 0);
     for place in places {
         start = start.min(place.start as usize);
@@ -155,17 +177,21 @@ fn excerpt(text: &str, places: impl Iterator<Item = Place>) -> (&str, usize, usi
     }
     let start = floor(text, start);
     let end = floor(text, end.max(start));
-    let first = text
-        .get(..start)
-        .and_then(|t| t.rfind('\n'))
-        .map_or(0, |at| at + 1);
+    let begins = lines.get_or_init(|| {
+        std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect()
+    });
+    let line = begins.partition_point(|&begin| begin <= start);
+    let first = line
+        .checked_sub(1)
+        .and_then(|index| begins.get(index))
+        .copied()
+        .unwrap_or(0);
     let last = text
         .get(end..)
         .and_then(|t| t.find('\n'))
         .map_or(text.len(), |at| end + at);
-    let line = text
-        .get(..first)
-        .map_or(1, |t| t.bytes().filter(|&b| b == b'\n').count() + 1);
     (text.get(first..last).unwrap_or(""), line, first)
 }
 

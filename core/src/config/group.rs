@@ -335,7 +335,12 @@ fn order<'a>(reader: &mut Reader<'a>, names: &[&'a str], open: &mut [Open<'a>]) 
                     .at(node.place, format!("in `depends_on` of group `{group}`"));
                 reader.out.push(match nearest(name, names.iter().copied()) {
                     Some(near) => told.help(format!("did you mean `{near}`?")),
-                    None => told.note(format!("groups: {}", names.join(", "))),
+                    None => told.note(match names.get(..12) {
+                        Some(some) if names.len() > 12 => {
+                            format!("groups: {}, … ({} names)", some.join(", "), names.len())
+                        }
+                        _ => format!("groups: {}", names.join(", ")),
+                    }),
                 });
             }
         }
