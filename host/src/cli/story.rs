@@ -133,9 +133,17 @@ fn operator(row: &Row) -> String {
     let flag = |key: &str| row.detail.get(key).and_then(Value::as_bool) == Some(true);
     match row.word.as_str() {
         "pause" => {
-            let length = row.detail.get("for_ms").and_then(Value::as_u64).map(Span);
+            // Some milliseconds pass between the asking and the deciding.
+            let whole = |ms: u64| {
+                if ms < 10_000 {
+                    Span(ms)
+                } else {
+                    Span::secs((ms + 500) / 1_000)
+                }
+            };
+            let length = row.detail.get("for_ms").and_then(Value::as_u64);
             let length = length
-                .map(|span| format!(" for {span}"))
+                .map(|ms| format!(" for {}", whole(ms)))
                 .unwrap_or_default();
             format!("paused by {who}{length}")
         }
@@ -292,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_a_person_did_is_told_with_the_reason() {
-        let detail = json!({ "command": "pause", "reason": "looking", "for_ms": 600_000 });
+        let detail = json!({ "command": "pause", "reason": "looking", "for_ms": 599_991 });
         let rows = [
             row("operator", "pause", "uid 0 (root)", None, detail),
             moved("control", "auto", "paused", "by uid 0 (root)"),

@@ -137,6 +137,16 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
     adopt(&talk, &plan, &manager, &journal, &past, forgotten);
+    // What people asked for outlives the daemon that they asked.
+    for (by, member, command) in past.orders {
+        let id = u64::MAX;
+        drop(sender.send(Event::Command {
+            id,
+            by,
+            member,
+            command,
+        }));
+    }
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
     let served = api.serve(api::Shared {

@@ -15,7 +15,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::engine::{Event, Exit};
+use checkd_core::engine::{Command, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::{Generation, IntentId, MemberId};
@@ -44,6 +44,9 @@ pub struct Past {
     pub next_intent: IntentId,
     /// The last known life of each member of the plan that was not seen to end.
     pub lives: Vec<(MemberId, Generation)>,
+    /// What people asked for that holds on: pauses that are not over, members stopped by hand in this
+    /// boot. Who, which member, what.
+    pub orders: Vec<(String, MemberId, Command)>,
     /// Intents without an outcome: the daemon before ended while they were carried out.
     pub interrupted: Vec<String>,
 }

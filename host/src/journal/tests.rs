@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use checkd_core::engine::{Act, Event, Exit};
+use checkd_core::engine::{Act, Command, Event, Exit};
 use checkd_core::journal::{Entry, Outcome};
 use checkd_core::plan::Plan;
 use checkd_core::policy::Axis;
@@ -161,6 +161,69 @@ fn a_new_daemon_goes_on_where_the_one_before_was() {
     assert_eq!(past.lives.len(), 1);
     assert!(past.interrupted.is_empty());
     assert_eq!(all(&path, false)[1].word, "interrupted");
+}
+
+#[test]
+fn what_people_asked_for_outlives_the_daemon() {
+    let other = MemberId {
+        group: 0,
+        member: 0,
+    };
+    let now = crate::clock::now();
+    let pause = |span: Span| Command::Pause {
+        until: now + span,
+        reason: "looking".to_owned(),
+        force: false,
+    };
+    let resume = Command::Resume { force: false };
+    for (orders, left) in [
+        (
+            vec![(MEMBER, pause(Span::mins(10)))],
+            vec![(MEMBER, "pause")],
+        ),
+        (vec![(MEMBER, pause(Span::ZERO))], vec![]),
+        (
+            vec![(MEMBER, pause(Span::mins(10))), (MEMBER, resume)],
+            vec![],
+        ),
+        (
+            vec![(MEMBER, Command::Stop), (MEMBER, Command::Start)],
+            vec![],
+        ),
+        (
+            vec![
+                (MEMBER, Command::Stop),
+                (MEMBER, pause(Span::mins(1))),
+                (other, Command::Stop),
+            ],
+            vec![(other, "stop"), (MEMBER, "pause"), (MEMBER, "stop")],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let (journal, _, _events, _) = open(&path);
+        for (member, command) in orders {
+            journal.record(Entry::Operator {
+                member,
+                at: now,
+                by: "uid 7".to_owned(),
+                command,
+            });
+        }
+        journal.close();
+        let (_journal, past, _events, _) = open(&path);
+        let mut found: Vec<(MemberId, &str)> = past
+            .orders
+            .iter()
+            .map(|(by, member, command)| {
+                assert_eq!(by, "uid 7");
+                let pause = matches!(command, Command::Pause { .. });
+                (*member, if pause { "pause" } else { "stop" })
+            })
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, left);
+    }
 }
 
 #[test]

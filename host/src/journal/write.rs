@@ -9,7 +9,7 @@ use checkd_core::engine::{Act, Command, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::report;
-use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
+use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample, Span};
 use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
@@ -73,6 +73,7 @@ impl Writer {
         let last: Option<i64> =
             connection.query_row("SELECT max(intent) FROM action", [], |r| r.get(0))?;
         let lives = read_lives(&connection, &plan)?;
+        let orders = read_orders(&connection, &plan, both, &boot)?;
         let interrupted = connection
             .prepare("SELECT group_name || '/' || member || ': ' || act FROM action WHERE outcome IS NULL")?
             .query_map([], |r| r.get(0))?
@@ -89,6 +90,7 @@ impl Writer {
         let past = Past {
             next_intent: IntentId(next),
             lives,
+            orders,
             interrupted,
         };
         let writer = Self {
@@ -299,6 +301,51 @@ fn read_lives(
         }
     }
     Ok(lives)
+}
+
+/// Pauses that are not over, and members that were stopped by hand in this boot.
+fn read_orders(
+    connection: &Connection,
+    plan: &Plan,
+    both: Both,
+    this_boot: &str,
+) -> rusqlite::Result<Vec<(String, MemberId, Command)>> {
+    let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
+    let sql = "SELECT o.group_name || '/' || o.member, o.by, o.command, o.detail, o.wall_ms, d.boot
+               FROM operator o JOIN daemon d ON d.id = o.daemon
+               WHERE o.command IN ('pause', 'stop') AND o.id IN (
+                 SELECT max(id) FROM operator
+                 GROUP BY group_name, member, command IN ('pause', 'resume'))";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut orders = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (path, by, verb): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (detail, wall_ms, boot): (String, i64, String) =
+            (row.get(3)?, row.get(4)?, row.get(5)?);
+        let Some(&member) = ids.get(&path) else {
+            continue;
+        };
+        if verb == "stop" {
+            if boot == this_boot {
+                orders.push((by, member, Command::Stop));
+            }
+            continue;
+        }
+        let detail: Value = serde_json::from_str(&detail).unwrap_or(Value::Null);
+        let length = detail.get("for_ms").and_then(Value::as_i64).unwrap_or(0);
+        let left = wall_ms.saturating_add(length).saturating_sub(both.now_ms());
+        if let Ok(left @ 1..) = u64::try_from(left) {
+            let reason = detail.get("reason").and_then(Value::as_str).unwrap_or("");
+            let command = Command::Pause {
+                until: crate::clock::now() + Span(left),
+                reason: reason.to_owned(),
+                force: true,
+            };
+            orders.push((by, member, command));
+        }
+    }
+    Ok(orders)
 }
 
 /// The rows of one batch.
