@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -72,6 +72,8 @@ fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
         maximum: Some(0),
     };
     setrlimit(Resource::Core, off)?;
+    // Before the first thread, so that it holds for all of them. A check needs no more than we have.
+    rustix::thread::set_no_new_privs(true)?;
     let watched = stream.try_clone()?;
     thread::Builder::new()
         .name("worker-watch".into())
@@ -170,50 +172,50 @@ fn describe(plugin: &Library) -> Tell {
 #[derive(Default)]
 struct Instances {
     made: Mutex<HashMap<u64, (Arc<Instance>, Target)>>,
-    runs: Arc<Mutex<HashMap<u64, Arc<Instance>>>>,
+    /// Which instance a run is of.
+    runs: Arc<Mutex<HashMap<u64, u64>>>,
 }
 
 impl Instances {
-    fn submit(&self, run: u64, instance: u64, timeout_ms: u64, tell: &Sender<Tell>) {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((instance, target)) = made.get(&instance).cloned() else {
-            drop(made);
-            return say(
-                tell,
-                broken(run, format!("there is no instance {instance}")),
-            );
+    fn submit(&self, run: u64, number: u64, timeout_ms: u64, tell: &Sender<Tell>) {
+        let Some((instance, target)) = self.made().get(&number).cloned() else {
+            return say(tell, broken(run, format!("there is no instance {number}")));
         };
-        drop(made);
         let runs = Arc::clone(&self.runs);
-        runs.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(run, Arc::clone(&instance));
+        locked(&runs).insert(run, number);
         let tell = tell.clone();
         instance.submit(run, &target, timeout_ms, move |answer| {
-            let over = runs
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&run);
-            // An author's drop must not run under a lock, nor in the plugin's own callback.
-            say(
-                &tell,
-                answer.map_or_else(
-                    |fault| broken(run, fault),
-                    |sample| Tell::Sample { run, sample },
-                ),
-            );
-            drop(over);
+            locked(&runs).remove(&run);
+            let told = match answer {
+                Ok(sample) => Tell::Sample { run, sample },
+                Err(fault) => broken(run, fault),
+            };
+            say(&tell, told);
         });
     }
 
     fn cancel(&self, run: u64) {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = runs.get(&run).map(Arc::clone);
-        drop(runs);
+        let Some(number) = locked(&self.runs).get(&run).copied() else {
+            return;
+        };
+        let instance = self
+            .made()
+            .get(&number)
+            .map(|(instance, _)| Arc::clone(instance));
+        // An instance that was dropped has answered its run.
         if let Some(instance) = instance {
             instance.cancel(run);
         }
     }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Instance>, Target)>> {
+        locked(&self.made)
+    }
+}
+
+/// No author's code runs under a lock of ours, so a poisoned one holds whole values.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes and drops instances, one after the other.
@@ -228,11 +230,7 @@ fn make(plugin: &Library, instances: &Instances, tell: &Sender<Tell>, asked: &Re
             } => {
                 let problems = match plugin.configure(&kind, &options) {
                     Ok(made) => {
-                        let mut all = instances
-                            .made
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner);
-                        all.insert(instance, (Arc::new(made), target));
+                        instances.made().insert(instance, (Arc::new(made), target));
                         Vec::new()
                     }
                     Err(problems) if problems.is_empty() => vec![Problem::of_all("refused")],
@@ -241,12 +239,8 @@ fn make(plugin: &Library, instances: &Instances, tell: &Sender<Tell>, asked: &Re
                 say(tell, Tell::Configured { instance, problems });
             }
             Ask::Drop { instance } => {
-                let mut all = instances
-                    .made
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                let dropped = all.remove(&instance);
-                drop(all);
+                // In two steps: an author's drop must not run under the lock.
+                let dropped = instances.made().remove(&instance);
                 drop(dropped);
             }
             Ask::Hello { .. } | Ask::Describe | Ask::Submit { .. } | Ask::Cancel { .. } => {}

@@ -631,3 +631,6 @@ fn twice(kind: &CheckKind, offers: &[Offer]) -> Diagnostic {
             "give the plugin's check its own kind, for example `my_{kind}`"
         ))
 }
+
+#[cfg(test)]
+mod tests;

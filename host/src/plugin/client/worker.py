@@ -19,6 +19,15 @@ for line in lines:
     what = ask["type"]
     if what == "hello":
         tell(type="hello", version=1, plugin="demo", release="1")
+    elif what == "describe":
+        limit = {"type": "integer", "description": "What is allowed."}
+        schema = {"type": "object", "properties": {"limit": limit}}
+        claims = {"type": "object", "properties": {"timeout": limit}}
+        names = ["passes", "refuses", "dies_configuring"]
+        offered = [{"kind": name, "summary": name, "options": schema} for name in names]
+        offered.append({"kind": "claims", "options": claims})
+        offered.append({"kind": "Bad Name"})
+        tell(type="described", kinds=offered)
     elif what == "configure":
         kinds[ask["instance"]] = ask["kind"]
         if ask["kind"] == "refuses":
