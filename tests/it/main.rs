@@ -14,7 +14,6 @@ mod contract;
 mod docs;
 mod errors;
 mod guide;
-mod isolation;
 mod plugins;
 #[cfg(feature = "peers")]
 mod quick_start;
