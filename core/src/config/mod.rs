@@ -1,4 +1,4 @@
-//! From a merged tree with its places to a [`Plan`](crate::plan::Plan), every diagnostic at once.
+//! From a merged tree with its places to a [`Plan`], every diagnostic at once.
 //!
 //! Reading order: `keys` (the one list), `defaults`, `units` and `form` (one value), `section` (one
 //! table), `read` (all of them), then one file per table.
@@ -119,7 +119,7 @@ pub fn read(
 }
 
 /// The plugins and plugin directories that a document names: they must be known before the kinds
-/// are, and thus before [`read`], which tells the same mistakes again.
+/// are, and thus before [`read()`], which tells the same mistakes again.
 pub fn plugins(document: &Document) -> (Vec<PluginPlan>, Vec<String>, Vec<Diagnostic>) {
     read::plugins(document)
 }

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use checkd_core::config::KindFacts;
+use checkd_core::config::{KindFacts, keys};
 use checkd_core::plan::Scope;
 use checkd_core::{Cause, CheckKind, Generation, Instant, Measurement, Sample, Span, Status};
 use checkd_plugin_api as api;
 use serde_json::Value;
 
-use super::options::HOST_KEYS;
 use super::protocol::{KindText, MEASUREMENTS_MAX, Problem, SampleText, TEXT_MAX, Target, bounded};
 
 /// The longest name or unit of a measurement.
@@ -243,7 +242,7 @@ pub(crate) fn facts(text: &KindText, origin: &str) -> Result<KindFacts, String> 
             .get("properties")
             .is_some_and(|all| all.get(key).is_some())
     };
-    if let Some(key) = HOST_KEYS.into_iter().find(claims) {
+    if let Some(key) = keys::CHECK.iter().map(|key| key.name).find(claims) {
         return Err(format!(
             "kind `{kind}` has an option `{key}`, which is a key of checkd itself"
         ));

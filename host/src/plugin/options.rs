@@ -9,21 +9,6 @@ use serde_json::{Map, Value};
 
 use super::protocol::{Problem, Target};
 
-/// The host's own keys of a check: a kind may not have an option of such a name.
-pub(crate) const HOST_KEYS: [&str; 11] = [
-    "kind",
-    "interval",
-    "fast_interval",
-    "timeout",
-    "fall",
-    "ready_fall",
-    "rise",
-    "min_fail_span",
-    "n_of_m",
-    "freshness",
-    "scope",
-];
-
 /// How deep options and schemas are followed.
 const DEPTH: u32 = 16;
 
