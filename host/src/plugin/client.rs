@@ -67,6 +67,19 @@ pub(crate) enum Trouble {
     Misconfigured(Vec<Problem>),
 }
 
+impl Trouble {
+    /// What happened, for the log.
+    fn text(&self) -> String {
+        match self {
+            Self::Unavailable(why) | Self::Crashed(why) | Self::Overran(why) => why.clone(),
+            Self::Misconfigured(problems) => {
+                let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                told.join("; ")
+            }
+        }
+    }
+}
+
 /// What a leaf wants an instance of.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -456,12 +469,13 @@ impl Client {
     fn strike(&self, leaf: LeafId, last: Trouble) {
         let mut strikes = self.strikes();
         let now = Instant::now();
-        let strike = strikes.entry(leaf).or_insert(Strike {
-            times: 0,
+        let times = strikes.get(&leaf).map_or(0, |strike| strike.times);
+        let strike = strikes.entry(leaf).insert_entry(Strike {
+            times: times.saturating_add(1),
             until: now,
             last,
         });
-        strike.times = strike.times.saturating_add(1);
+        let strike = strike.into_mut();
         let hold = match strike.times {
             1 => Duration::ZERO,
             times => doubled(HOLD, times - 2, HOLD_MAX),
@@ -471,9 +485,7 @@ impl Client {
             tracing::warn!(
                 code = "C0306",
                 plugin = &*self.launch.plugin,
-                group = leaf.group,
-                check = leaf.check,
-                member = leaf.member,
+                why = strike.last.text(),
                 times = strike.times,
                 hold_ms = millis(hold),
                 "check broke its worker again; it is held back, so that other checks go on"
