@@ -9,12 +9,14 @@
 //! 4. the host acts; what it sees comes back as `Exited`, `Started` and finally `Done`;
 //! 5. the engine confirms: effective, futile or unproven, and records the outcome.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::journal::Entry;
 use crate::plan::Plan;
+use crate::policy::keep::{Between, KeptMember};
 use crate::policy::{Notice, State};
 use crate::report::{MemberReport, StatusReport};
 use crate::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
@@ -167,6 +169,9 @@ pub enum Effect {
     Do(IntentId, Act),
     /// Run a check once. Its sample comes back as [`Event::Sample`].
     Run(Run),
+    /// Write what must outlive the daemon of one member; the newest replaces the one before. It comes
+    /// ahead of an intent that it belongs to, and must be as durable as that.
+    Keep(Box<KeptMember>),
     /// Send [`Event::Wake`] at this instant; the newest replaces every earlier one.
     WakeAt(Instant),
     /// Tell a person.
@@ -230,6 +235,35 @@ impl Engine {
     pub fn new(plan: Arc<Plan>, seed: u64, first_intent: IntentId, now: Instant) -> Self {
         let state = State::new(&plan, seed, first_intent, now);
         Self { plan, state }
+    }
+
+    /// Takes up what the daemon before kept, ahead of the first `Wake`. Then say of each member that
+    /// had a process (see [`KeptMember::generation`]) whether it lives: `Started` with `adopted`, or
+    /// `Exited`.
+    pub fn restore(&mut self, kept: &[KeptMember], between: &Between, now: Instant) {
+        self.state.restore(&self.plan, kept, between, now);
+    }
+
+    /// Goes on with another plan: leaves whose check is the same keep their counters, acts in flight
+    /// go on. Gives the members that are not in the new plan and still have a process; nobody looks
+    /// after those any more. Send `Wake` next.
+    pub fn reload(&mut self, plan: Arc<Plan>, now: Instant) -> Vec<(String, Generation)> {
+        let kept: Vec<KeptMember> = self
+            .plan
+            .members()
+            .filter_map(|id| self.state.keep(&self.plan, id, now))
+            .collect();
+        let mut state = State::new(&plan, 0, self.state.next_intent, self.state.began);
+        state.restore(&plan, &kept, &Between::Reload, now);
+        state.take_shared(&plan, &mut self.state, &self.plan);
+        state.go_on_from(&mut self.state);
+        self.state = state;
+        self.plan = plan;
+        let wanted: BTreeSet<String> = self.plan.members().map(|id| self.plan.path(id)).collect();
+        kept.into_iter()
+            .filter(|kept| !wanted.contains(&kept.path))
+            .filter_map(|kept| Some((kept.path, kept.generation?)))
+            .collect()
     }
 
     /// The plan in force.

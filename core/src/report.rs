@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Exit;
 use crate::plan::{Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
+use crate::policy::keep::fingerprint_of_launch;
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Control, Health, Life, Phase, Wanted};
 use crate::policy::{GateName, Reading, State, judge, words};
@@ -57,7 +58,7 @@ pub struct MemberReport {
     pub health: String,
     /// Since when, as time before `now`.
     pub health_for: Span,
-    /// Derived labels: `waiting`, `suspect`, `blind`, `degraded`.
+    /// Derived labels: `waiting`, `suspect`, `blind`, `degraded`, `outdated`, `given up`.
     pub labels: Vec<String>,
     /// What `live` says, on the debounced leaves.
     pub live: Status,
@@ -309,11 +310,20 @@ fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
         && latest == Status::Fail
         && live != Status::Fail
         && matches!(it.health, Health::Healthy { .. });
+    let now_launched = view
+        .group_plan
+        .members
+        .get(view.id.member as usize)
+        .map_or(0, |plan| {
+            fingerprint_of_launch(&view.group_plan.launch, plan.port)
+        });
+    let outdated = alive && it.launched != 0 && it.launched != now_launched;
     let all = [
         (waiting, "waiting"),
         (suspect, "suspect"),
         (it.blind, "blind"),
         (alive && live == Status::Warn, "degraded"),
+        (outdated, "outdated"),
         (it.ledger.given_up.is_some(), "given up"),
     ];
     all.into_iter()

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::CheckPlan;
 use crate::{Cause, Instant, Sample, Span, Status};
 
@@ -15,7 +17,7 @@ pub const BLIND_AFTER: u32 = 5;
 pub const BLIND_SPAN: Span = Span::mins(2);
 
 /// What one leaf knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Leaf {
     /// Whether the current streak is of Fails; `None` before the first definite sample.
     failing: Option<bool>,
@@ -42,7 +44,7 @@ pub struct Leaf {
 }
 
 /// What is kept of the newest sample.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Newest {
     /// What it says.
     pub status: Status,

@@ -4,7 +4,7 @@
 //! [`step`] is the whole of it: an event at a time, never a clock. What it does with an event:
 //! a sample enters its leaf ([`leaf`]); leaves make verdicts (`judge`); a verdict moves the member
 //! along its axes (`state`); what would help is proposed (`propose`); every gate is read (`gate`);
-//! and the step is taken or the refusal is recorded (`step`).
+//! and the step is taken or the refusal is recorded (`step`). What outlives the daemon is in [`keep`].
 //!
 //! Modules in reading order:
 
@@ -24,6 +24,8 @@ pub(crate) mod gate;
 
 pub(crate) mod words;
 
+pub mod keep;
+
 mod step;
 
 #[cfg(test)]
@@ -35,7 +37,7 @@ mod tests;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::id::IncidentId;
 use crate::{GroupName, Instant, MemberId, Span, Status};
@@ -44,7 +46,7 @@ pub use self::state::State;
 pub use self::step::step;
 
 /// What would help a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// It has no process: start one. Costs no capacity.
@@ -67,7 +69,7 @@ impl Step {
 }
 
 /// Why a step is proposed; decides which gates it must pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "motive")]
 pub enum Motive {
     /// It was never started, and it should run.

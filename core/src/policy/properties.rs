@@ -35,6 +35,10 @@ enum Blow {
         member: u32,
         command: Command,
     },
+    Crash {
+        lossy: bool,
+    },
+    Reload,
 }
 
 fn status() -> impl Strategy<Value = Status> {
@@ -58,6 +62,8 @@ fn blow(members: u32) -> impl Strategy<Value = Blow> {
         2 => any::<bool>().prop_map(Blow::Cures),
         1 => (member.clone(), any::<bool>())
             .prop_map(|(member, on)| Blow::CrashLoops { member, on }),
+        2 => any::<bool>().prop_map(|lossy| Blow::Crash { lossy }),
+        1 => Just(Blow::Reload),
         2 => (member, command()).prop_map(|(member, command)| Blow::Command { member, command }),
     ]
 }
@@ -97,6 +103,8 @@ fn strike(world: &mut World, blow: &Blow) {
         Blow::CrashLoops { member, on: false } => {
             world.dies_after.remove(&World::id(*member));
         }
+        Blow::Crash { lossy } => world.crash(*lossy),
+        Blow::Reload => drop(world.reload(world.engine.plan().groups.clone())),
         // A refusal is an answer too.
         Blow::Command { member, command } => {
             let _answer = world.command(*member, command.clone());

@@ -12,6 +12,7 @@ use crate::plan::{
     Backoff, CheckPlan, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType,
     Scope,
 };
+use crate::policy::keep::{Between, KeptMember};
 use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 use crate::{CheckKind, CheckName, GroupName, MemberName};
 
@@ -117,6 +118,14 @@ pub(crate) struct World {
     pub(crate) entries: Vec<(Instant, Entry)>,
     /// Acts that were carried out.
     pub(crate) acts: Vec<(Instant, Act)>,
+    /// What the engine wants to outlive it.
+    pub(crate) kept: BTreeMap<String, KeptMember>,
+    /// The same as it was when the journal last stored an intent: what a crash may leave.
+    durable: (BTreeMap<String, KeptMember>, usize),
+    /// Intents that the journal stored.
+    stored: BTreeSet<IntentId>,
+    /// Acts that somebody began to carry out, and whether they came to their end.
+    begun: BTreeMap<IntentId, bool>,
     /// Intents that the journal refused.
     pub(crate) refused: BTreeSet<IntentId>,
     /// Members that are down by our hand at this moment: the truth, not the engine's count.
@@ -148,6 +157,10 @@ impl World {
             ledger: Vec::new(),
             entries: Vec::new(),
             acts: Vec::new(),
+            kept: BTreeMap::new(),
+            durable: (BTreeMap::new(), 0),
+            stored: BTreeSet::new(),
+            begun: BTreeMap::new(),
             refused: BTreeSet::new(),
             down: BTreeMap::new(),
             most_down: 0,
@@ -226,7 +239,11 @@ impl World {
     /// Lets `span` pass.
     pub(crate) fn pass(&mut self, span: Span) {
         let end = self.now + span;
+        let mut turns = 0_u64;
         loop {
+            turns += 1;
+            let most = 10_000 + 100 * span.0 / 1_000;
+            assert!(turns < most, "the engine spins: {turns} turns in {span}");
             let queued = self.queue.keys().next().copied();
             let next = match (queued, self.wake_at) {
                 (Some((at, _)), Some(wake)) if at <= wake => at,
@@ -249,6 +266,86 @@ impl World {
         self.now = end;
     }
 
+    /// The daemon is killed at this instant, and another begins; processes, and whoever carries out
+    /// acts, go on. With `lossy` the journal has lost what came after the last stored intent.
+    pub(crate) fn crash(&mut self, lossy: bool) {
+        if lossy {
+            let (kept, entries) = self.durable.clone();
+            self.kept = kept;
+            self.entries.truncate(entries);
+        }
+        let ended = |entry: &Entry| match entry {
+            Entry::Outcome { intent, .. } => Some(*intent),
+            _ => None,
+        };
+        let closed: BTreeSet<IntentId> = self
+            .entries
+            .iter()
+            .filter_map(|(_, entry)| ended(entry))
+            .collect();
+        let open = self
+            .stored
+            .difference(&closed)
+            .map(|intent| (*intent, self.begun.contains_key(intent)))
+            .collect();
+        // What was on its way to the dead daemon is lost; what the manager has yet to do is not.
+        self.queue.retain(|_, event| {
+            matches!(
+                event,
+                Event::Exited { .. } | Event::Started { .. } | Event::Done { .. }
+            )
+        });
+        let asked = self.entries.iter().filter_map(|(_, entry)| match entry {
+            Entry::Intent { intent, .. } => Some(intent.0 + 1),
+            _ => None,
+        });
+        let first = asked
+            .max()
+            .unwrap_or(1)
+            .max(self.stored.last().map_or(1, |last| last.0 + 1));
+        // Numbers that the journal never stored are given again.
+        self.refused.retain(|intent| intent.0 < first);
+        let plan = Arc::clone(self.engine.plan());
+        self.engine = Engine::new(Arc::clone(&plan), 7, IntentId(first), self.now);
+        self.wake_at = None;
+        let kept: Vec<KeptMember> = self.kept.values().cloned().collect();
+        self.engine
+            .restore(&kept, &Between::SameBoot { open }, self.now);
+        for member in plan.members() {
+            let was = self
+                .kept
+                .get(&plan.path(member))
+                .and_then(|kept| kept.generation);
+            let is = self.running.get(&member).copied();
+            if let Some(generation) = was.filter(|_| was != is) {
+                self.event(&Event::Exited {
+                    member,
+                    generation,
+                    exit: Exit::Lost,
+                });
+            }
+            if let Some(generation) = is {
+                self.event(&Event::Started {
+                    member,
+                    generation,
+                    adopted: true,
+                });
+            }
+        }
+        self.event(&Event::Wake);
+    }
+
+    /// The same daemon takes another configuration.
+    pub(crate) fn reload(&mut self, groups: Vec<GroupPlan>) -> Vec<(String, Generation)> {
+        let plan = Arc::new(Plan {
+            groups,
+            ..Plan::default()
+        });
+        let gone = self.engine.reload(plan, self.now);
+        self.event(&Event::Wake);
+        gone
+    }
+
     fn later(&mut self, ms: u64, event: Event) {
         self.queued += 1;
         self.queue.insert((self.now + Span(ms), self.queued), event);
@@ -256,6 +353,13 @@ impl World {
 
     /// What was queued has come: the world changes with it.
     fn arrive(&mut self, event: &Event) {
+        if let Event::IntentStored(intent) = event {
+            self.stored.insert(*intent);
+            self.durable = (self.kept.clone(), self.entries.len());
+        }
+        if let Event::Done { intent, .. } = event {
+            self.begun.insert(*intent, true);
+        }
         if let Event::Exited {
             member, generation, ..
         } = event
@@ -336,6 +440,9 @@ impl World {
                         .clone();
                     self.tell(&format!("{name} {}", notice.text));
                 }
+                Effect::Keep(kept) => {
+                    self.kept.insert(kept.path.clone(), *kept);
+                }
                 Effect::Answer { .. } => {}
             }
         }
@@ -379,6 +486,20 @@ impl World {
     }
 
     fn act(&mut self, intent: IntentId, act: Act) {
+        // The keeper knows every act by its intent: what was begun goes on, what is done is said.
+        match self.begun.get(&intent) {
+            Some(true) => {
+                return self.later(
+                    1,
+                    Event::Done {
+                        intent,
+                        result: Ok(()),
+                    },
+                );
+            }
+            Some(false) => return,
+            None => drop(self.begun.insert(intent, false)),
+        }
         self.acts.push((self.now, act));
         let (member, kill, start) = match act {
             Act::Start { member } => (member, None, true),

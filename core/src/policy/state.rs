@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::backoff::Chance;
 use super::leaf::Leaf;
 use super::window::SlidingWindow;
@@ -29,6 +31,8 @@ pub struct State {
     pub(crate) began: Instant,
     /// Whether the first `Wake` was seen; before it members may be adopted, and nothing is decided.
     pub(crate) awake: bool,
+    /// Whether it goes on from an engine of the same daemon: what that one had begun goes on too.
+    pub(crate) reloaded: bool,
     pub(crate) chance: Chance,
     pub(crate) next_intent: IntentId,
     pub(crate) next_incident: IncidentId,
@@ -88,17 +92,19 @@ pub(crate) struct Member {
     /// The gates that were closed when a refusal was last recorded.
     pub(crate) refusal: Option<(Step, GateSet)>,
     pub(crate) last_exit: Option<Exit>,
+    /// Fingerprint of what its process was started with; 0 when that is not known.
+    pub(crate) launched: u64,
 }
 
 /// Whether it should run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wanted {
     Up,
     Down,
 }
 
 /// Does it run?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Life {
     /// Not running, and that is right.
     Stopped,
@@ -122,7 +128,7 @@ pub(crate) enum Life {
 }
 
 /// Does it do its work?
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Health {
     /// Nobody knows yet.
     Unproven,
@@ -135,13 +141,11 @@ pub(crate) enum Health {
     Failed {
         /// Since when.
         since: Instant,
-        /// The checks that said so then: indices into `GroupPlan::checks`.
-        blame: Vec<u32>,
     },
 }
 
 /// An act in flight.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
     pub(crate) step: Step,
     pub(crate) motive: Motive,
@@ -154,7 +158,7 @@ pub(crate) struct Attempt {
 }
 
 /// How far an act is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Phase {
     /// Its intent is on the way to the journal.
     Storing,
@@ -165,7 +169,7 @@ pub(crate) enum Phase {
 }
 
 /// What happened to a member lately; outlives its generations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     /// Automatic restarts while sick.
     pub(crate) restarts: SlidingWindow,
@@ -184,7 +188,7 @@ pub(crate) struct Ledger {
 }
 
 /// The ladder is spent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GivenUp {
     pub(crate) why: String,
     pub(crate) since: Instant,
@@ -195,7 +199,7 @@ pub(crate) struct GivenUp {
 }
 
 /// Who decides about a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Control {
     Auto,
     Paused {
@@ -207,7 +211,7 @@ pub(crate) enum Control {
 }
 
 /// What a person asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) step: Step,
     pub(crate) now: bool,
@@ -266,7 +270,18 @@ impl Member {
             incident: None,
             refusal: None,
             last_exit: None,
+            launched: 0,
         }
+    }
+
+    /// Out, ready, healthy: what it adds to its group's counts.
+    pub(crate) fn counts(&self) -> (u32, u32, u32) {
+        let healthy = matches!(self.health, Health::Healthy { .. }) && self.generation.is_some();
+        (
+            u32::from(self.out()),
+            u32::from(self.ready),
+            u32::from(healthy),
+        )
     }
 
     /// Out by our hand: an attempt is in flight, or it is dead and an automatic start is coming.
@@ -288,6 +303,7 @@ impl State {
         Self {
             began: now,
             awake: false,
+            reloaded: false,
             chance: Chance::new(seed),
             next_intent: first_intent,
             next_incident: IncidentId(first_intent.0),
@@ -341,6 +357,14 @@ impl Group {
             healthy: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// Counts all members anew.
+    pub(crate) fn recount(&mut self) {
+        let counts = self.members.iter().map(Member::counts);
+        (self.out, self.ready, self.healthy) = counts.fold((0, 0, 0), |sum, one| {
+            (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2)
+        });
     }
 
     /// How many members it has.

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::Limit;
 use crate::{Instant, Span};
 
@@ -10,7 +12,7 @@ use crate::{Instant, Span};
 pub(crate) const KEPT: usize = 64;
 
 /// The newest instants at which something happened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SlidingWindow {
     times: VecDeque<Instant>,
 }

@@ -1,11 +1,12 @@
 //! The books: counts, incidents, who waits, when to look again, what is told.
 
-use super::{Turn, counts};
+use super::Turn;
 use crate::engine::Effect;
 use crate::id::IncidentId;
 use crate::journal::Entry;
 use crate::plan::{Plan, PolicyPlan};
 use crate::policy::gate::{self, View};
+use crate::policy::keep::fingerprint_of_launch;
 use crate::policy::propose;
 use crate::policy::state::{Control, Health, Life, Member};
 use crate::policy::{Axis, Notice, NoticeKind};
@@ -25,6 +26,14 @@ impl<'a> Turn<'a> {
         })
     }
 
+    /// Fingerprint of what a process of this member would be started with now.
+    pub(super) fn launch_of(&self, id: MemberId) -> u64 {
+        let launch = self.plan.group(id.group).zip(self.plan.member(id));
+        launch.map_or(0, |(group, member)| {
+            fingerprint_of_launch(&group.launch, member.port)
+        })
+    }
+
     pub(super) fn policy(&self, id: MemberId) -> Option<&'a PolicyPlan> {
         let plan: &'a Plan = self.plan;
         plan.group(id.group).map(|group| &group.policy)
@@ -39,9 +48,10 @@ impl<'a> Turn<'a> {
         let Some(member) = group.members.get_mut(id.member as usize) else {
             return;
         };
-        let before = counts(member);
+        self.changed.insert(id);
+        let before = member.counts();
         apply(member);
-        let after = counts(member);
+        let after = member.counts();
         group.out = group.out + after.0 - before.0;
         group.ready = group.ready + after.1 - before.1;
         group.healthy = group.healthy + after.2 - before.2;
@@ -158,6 +168,13 @@ impl<'a> Turn<'a> {
             looks.extend(readings.iter().filter_map(|reading| reading.reopens));
         }
         looks.into_iter().filter(|at| *at > self.now).min()
+    }
+
+    /// Hands what must outlive the daemon to the journal.
+    pub(super) fn keep(&mut self, id: MemberId) {
+        if let Some(kept) = self.state.keep(self.plan, id, self.now) {
+            self.out.push(Effect::Keep(Box::new(kept)));
+        }
     }
 
     pub(super) fn transition(

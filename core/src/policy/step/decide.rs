@@ -121,6 +121,8 @@ impl Turn<'_> {
             intent: Some(intent),
             incident,
         }));
+        // In one transaction with the intent: whoever finds the intent finds the attempt.
+        self.keep(id);
         self.out.push(Effect::Record(Entry::Intent {
             intent,
             at: self.now,

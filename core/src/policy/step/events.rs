@@ -1,6 +1,6 @@
 //! What the world says: time, samples, starts and exits.
 
-use super::Turn;
+use super::{Turn, act};
 use crate::engine::{Effect, Exit, Run};
 use crate::journal::{Entry, Outcome};
 use crate::policy::propose::{self, Ended};
@@ -39,7 +39,33 @@ impl Turn<'_> {
             }
         }
         for id in plan.members() {
+            self.resume(id);
             self.consider(id);
+        }
+    }
+
+    /// What the daemon before left of a member is taken up.
+    fn resume(&mut self, id: MemberId) {
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
+        let attempt = member.attempt.clone();
+        if member.generation.is_some() {
+            for leaf in self.leaves_of(id) {
+                self.set_run(leaf);
+            }
+        }
+        match attempt {
+            Some(attempt) if attempt.phase == Phase::Storing && !self.state.reloaded => {
+                let detail = "checkd ended before it was carried out";
+                self.conclude(id, Outcome::Withdrawn, detail);
+            }
+            // Whoever carries out acts knows each by its intent, and does none twice.
+            Some(attempt) if attempt.phase == Phase::Acting && !self.state.reloaded => {
+                let act = act(id, &attempt);
+                self.out.push(Effect::Do(attempt.intent, act));
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -116,6 +142,12 @@ impl Turn<'_> {
         let changed = state.take(check, sample);
         if changed || sample.status != Status::Pass {
             self.record_run(leaf, sample);
+            if let Some(member) = leaf.member {
+                self.changed.insert(MemberId {
+                    group: leaf.group,
+                    member,
+                });
+            }
         } else {
             self.out.push(Effect::Record(Entry::Steady {
                 leaf,
@@ -157,6 +189,9 @@ impl Turn<'_> {
         let timeout = self
             .policy(id)
             .map_or(Span::ZERO, |policy| policy.startup_timeout);
+        // Of a stranger nobody knows what it was started with.
+        let ours = !adopted || member.attempt.is_some();
+        let launched = if ours { self.launch_of(id) } else { 0 };
         let (now, from) = (self.now, member.life.as_str());
         self.change(id, |member| {
             member.generation = Some(generation);
@@ -165,6 +200,7 @@ impl Turn<'_> {
             member.ready = false;
             member.blind = false;
             member.forget_leaves();
+            member.launched = launched;
             if let Some(attempt) = &mut member.attempt
                 && attempt.phase == Phase::Acting
             {

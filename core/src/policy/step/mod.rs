@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::Step;
 use super::leaf::Leaf;
-use super::state::{Attempt, Health, Member, State};
+use super::state::{Attempt, Member, State};
 use crate::engine::{Act, Effect, Event};
 use crate::plan::Plan;
 use crate::{Instant, MemberId};
@@ -27,6 +27,7 @@ pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &m
         now,
         out,
         again: BTreeSet::new(),
+        changed: BTreeSet::new(),
     };
     match event {
         Event::Wake => turn.wake(),
@@ -64,6 +65,8 @@ struct Turn<'a> {
     out: &'a mut Vec<Effect>,
     /// Groups in which something became free: whoever waits there is looked at again.
     again: BTreeSet<u32>,
+    /// Members of which something changed that must outlive the daemon.
+    changed: BTreeSet<MemberId>,
 }
 
 impl Turn<'_> {
@@ -75,6 +78,9 @@ impl Turn<'_> {
             for member in waiting.unwrap_or_default() {
                 self.consider(MemberId { group, member });
             }
+        }
+        while let Some(id) = self.changed.pop_first() {
+            self.keep(id);
         }
         #[cfg(debug_assertions)]
         self.recount();
@@ -99,23 +105,13 @@ impl Turn<'_> {
             let sum = group
                 .members
                 .iter()
-                .map(counts)
+                .map(Member::counts)
                 .fold((0, 0, 0), |sum, one| {
                     (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2)
                 });
             debug_assert_eq!(sum, (group.out, group.ready, group.healthy));
         }
     }
-}
-
-/// Out, ready, healthy: what a member adds to its group's counts.
-fn counts(member: &Member) -> (u32, u32, u32) {
-    let healthy = matches!(member.health, Health::Healthy { .. }) && member.generation.is_some();
-    (
-        u32::from(member.out()),
-        u32::from(member.ready),
-        u32::from(healthy),
-    )
 }
 
 fn act(member: MemberId, attempt: &Attempt) -> Act {

@@ -143,14 +143,11 @@ impl Turn<'_> {
     }
 
     pub(super) fn failed(&mut self, id: MemberId, why: &str) {
-        let blame = self.because(id).0;
         let (now, from) = (
             self.now,
             self.state.member(id).map_or("", |m| m.health.as_str()),
         );
-        self.change(id, |member| {
-            member.health = Health::Failed { since: now, blame }
-        });
+        self.change(id, |member| member.health = Health::Failed { since: now });
         self.open_incident(id, why);
         self.transition(id, Axis::Health, from, "failed", why.to_owned());
         for leaf in self.leaves_of(id) {

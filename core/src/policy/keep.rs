@@ -1,0 +1,269 @@
+//! What outlives an engine: by names, so that it fits a plan that was changed meanwhile.
+//!
+//! Two lives end in this file and begin again from it: a daemon that was killed or upgraded, and a
+//! configuration that was reloaded. A member is known by its path, a leaf by its check's name and by
+//! what it checks: a leaf whose check was changed begins anew, every other one keeps its counters.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::leaf::Leaf;
+use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
+use crate::engine::Exit;
+use crate::id::IncidentId;
+use crate::plan::{CheckPlan, GroupPlan, Launch, Plan, Scope};
+use crate::{Generation, Instant, IntentId, MemberId, Span};
+
+/// A daemon that was away for longer does not know what happened meanwhile: streaks begin anew
+/// (policy.md section 6).
+pub const GAP: Span = Span::mins(15);
+
+/// What is kept of one member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptMember {
+    /// `web/web-1`.
+    pub path: String,
+    /// When this was so.
+    pub at: Instant,
+    /// The process it had.
+    pub generation: Option<Generation>,
+    /// Fingerprint of what it was started with.
+    launched: u64,
+    wanted: Wanted,
+    life: Life,
+    health: Health,
+    ready: bool,
+    /// By check name: the fingerprint of the check, and its leaf.
+    leaves: BTreeMap<String, (u64, Leaf)>,
+    attempt: Option<Attempt>,
+    ledger: Ledger,
+    control: Control,
+    asked: Option<Asked>,
+    incident: Option<IncidentId>,
+    last_exit: Option<Exit>,
+}
+
+/// What lies between two engines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// The daemon ended and another began, on the same boot.
+    ///
+    /// `open` are the intents that the journal holds without an outcome, and whether their acts were
+    /// begun: what was not begun is decided anew on fresh evidence, what was begun is carried on.
+    SameBoot {
+        /// Intent, and whether somebody began to carry it out.
+        open: BTreeMap<IntentId, bool>,
+    },
+    /// The machine was started again: no process of then lives, and instants of then mean nothing.
+    Reboot {
+        /// Wall time from what was kept until now; a pause goes on through a reboot.
+        away: Span,
+    },
+    /// Nothing: the same daemon took a new configuration.
+    Reload,
+}
+
+impl State {
+    /// What must be kept of one member.
+    pub(crate) fn keep(&self, plan: &Plan, id: MemberId, now: Instant) -> Option<KeptMember> {
+        let group_plan = plan.group(id.group)?;
+        let member = self.member(id)?;
+        let leaves = group_plan
+            .checks
+            .iter()
+            .zip(&member.leaves)
+            .filter_map(|(check, leaf)| {
+                Some((
+                    check.name.to_string(),
+                    (fingerprint_of_check(check), leaf.clone()?),
+                ))
+            });
+        Some(KeptMember {
+            path: plan.path(id),
+            at: now,
+            generation: member.generation,
+            launched: member.launched,
+            wanted: member.wanted,
+            life: member.life,
+            health: member.health.clone(),
+            ready: member.ready,
+            leaves: leaves.collect(),
+            attempt: member.attempt.clone(),
+            ledger: member.ledger.clone(),
+            control: member.control.clone(),
+            asked: member.asked.clone(),
+            incident: member.incident,
+            last_exit: member.last_exit,
+        })
+    }
+
+    /// Puts back what was kept, before the first `Wake`.
+    ///
+    /// Except for a reload, the caller then says of each member that had a process whether it still
+    /// lives: `Started` with `adopted`, or `Exited`.
+    pub(crate) fn restore(
+        &mut self,
+        plan: &Plan,
+        kept: &[KeptMember],
+        between: &Between,
+        now: Instant,
+    ) {
+        let by_path: BTreeMap<&str, &KeptMember> =
+            kept.iter().map(|kept| (kept.path.as_str(), kept)).collect();
+        for id in plan.members() {
+            let path = plan.path(id);
+            let (Some(group_plan), Some(kept)) = (plan.group(id.group), by_path.get(path.as_str()))
+            else {
+                continue;
+            };
+            let Some(group) = self.groups.get_mut(id.group as usize) else {
+                continue;
+            };
+            let Some(member) = group.members.get_mut(id.member as usize) else {
+                continue;
+            };
+            match between {
+                Between::SameBoot { open } => {
+                    put_back(member, group_plan, kept, now);
+                    member.attempt = kept
+                        .attempt
+                        .clone()
+                        .and_then(|attempt| resumed(attempt, open));
+                }
+                Between::Reload => {
+                    put_back(member, group_plan, kept, now);
+                    member.attempt.clone_from(&kept.attempt);
+                }
+                // What a person decided holds; what the machine did is over.
+                Between::Reboot { away } => {
+                    member.wanted = kept.wanted;
+                    member.control = after_reboot(kept, *away, now);
+                }
+            }
+            if let Some(attempt) = &member.attempt {
+                self.intents.insert(attempt.intent, id);
+            }
+            if let Some(incident) = member.incident {
+                self.next_incident = self.next_incident.max(IncidentId(incident.0 + 1));
+            }
+            group.recount();
+        }
+    }
+
+    /// What belongs to the daemon and not to a member goes on through a reload.
+    pub(crate) fn go_on_from(&mut self, old: &mut Self) {
+        self.reloaded = true;
+        self.chance = old.chance.clone();
+        self.refused = old.refused.take();
+        self.next_incident = self.next_incident.max(old.next_incident);
+    }
+
+    /// Puts back the shared leaves of a reloaded configuration whose checks are the same.
+    pub(crate) fn take_shared(&mut self, plan: &Plan, old: &mut Self, old_plan: &Plan) {
+        for (group_plan, group) in plan.groups.iter().zip(&mut self.groups) {
+            let before = old_plan.groups.iter().zip(&mut old.groups);
+            let Some((was_plan, was)) = before
+                .into_iter()
+                .find(|(plan, _)| plan.name == group_plan.name)
+            else {
+                continue;
+            };
+            for (check, leaf) in group_plan.checks.iter().zip(&mut group.shared) {
+                let same = was_plan
+                    .checks
+                    .iter()
+                    .zip(&mut was.shared)
+                    .find(|(old, _)| {
+                        old.name == check.name
+                            && fingerprint_of_check(old) == fingerprint_of_check(check)
+                    });
+                if let (Some(leaf), Some((_, Some(before)))) = (leaf.as_mut(), same) {
+                    *leaf = std::mem::take(before);
+                }
+            }
+        }
+    }
+}
+
+fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now: Instant) {
+    let recent = now.since(kept.at) <= GAP;
+    member.generation = kept.generation;
+    member.launched = kept.launched;
+    member.wanted = kept.wanted;
+    member.life = kept.life;
+    member.ready = kept.ready && recent;
+    member.ledger = kept.ledger.clone();
+    member.control = kept.control.clone();
+    member.asked.clone_from(&kept.asked);
+    member.incident = kept.incident;
+    member.last_exit = kept.last_exit;
+    let mut all_kept = true;
+    for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {
+        let before = kept.leaves.get(check.name.as_str());
+        let same = before.filter(|(print, _)| recent && *print == fingerprint_of_check(check));
+        match (leaf, same) {
+            (Some(leaf), Some((_, before))) => *leaf = before.clone(),
+            (Some(_), None) => all_kept = false,
+            (None, _) => {}
+        }
+    }
+    // Health stands on the leaves: with new ones a failed member has to fail again.
+    member.health = match &kept.health {
+        Health::Failed { .. } if !all_kept => Health::Unproven,
+        health => health.clone(),
+    };
+}
+
+/// An attempt of the daemon before: over, carried on, or (in phase `Storing`, where no answer will
+/// come any more) withdrawn at the first wake-up.
+fn resumed(mut attempt: Attempt, open: &BTreeMap<IntentId, bool>) -> Option<Attempt> {
+    let begun = *open.get(&attempt.intent)?;
+    attempt.phase = match attempt.phase {
+        Phase::Confirming => Phase::Confirming,
+        Phase::Storing | Phase::Acting if begun => Phase::Acting,
+        Phase::Storing | Phase::Acting => Phase::Storing,
+    };
+    Some(attempt)
+}
+
+fn after_reboot(kept: &KeptMember, away: Span, now: Instant) -> Control {
+    match &kept.control {
+        Control::Auto => Control::Auto,
+        Control::Paused {
+            until, by, reason, ..
+        } => Control::Paused {
+            since: now,
+            until: now + (until.since(kept.at) - away),
+            by: by.clone(),
+            reason: reason.clone(),
+        },
+    }
+}
+
+/// What makes a check another one: what it looks at and how, not how often or how long.
+fn fingerprint_of_check(check: &CheckPlan) -> u64 {
+    let scope = match check.scope {
+        Scope::Process => "process",
+        Scope::Host => "host",
+        Scope::Dependency => "dependency",
+    };
+    let options = serde_json::Value::Object(check.options.clone()).to_string();
+    crate::schedule::phase([check.kind.as_str(), scope, &options])
+}
+
+/// What makes a member outdated: anything that only a new process would see.
+pub(crate) fn fingerprint_of_launch(launch: &Launch, port: Option<u16>) -> u64 {
+    let seen = (
+        &launch.command,
+        &launch.directory,
+        &launch.user,
+        launch.umask,
+        &launch.env_file,
+    );
+    let text = format!("{seen:?} {:?} {:?}", launch.environment, launch.output);
+    crate::schedule::phase([&text, &format!("{port:?}"), ""])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Daemons that end and begin again, and configurations that change.
+
+use crate::engine::Command;
+use crate::policy::sim::{World, group};
+use crate::{Span, Status};
+
+fn healthy_world(members: u32) -> World {
+    let mut world = World::new(vec![group(members, &["ping", "memory"], 1)]);
+    world.pass(Span::mins(2));
+    world.happened();
+    world
+}
+
+#[test]
+fn streaks_and_ledgers_go_on_after_a_crash() {
+    let mut world = healthy_world(2);
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(21));
+    let before = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(before.checks[0].streak >= 3);
+    world.crash(false);
+    let after = world.engine.explain(World::id(0), world.now).unwrap();
+    assert_eq!(after.checks[0].streak, before.checks[0].streak);
+    assert_eq!((after.life, after.health), (before.life, before.health));
+    assert_eq!(world.starts(), 2, "nobody is started twice");
+}
+
+#[test]
+fn a_new_daemon_kills_nothing_until_it_has_settled() {
+    let mut world = healthy_world(2);
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(21));
+    world.crash(false);
+    world.pass(Span::secs(28));
+    assert_eq!(world.restarts(), 0);
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(report.summary.contains("settle"), "{}", report.summary);
+    world.pass(Span::secs(5));
+    assert_eq!(world.restarts(), 1);
+}
+
+#[test]
+fn a_restart_under_way_is_carried_on_and_not_done_twice() {
+    // The instants of one restart: stored, acting, exited, started, confirming.
+    for ms in [0, 1, 2, 50, 99, 101, 140, 149, 151, 152, 200, 5_000] {
+        for lossy in [false, true] {
+            let mut world = healthy_world(2);
+            world.say(0, 0, Status::Fail);
+            while world.acts.len() == 2 {
+                world.pass(Span::millis(1));
+            }
+            world.pass(Span::millis(ms));
+            world.crash(lossy);
+            world.pass(Span::mins(3));
+            assert_eq!(
+                world.restarts(),
+                1,
+                "{ms} ms, lossy {lossy}: {:?}",
+                world.acts
+            );
+            assert_eq!(world.starts(), 2, "{ms} ms, lossy {lossy}");
+            assert_eq!(world.health(0), "healthy", "{ms} ms, lossy {lossy}");
+        }
+    }
+}
+
+#[test]
+fn a_pause_and_a_stop_by_hand_survive() {
+    let mut world = healthy_world(2);
+    let until = world.now + Span::mins(30);
+    let pause = Command::Pause {
+        until,
+        reason: "looking".to_owned(),
+        force: false,
+    };
+    world.command(0, pause).unwrap();
+    world.command(1, Command::Stop).unwrap();
+    world.pass(Span::secs(5));
+    world.crash(false);
+    world.pass(Span::mins(5));
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(
+        report.control.starts_with("paused by ada"),
+        "{}",
+        report.control
+    );
+    assert_eq!(world.life(1), "stopped");
+}
+
+#[test]
+fn a_reload_keeps_the_counters_of_what_did_not_change() {
+    let mut world = healthy_world(2);
+    world.say(0, 0, Status::Fail);
+    world.say(0, 1, Status::Fail);
+    world.pass(Span::secs(17));
+    let streak = world
+        .engine
+        .explain(World::id(0), world.now)
+        .unwrap()
+        .checks[0]
+        .streak;
+    assert!(streak >= 2);
+    let mut plan = group(2, &["ping", "memory"], 1);
+    plan.checks[1]
+        .options
+        .insert("max".to_owned(), serde_json::Value::from(5));
+    assert!(world.reload(vec![plan]).is_empty());
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert_eq!(report.checks[0].streak, streak);
+    assert_eq!(report.checks[1].streak, 0, "what it checks has changed");
+    assert_eq!(report.health, "healthy");
+    assert!(!report.labels.contains(&"outdated".to_owned()));
+    world.pass(Span::mins(3));
+    assert_eq!((world.restarts(), world.starts()), (1, 2));
+}
+
+#[test]
+fn a_changed_command_makes_members_outdated_until_they_are_restarted() {
+    let mut world = healthy_world(2);
+    let mut plan = group(2, &["ping", "memory"], 1);
+    plan.launch.command = vec!["new".to_owned()];
+    world.reload(vec![plan]);
+    let outdated = |world: &World, member| {
+        let report = world.engine.explain(World::id(member), world.now).unwrap();
+        report.labels.contains(&"outdated".to_owned())
+    };
+    assert!(outdated(&world, 0) && outdated(&world, 1));
+    for member in 0..2 {
+        world
+            .command(member, Command::Restart { now: false })
+            .unwrap();
+    }
+    world.pass(Span::mins(2));
+    assert!(!outdated(&world, 0) && !outdated(&world, 1));
+    assert_eq!(world.most_down, 1);
+}
+
+#[test]
+fn members_that_are_gone_from_the_plan_are_handed_out() {
+    let mut world = healthy_world(3);
+    let gone = world.reload(vec![group(2, &["ping", "memory"], 1)]);
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].0, "web/web-2");
+    world.pass(Span::mins(2));
+    assert_eq!(world.health(0), "healthy");
+}
+
+#[test]
+fn a_reload_in_the_middle_of_a_restart_lets_it_go_on() {
+    for ms in [0, 1, 50, 120, 151, 3_000] {
+        let mut world = healthy_world(2);
+        world.say(0, 0, Status::Fail);
+        while world.acts.len() == 2 {
+            world.pass(Span::millis(1));
+        }
+        world.pass(Span::millis(ms));
+        world.reload(vec![group(2, &["ping", "memory"], 1)]);
+        world.pass(Span::mins(3));
+        assert_eq!(world.restarts(), 1, "{ms} ms");
+        assert_eq!(world.health(0), "healthy", "{ms} ms");
+    }
+}
