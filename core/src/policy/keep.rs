@@ -135,11 +135,9 @@ impl State {
                     put_back(member, group_plan, kept, now);
                     member.attempt.clone_from(&kept.attempt);
                 }
-                // What a person decided holds; what the machine did is over.
-                Between::Reboot { away } => {
-                    member.wanted = kept.wanted;
-                    member.control = after_reboot(kept, *away, now);
-                }
+                // A pause was given a time, and holds through it. A stop by hand was not: after a
+                // reboot everything that is configured runs.
+                Between::Reboot { away } => member.control = after_reboot(kept, *away, now),
             }
             if let Some(attempt) = &member.attempt {
                 self.intents.insert(attempt.intent, id);

@@ -1,7 +1,7 @@
 //! The restart policy engine: what would help, and whether it may be done now.
 
 //!
-//! [`step`] is the whole of it: an event at a time, never a clock. What it does with an event:
+//! [`step()`] is the whole of it: an event at a time, never a clock. What it does with an event:
 //! a sample enters its leaf ([`leaf`]); leaves make verdicts (`judge`); a verdict moves the member
 //! along its axes (`state`); what would help is proposed (`propose`); every gate is read (`gate`);
 //! and the step is taken or the refusal is recorded (`step`). What outlives the daemon is in [`keep`].

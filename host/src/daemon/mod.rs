@@ -17,11 +17,12 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
+use checkd_core::policy::keep::Between;
 use checkd_core::policy::{Axis, NoticeKind};
 use checkd_core::report::{self, MemberReport, StatusReport};
-use checkd_core::{Instant, IntentId, MemberId};
+use checkd_core::{Generation, Instant, IntentId, MemberId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::api;
@@ -136,17 +137,15 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let manager = Manager::new(Arc::clone(&plan), state.output(), sender.clone());
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
-    adopt(&talk, &plan, &manager, &journal, &past, forgotten);
-    // What people asked for outlives the daemon that they asked.
-    for (by, member, command) in past.orders {
-        let id = u64::MAX;
-        drop(sender.send(Event::Command {
-            id,
-            by,
-            member,
-            command,
-        }));
-    }
+    let mut engine = Engine::new(
+        Arc::clone(&plan),
+        seed(),
+        past.next_intent,
+        crate::clock::now(),
+    );
+    engine.restore(&past.kept, &between(&past), crate::clock::now());
+    forget_the_gone(&plan, &past, &sender);
+    adopt(&talk, &plan, &manager, &sender, &past, forgotten);
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
     let served = api.serve(api::Shared {
@@ -155,9 +154,8 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         reader: journal.reader(),
         output_dir: state.output(),
     });
-    let now = crate::clock::now();
     let mut daemon = Daemon {
-        engine: Engine::new(Arc::clone(&plan), seed(), past.next_intent, now),
+        engine,
         plan: Arc::clone(&plan),
         manager,
         runner,
@@ -399,6 +397,7 @@ impl Daemon {
                 self.manager.carry_out(intent, act);
             }
             Effect::Run(run) => self.runner.begin(run),
+            Effect::Keep(kept) => self.journal.keep(kept),
             Effect::WakeAt(at) => self.wake_at = Some(at),
             Effect::Notify(notice) => {
                 let wall = Both::read().wall_ms(notice.at);
@@ -566,12 +565,47 @@ async fn tick(interval: Option<&mut tokio::time::Interval>) {
     }
 }
 
+/// What lies between the daemon before and this one.
+fn between(past: &Past) -> Between {
+    match past.rebooted {
+        Some(away) => Between::Reboot { away },
+        // Acts die with the daemon that carries them out, so none of them goes on by itself: each is
+        // withdrawn, and decided anew on fresh evidence.
+        None => Between::SameBoot {
+            open: past.open.iter().map(|intent| (*intent, false)).collect(),
+        },
+    }
+}
+
+/// A process that the engine still counts on, and of which the journal knows that it is not the
+/// member's last one, is gone.
+fn forget_the_gone(plan: &Plan, past: &Past, events: &UnboundedSender<Event>) {
+    let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
+    for kept in &past.kept {
+        if let (Some(&id), Some(generation)) = (ids.get(&kept.path), kept.generation)
+            && !past.lives.contains(&(id, generation))
+        {
+            lost(events, id, generation);
+        }
+    }
+}
+
+fn lost(events: &UnboundedSender<Event>, member: MemberId, generation: Generation) {
+    let exit = checkd_core::engine::Exit::Lost;
+    // The loop has not begun yet, so it is there to hear it.
+    drop(events.send(Event::Exited {
+        member,
+        generation,
+        exit,
+    }));
+}
+
 /// Takes over what still runs of the daemon before.
 fn adopt(
     talk: &Talk,
     plan: &Plan,
     manager: &Manager,
-    journal: &Journal,
+    events: &UnboundedSender<Event>,
     past: &Past,
     forgotten: bool,
 ) {
@@ -586,7 +620,7 @@ fn adopt(
             let text = format!("still runs as pid {pid}; taken over");
             talk.about(Both::read().now_ms(), &who, &text, None);
         } else {
-            journal.exited(id, generation, checkd_core::engine::Exit::Lost);
+            lost(events, id, generation);
             let text = format!("ended while no checkd ran (it was pid {pid})");
             talk.about(Both::read().now_ms(), &who, &text, None);
         }

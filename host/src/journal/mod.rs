@@ -8,6 +8,7 @@ mod read;
 mod tests;
 mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +16,11 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::engine::{Command, Event, Exit};
+use checkd_core::engine::{Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
-use checkd_core::{Generation, IntentId, MemberId};
+use checkd_core::policy::keep::KeptMember;
+use checkd_core::{Generation, IntentId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use read::{Filter, Reader, Row};
@@ -44,11 +46,14 @@ pub struct Past {
     pub next_intent: IntentId,
     /// The last known life of each member of the plan that was not seen to end.
     pub lives: Vec<(MemberId, Generation)>,
-    /// What people asked for that holds on: pauses that are not over, members stopped by hand in this
-    /// boot. Who, which member, what.
-    pub orders: Vec<(String, MemberId, Command)>,
     /// Intents without an outcome: the daemon before ended while they were carried out.
     pub interrupted: Vec<String>,
+    /// Their numbers.
+    pub open: BTreeSet<IntentId>,
+    /// What the engine before knew of each member, while this boot lasts or of the boot before.
+    pub kept: Vec<KeptMember>,
+    /// How long ago that was, when the machine was started again since.
+    pub rebooted: Option<Span>,
 }
 
 /// What the writer thread takes.
@@ -57,6 +62,7 @@ enum Message {
     Entry(Entry),
     Started(MemberId, Generation),
     Exited(MemberId, Generation, Exit),
+    Keep(Box<KeptMember>),
     End,
 }
 
@@ -116,6 +122,12 @@ impl Journal {
     /// Remembers that a life is over.
     pub fn exited(&self, member: MemberId, generation: Generation, exit: Exit) {
         self.send(Message::Exited(member, generation, exit));
+    }
+
+    /// Stores what must outlive the daemon of one member; an intent that is recorded after it is
+    /// never there without it.
+    pub fn keep(&self, kept: Box<KeptMember>) {
+        self.send(Message::Keep(kept));
     }
 
     fn send(&self, message: Message) {

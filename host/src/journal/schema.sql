@@ -112,6 +112,15 @@ CREATE TABLE life (
   PRIMARY KEY (group_name, member)
 ) WITHOUT ROWID;
 
+-- What the engine knows of each member that must outlive the daemon: its streaks, its ledger, its
+-- attempt in flight. As durable as the newest intent; the value is for checkd itself.
+CREATE TABLE kept (
+  path        TEXT    PRIMARY KEY,
+  boot        TEXT    NOT NULL,
+  wall_ms     INTEGER NOT NULL,
+  value       TEXT    NOT NULL
+) WITHOUT ROWID;
+
 CREATE VIEW runs AS SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', wall_ms / 1000.0, 'unixepoch') AS time,
   group_name, member, check_name, status, cause, message, measured, took_ms, pid,

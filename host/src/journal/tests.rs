@@ -5,13 +5,15 @@
     reason = "a test that meets anything else fails"
 )]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use checkd_core::engine::{Act, Command, Event, Exit};
+use checkd_core::engine::{Act, Command, Effect, Engine, Event, Exit};
 use checkd_core::journal::{Entry, Outcome};
 use checkd_core::plan::Plan;
 use checkd_core::policy::Axis;
+use checkd_core::policy::keep::Between;
 use checkd_core::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 use rusqlite::Connection;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -165,65 +167,60 @@ fn a_new_daemon_goes_on_where_the_one_before_was() {
 
 #[test]
 fn what_people_asked_for_outlives_the_daemon() {
-    let other = MemberId {
-        group: 0,
-        member: 0,
-    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, past, _events, _) = open(&path);
+    assert!(past.kept.is_empty());
+    let plan = Arc::new(two_members());
     let now = crate::clock::now();
-    let pause = |span: Span| Command::Pause {
-        until: now + span,
+    let mut engine = Engine::new(Arc::clone(&plan), 1, IntentId(1), now);
+    let pause = |minutes| Command::Pause {
+        until: now + Span::mins(minutes),
         reason: "looking".to_owned(),
-        force: false,
+        force: true,
     };
-    let resume = Command::Resume { force: false };
-    for (orders, left) in [
-        (
-            vec![(MEMBER, pause(Span::mins(10)))],
-            vec![(MEMBER, "pause")],
-        ),
-        (vec![(MEMBER, pause(Span::ZERO))], vec![]),
-        (
-            vec![(MEMBER, pause(Span::mins(10))), (MEMBER, resume)],
-            vec![],
-        ),
-        (
-            vec![(MEMBER, Command::Stop), (MEMBER, Command::Start)],
-            vec![],
-        ),
-        (
-            vec![
-                (MEMBER, Command::Stop),
-                (MEMBER, pause(Span::mins(1))),
-                (other, Command::Stop),
-            ],
-            vec![(other, "stop"), (MEMBER, "pause"), (MEMBER, "stop")],
-        ),
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal.db");
-        let (journal, _, _events, _) = open(&path);
-        for (member, command) in orders {
-            journal.record(Entry::Operator {
-                member,
-                at: now,
-                by: "uid 7".to_owned(),
-                command,
-            });
+    let stop = (
+        MemberId {
+            group: 0,
+            member: 0,
+        },
+        Command::Stop,
+    );
+    // The second pause replaces the first: only what is newest is kept.
+    for (member, command) in [(MEMBER, pause(1)), (MEMBER, pause(10)), stop] {
+        let (id, by) = (1, "uid 7".to_owned());
+        let event = Event::Command {
+            id,
+            by,
+            member,
+            command,
+        };
+        let mut effects = Vec::new();
+        engine.step(&event, now, &mut effects);
+        for effect in effects {
+            if let Effect::Keep(kept) = effect {
+                journal.keep(kept);
+            }
         }
-        journal.close();
-        let (_journal, past, _events, _) = open(&path);
-        let mut found: Vec<(MemberId, &str)> = past
-            .orders
-            .iter()
-            .map(|(by, member, command)| {
-                assert_eq!(by, "uid 7");
-                let pause = matches!(command, Command::Pause { .. });
-                (*member, if pause { "pause" } else { "stop" })
-            })
-            .collect();
-        found.sort_unstable();
-        assert_eq!(found, left);
     }
+    journal.close();
+    let (_journal, past, _events, _) = open(&path);
+    assert_eq!(past.rebooted, None);
+    let mut next = Engine::new(plan, 1, past.next_intent, now);
+    let open = BTreeMap::new();
+    next.restore(&past.kept, &Between::SameBoot { open }, now);
+    let report = next.explain(MEMBER, now).unwrap();
+    assert_eq!(report.control, "paused by uid 7 for another 10m: looking");
+    let stopped = next
+        .explain(
+            MemberId {
+                group: 0,
+                member: 0,
+            },
+            now,
+        )
+        .unwrap();
+    assert_eq!(stopped.summary, "stopped, as wanted");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The writer thread: batches of entries, one commit each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use checkd_core::engine::{Act, Command, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
+use checkd_core::policy::keep::KeptMember;
 use checkd_core::report;
 use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample, Span};
 use rusqlite::{Connection, Transaction, params};
@@ -33,6 +34,7 @@ pub(super) struct Writer {
     plan: Arc<Plan>,
     events: UnboundedSender<Event>,
     daemon: i64,
+    boot: String,
     seq: i64,
     durable: bool,
     steady: BTreeMap<LeafId, Fold>,
@@ -73,11 +75,20 @@ impl Writer {
         let last: Option<i64> =
             connection.query_row("SELECT max(intent) FROM action", [], |r| r.get(0))?;
         let lives = read_lives(&connection, &plan)?;
-        let orders = read_orders(&connection, &plan, both, &boot)?;
         let interrupted = connection
             .prepare("SELECT group_name || '/' || member || ': ' || act FROM action WHERE outcome IS NULL")?
             .query_map([], |r| r.get(0))?
             .collect::<rusqlite::Result<Vec<String>>>()?;
+        let open = connection
+            .prepare("SELECT intent FROM action WHERE outcome IS NULL")?
+            .query_map([], |r| r.get(0))?
+            .filter_map(|intent| {
+                intent
+                    .map(|n: i64| u64::try_from(n).ok().map(IntentId))
+                    .transpose()
+            })
+            .collect::<rusqlite::Result<BTreeSet<IntentId>>>()?;
+        let (kept, rebooted) = read_kept(&connection, &boot, both.now_ms())?;
         connection.execute(
             "UPDATE action SET outcome = 'interrupted', outcome_wall_ms = ?,
                detail = 'checkd ended before it knew what became of it'
@@ -90,14 +101,17 @@ impl Writer {
         let past = Past {
             next_intent: IntentId(next),
             lives,
-            orders,
             interrupted,
+            open,
+            kept,
+            rebooted,
         };
         let writer = Self {
             connection,
             plan,
             events,
             daemon,
+            boot,
             seq: 0,
             durable: true,
             steady: BTreeMap::new(),
@@ -196,8 +210,21 @@ impl Writer {
             seq: &mut self.seq,
             both: Both::read(),
         };
-        for message in batch {
+        // Of what is kept only the newest counts.
+        let newest: BTreeMap<&str, usize> = batch
+            .iter()
+            .enumerate()
+            .filter_map(|(index, message)| match message {
+                Message::Keep(kept) => Some((kept.path.as_str(), index)),
+                Message::Entry(_) | Message::Started(..) | Message::Exited(..) | Message::End => {
+                    None
+                }
+            })
+            .collect();
+        for (index, message) in batch.iter().enumerate() {
             match message {
+                Message::Keep(kept) if newest.get(kept.path.as_str()) != Some(&index) => {}
+                Message::Keep(kept) => rows.keep(kept, &self.boot)?,
                 Message::Entry(entry) => rows.entry(entry)?,
                 Message::Started(member, generation) => rows.started(*member, *generation)?,
                 Message::Exited(member, generation, exit) => {
@@ -279,6 +306,29 @@ impl Writer {
     }
 }
 
+/// What the engine before kept, and how long ago that was when it was on another boot. What cannot be
+/// read (of another version) is passed over: the member begins anew.
+fn read_kept(
+    connection: &Connection,
+    boot: &str,
+    now_ms: i64,
+) -> rusqlite::Result<(Vec<KeptMember>, Option<Span>)> {
+    let mut statement = connection.prepare("SELECT boot, wall_ms, value FROM kept")?;
+    let mut rows = statement.query([])?;
+    let (mut kept, mut newest, mut same_boot) = (Vec::new(), 0_i64, true);
+    while let Some(row) = rows.next()? {
+        let (of, wall_ms, value): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        same_boot &= of == boot;
+        newest = newest.max(wall_ms);
+        match serde_json::from_str(&value) {
+            Ok(member) => kept.push(member),
+            Err(error) => tracing::warn!(%error, "what was kept of a member cannot be read"),
+        }
+    }
+    let away = u64::try_from(now_ms.saturating_sub(newest)).unwrap_or(0);
+    Ok((kept, (!same_boot).then_some(Span(away))))
+}
+
 /// The last known life of every member of the plan that was not seen to end.
 fn read_lives(
     connection: &Connection,
@@ -301,51 +351,6 @@ fn read_lives(
         }
     }
     Ok(lives)
-}
-
-/// Pauses that are not over, and members that were stopped by hand in this boot.
-fn read_orders(
-    connection: &Connection,
-    plan: &Plan,
-    both: Both,
-    this_boot: &str,
-) -> rusqlite::Result<Vec<(String, MemberId, Command)>> {
-    let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
-    let sql = "SELECT o.group_name || '/' || o.member, o.by, o.command, o.detail, o.wall_ms, d.boot
-               FROM operator o JOIN daemon d ON d.id = o.daemon
-               WHERE o.command IN ('pause', 'stop') AND o.id IN (
-                 SELECT max(id) FROM operator
-                 GROUP BY group_name, member, command IN ('pause', 'resume'))";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    let mut orders = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (path, by, verb): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let (detail, wall_ms, boot): (String, i64, String) =
-            (row.get(3)?, row.get(4)?, row.get(5)?);
-        let Some(&member) = ids.get(&path) else {
-            continue;
-        };
-        if verb == "stop" {
-            if boot == this_boot {
-                orders.push((by, member, Command::Stop));
-            }
-            continue;
-        }
-        let detail: Value = serde_json::from_str(&detail).unwrap_or(Value::Null);
-        let length = detail.get("for_ms").and_then(Value::as_i64).unwrap_or(0);
-        let left = wall_ms.saturating_add(length).saturating_sub(both.now_ms());
-        if let Ok(left @ 1..) = u64::try_from(left) {
-            let reason = detail.get("reason").and_then(Value::as_str).unwrap_or("");
-            let command = Command::Pause {
-                until: crate::clock::now() + Span(left),
-                reason: reason.to_owned(),
-                force: true,
-            };
-            orders.push((by, member, command));
-        }
-    }
-    Ok(orders)
 }
 
 /// The rows of one batch.
@@ -669,6 +674,19 @@ impl Rows<'_> {
             i64_of(generation.start),
             self.both.now_ms(),
         ])?;
+        Ok(())
+    }
+
+    fn keep(&self, kept: &KeptMember, boot: &str) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO kept (path, boot, wall_ms, value) VALUES (?, ?, ?, ?)
+            ON CONFLICT (path) DO UPDATE SET
+              boot = excluded.boot, wall_ms = excluded.wall_ms, value = excluded.value";
+        let value = serde_json::to_string(kept)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let wall_ms = self.both.wall_ms(kept.at);
+        self.all
+            .prepare_cached(sql)?
+            .execute(params![kept.path, boot, wall_ms, value])?;
         Ok(())
     }
 
