@@ -410,8 +410,8 @@ fn summary(
     if let Some(attempt) = &it.attempt {
         let step = attempt.step.as_str();
         return match attempt.phase {
-            Phase::Storing => format!("{step}: writing the intent to the journal first"),
-            Phase::Acting => format!("{step}: under way"),
+            Phase::Storing => format!("{step} begins, as soon as its intent is in the journal"),
+            Phase::Acting => format!("{step} is under way"),
             Phase::Confirming => {
                 let left = attempt.confirm_by.since(view.now);
                 format!(
@@ -444,7 +444,7 @@ fn summary(
     match (it.life, &it.health) {
         (Life::Stopped, _) if it.wanted == Wanted::Down => "stopped, as wanted".to_owned(),
         (Life::Stopped, _) => "not started yet".to_owned(),
-        (Life::Dead { exit, .. }, _) => format!("dead: it {exit}"),
+        (Life::Dead { .. }, _) => format!("dead: {}", words::ending(it)),
         (_, Health::Healthy { .. }) if it.blind => {
             format!(
                 "nobody can tell: `{}` is unknown",

@@ -42,6 +42,7 @@ pub struct KeptMember {
     asked: Option<Asked>,
     incident: Option<IncidentId>,
     last_exit: Option<Exit>,
+    cannot_start: Option<String>,
 }
 
 /// What lies between two engines.
@@ -95,6 +96,7 @@ impl State {
             asked: member.asked.clone(),
             incident: member.incident,
             last_exit: member.last_exit,
+            cannot_start: member.cannot_start.clone(),
         })
     }
 
@@ -196,6 +198,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.asked.clone_from(&kept.asked);
     member.incident = kept.incident;
     member.last_exit = kept.last_exit;
+    member.cannot_start.clone_from(&kept.cannot_start);
     let mut all_kept = true;
     for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {
         let before = kept.leaves.get(check.name.as_str());

@@ -92,6 +92,8 @@ pub(crate) struct Member {
     /// The gates that were closed when a refusal was last recorded.
     pub(crate) refusal: Option<(Step, GateSet)>,
     pub(crate) last_exit: Option<Exit>,
+    /// Why its last start led to no process.
+    pub(crate) cannot_start: Option<String>,
     /// Fingerprint of what its process was started with; 0 when that is not known.
     pub(crate) launched: u64,
 }
@@ -270,6 +272,7 @@ impl Member {
             incident: None,
             refusal: None,
             last_exit: None,
+            cannot_start: None,
             launched: 0,
         }
     }

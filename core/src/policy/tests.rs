@@ -227,7 +227,20 @@ fn what_cannot_be_executed_backs_off_too() {
     world.cannot_start = true;
     world.pass(Span::mins(20));
     assert!(world.starts() <= 13, "{}", world.starts());
-    assert!(world.happened().contains("no such file: /srv/web"));
+    let ledger = world.happened();
+    let first: Vec<&str> = ledger.lines().take(2).collect();
+    assert!(
+        first[0].ends_with("web-0 no such file: /srv/web"),
+        "{ledger}"
+    );
+    assert!(
+        first[1].contains("web-0 no start: backoff"),
+        "told once: {ledger}"
+    );
+    assert!(
+        ledger.contains("start: it could not be started: no such file: /srv/web"),
+        "{ledger}"
+    );
 }
 
 #[test]
@@ -417,4 +430,18 @@ fn dependents_are_started_when_their_dependency_is_ready() {
     );
     world.pass(Span::secs(60));
     assert_eq!(world.starts(), 2);
+}
+
+#[test]
+fn a_crash_loop_at_the_start_spends_no_restart_of_a_sick_member() {
+    let mut world = World::new(vec![group(1, &["ping"], 1)]);
+    world.dies_after.insert(World::id(0), (Span::secs(3), 1));
+    world.pass(Span::secs(40));
+    world.dies_after.clear();
+    world.pass(Span::mins(2));
+    assert_eq!(world.health(0), "healthy");
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(2));
+    assert_eq!(world.restarts(), 1);
+    assert_eq!(world.health(0), "healthy");
 }

@@ -4,6 +4,7 @@
 use super::leaf::Leaf;
 use super::state::{Group, Member};
 use super::{Comparison, Reading};
+use crate::engine::Exit;
 use crate::plan::{GroupPlan, Plan};
 use crate::{Span, Status};
 
@@ -89,6 +90,7 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
                 format!("{of} are over")
             }
         }
+        Comparison::Until { remaining, of } if remaining >= of => format!("{remaining} to go"),
         Comparison::Until { remaining, of } => format!("{remaining} of {of} to go"),
         Comparison::Count {
             found,
@@ -137,6 +139,15 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
             }
             text
         }
+    }
+}
+
+/// How its last process ended, or why none could be started: `it exited with code 3`.
+pub(crate) fn ending(member: &Member) -> String {
+    match (member.last_exit, &member.cannot_start) {
+        (Some(Exit::NotStarted), Some(reason)) => format!("it could not be started: {reason}"),
+        (Some(exit), _) => format!("it {exit}"),
+        (None, _) => "it has no process".to_owned(),
     }
 }
 

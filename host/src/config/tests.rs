@@ -166,7 +166,7 @@ fn mistakes_of_several_files_are_told_together() {
             ("C0101", ""),
             ("C0105", "2020-01-01"),
             ("C0105", "nan"),
-            ("C0114", ""),
+            ("C0114", "\"gone.toml\""),
             ("C0114", "nonsense"),
             ("C0114", "gruop.web.mode"),
             ("C0101", ""),

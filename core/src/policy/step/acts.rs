@@ -126,6 +126,7 @@ impl Turn<'_> {
                     self.change(id, |member| {
                         member.life = Life::Dead { exit, since };
                         member.last_exit = Some(exit);
+                        member.cannot_start = Some(reason.to_owned());
                     });
                     self.died(id, exit, from, reason);
                 }
@@ -151,10 +152,14 @@ impl Turn<'_> {
         self.state.intents.remove(&attempt.intent);
         let tried = !matches!(outcome, Outcome::Withdrawn);
         let useless = matches!(outcome, Outcome::Futile | Outcome::Failed);
+        // A restart that did not help, or a start after which it lives and fails; a death has a ladder
+        // of its own.
+        let sick = attempt.motive == Motive::Sick
+            || (self.state.member(id)).is_some_and(|member| member.generation.is_some());
         self.change(id, |member| {
             member.attempt = None;
             let ledger = &mut member.ledger;
-            if useless && !matches!(attempt.motive, Motive::ByHand { .. }) {
+            if useless && sick && !matches!(attempt.motive, Motive::ByHand { .. }) {
                 ledger.futile = ledger.futile.saturating_add(1);
             }
             if tried && attempt.motive == Motive::Sick {
@@ -169,7 +174,8 @@ impl Turn<'_> {
             outcome,
             detail: detail.to_owned(),
         }));
-        if useless {
+        // Of the first trouble the incident itself is the news.
+        if useless && (self.state.member(id)).is_some_and(|member| member.incident.is_some()) {
             let step = attempt.step.as_str();
             self.notify(
                 id,

@@ -6,7 +6,9 @@ use crate::journal::Entry;
 use crate::policy::gate;
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase};
-use crate::policy::{Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step};
+use crate::policy::{
+    Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, words,
+};
 use crate::{Instant, IntentId, MemberId, Span, Status};
 
 impl Turn<'_> {
@@ -187,11 +189,7 @@ impl Turn<'_> {
             Motive::Dead => self
                 .state
                 .member(id)
-                .and_then(|member| member.last_exit)
-                .map_or_else(
-                    || "it has no process".to_owned(),
-                    |exit| format!("it {exit}"),
-                ),
+                .map_or_else(String::new, words::ending),
         };
         Explanation {
             verdict,
