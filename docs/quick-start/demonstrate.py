@@ -157,6 +157,13 @@ def demonstrate():
         asked = [line for line in log(member, "request") if line["pid"] == new]
         expect(asked, f"the new process {new} of {member} was never asked")
         print(f"    {member}  restarted: pid {old} is gone, {new} answers", file=sys.stderr)
+    outages = []
+    for member in (FROZEN, IDLE):
+        back = [line["time"] for line in log(member, "request") if line["pid"] == pids(member)[1]]
+        outages.append((log(member, "stop")[0]["time"], back[0]))
+    (_, first_back), (second_down, _) = sorted(outages)
+    expect(first_back <= second_down, "both were down at once, and max_out is 1")
+    print("    never more than one of them was down", file=sys.stderr)
     old_frozen = [l for l in log(FROZEN, "request") if l["pid"] == first[FROZEN]]
     answered = [l["time"] - frozen_at for l in old_frozen]
     expect(not any(0.2 < after < 1.5 for after in answered), f"{FROZEN} was never frozen")

@@ -25,7 +25,10 @@ fn the_quick_start_ends_well_within_a_minute() {
         "restarted: pid",
         "web/web-1",
         "web/web-2",
-        "budget",
+        "never more than one of them was down",
+        "group.web.policy.max_out = 1",
+        "spool failed",
+        "ping failed",
     ] {
         assert!(
             talk.contains(promised),
