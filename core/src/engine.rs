@@ -286,3 +286,76 @@ impl Engine {
         crate::report::member(&self.plan, &self.state, member, now)
     }
 }
+
+impl Event {
+    /// The same event under another plan: members and checks are known by their names. `None` when
+    /// what it is about is not in `to`.
+    ///
+    /// What was on its way while a configuration was reloaded still speaks of the old plan.
+    pub fn rebased(self, from: &Plan, to: &Plan) -> Option<Self> {
+        let rebase = |id: MemberId| {
+            to.find(
+                from.group(id.group)?.name.as_str(),
+                from.member(id)?.name.as_str(),
+            )
+        };
+        Some(match self {
+            Self::Wake | Self::IntentStored(_) | Self::IntentRefused { .. } | Self::Done { .. } => {
+                self
+            }
+            Self::Sample { leaf, sample } => {
+                let (group, check) = (from.group(leaf.group)?, from.check(leaf)?);
+                let (index, new) = to.find_group(group.name.as_str())?;
+                let member = match leaf.member {
+                    None => None,
+                    Some(member) => Some(
+                        rebase(MemberId {
+                            group: leaf.group,
+                            member,
+                        })?
+                        .member,
+                    ),
+                };
+                let leaf = LeafId {
+                    group: index,
+                    check: new.check_index(check.name.as_str())?,
+                    member,
+                };
+                // What a check of this name said before it was changed says nothing about it now.
+                let now = to.check(leaf)?;
+                let same = (&now.kind, &now.options, now.scope)
+                    == (&check.kind, &check.options, check.scope);
+                return same.then_some(Self::Sample { leaf, sample });
+            }
+            Self::Started {
+                member,
+                generation,
+                adopted,
+            } => Self::Started {
+                member: rebase(member)?,
+                generation,
+                adopted,
+            },
+            Self::Exited {
+                member,
+                generation,
+                exit,
+            } => Self::Exited {
+                member: rebase(member)?,
+                generation,
+                exit,
+            },
+            Self::Command {
+                id,
+                by,
+                member,
+                command,
+            } => Self::Command {
+                id,
+                by,
+                member: rebase(member)?,
+                command,
+            },
+        })
+    }
+}

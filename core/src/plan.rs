@@ -309,6 +309,23 @@ impl Plan {
         })
     }
 
+    /// The group called `name`, with its index.
+    pub fn find_group(&self, name: &str) -> Option<(u32, &GroupPlan)> {
+        (0u32..)
+            .zip(&self.groups)
+            .find(|(_, group)| group.name.as_str() == name)
+    }
+
+    /// The member called `member` of the group called `group`.
+    pub fn find(&self, group: &str, member: &str) -> Option<MemberId> {
+        let (group, plan) = self.find_group(group)?;
+        let members = (0u32..).zip(&plan.members);
+        let (member, _) = members
+            .into_iter()
+            .find(|(_, m)| m.name.as_str() == member)?;
+        Some(MemberId { group, member })
+    }
+
     /// The plan of one member.
     pub fn member(&self, id: MemberId) -> Option<&MemberPlan> {
         self.group(id.group)?.members.get(id.member as usize)

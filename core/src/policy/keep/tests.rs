@@ -1,8 +1,9 @@
 //! Daemons that end and begin again, and configurations that change.
 
-use crate::engine::Command;
+use crate::engine::{Command, Event, Exit};
+use crate::plan::Plan;
 use crate::policy::sim::{World, group};
-use crate::{Span, Status};
+use crate::{Generation, Instant, LeafId, MemberId, Sample, Span, Status};
 
 fn healthy_world(members: u32) -> World {
     let mut world = World::new(vec![group(members, &["ping", "memory"], 1)]);
@@ -159,4 +160,89 @@ fn a_reload_in_the_middle_of_a_restart_lets_it_go_on() {
         assert_eq!(world.restarts(), 1, "{ms} ms");
         assert_eq!(world.health(0), "healthy", "{ms} ms");
     }
+}
+
+#[test]
+fn what_was_on_its_way_is_read_under_the_new_plan() {
+    let mut first = group(1, &["ping"], 1);
+    first.name = crate::GroupName::new("api").unwrap();
+    let from = Plan {
+        groups: vec![group(2, &["memory", "ping"], 1)],
+        ..Plan::default()
+    };
+    let to = Plan {
+        groups: vec![first, group(2, &["ping"], 1)],
+        ..Plan::default()
+    };
+    let generation = Generation {
+        boot: 1,
+        pid: 2,
+        start: 3,
+    };
+    let member = MemberId {
+        group: 0,
+        member: 1,
+    };
+    let exited = Event::Exited {
+        member,
+        generation,
+        exit: Exit::Code(1),
+    };
+    let Some(Event::Exited { member, .. }) = exited.rebased(&from, &to) else {
+        panic!()
+    };
+    assert_eq!(
+        member,
+        MemberId {
+            group: 1,
+            member: 1
+        }
+    );
+    let leaf = |check| LeafId {
+        group: 0,
+        check,
+        member: Some(1),
+    };
+    let sample = |check| {
+        let message = std::sync::Arc::from("");
+        let (at, took) = (Instant(5), Span(1));
+        let (status, cause, measurements) = (Status::Pass, None, Vec::new());
+        let generation = Some(generation);
+        let sample = Sample {
+            status,
+            cause,
+            message,
+            measurements,
+            at,
+            took,
+            generation,
+        };
+        Event::Sample {
+            leaf: leaf(check),
+            sample,
+        }
+    };
+    assert!(
+        sample(0).rebased(&from, &to).is_none(),
+        "that check is gone"
+    );
+    let Some(Event::Sample { leaf, .. }) = sample(1).rebased(&from, &to) else {
+        panic!()
+    };
+    assert_eq!(
+        leaf,
+        LeafId {
+            group: 1,
+            check: 0,
+            member: Some(1)
+        }
+    );
+    let mut changed = to.clone();
+    changed.groups[1].checks[0]
+        .options
+        .insert("port".to_owned(), serde_json::Value::from(1));
+    assert!(
+        sample(1).rebased(&from, &changed).is_none(),
+        "that check asks something else now"
+    );
 }
