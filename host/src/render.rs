@@ -13,6 +13,16 @@ use checkd_core::diagnostic::{Diagnostic, Place, Severity};
 pub fn to_stderr(diagnostics: &[Diagnostic], sources: &[Source]) -> io::Result<()> {
     let stderr = io::stderr();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let text = all(diagnostics, sources, colour);
+    stderr.lock().write_all(text.as_bytes())
+}
+
+/// Every diagnostic and the line that counts them, without colour.
+pub fn plain(diagnostics: &[Diagnostic], sources: &[Source]) -> String {
+    all(diagnostics, sources, false)
+}
+
+fn all(diagnostics: &[Diagnostic], sources: &[Source], colour: bool) -> String {
     let mut text = String::new();
     let lines: Vec<Lines> = sources.iter().map(|_| Lines::new()).collect();
     for diagnostic in diagnostics {
@@ -20,7 +30,7 @@ pub fn to_stderr(diagnostics: &[Diagnostic], sources: &[Source]) -> io::Result<(
         text.push('\n');
     }
     text.push_str(&count(diagnostics));
-    stderr.lock().write_all(text.as_bytes())
+    text
 }
 
 /// `2 errors, 1 warning`, as a line; empty when there is nothing.

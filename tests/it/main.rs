@@ -18,6 +18,7 @@ mod plugins;
 #[cfg(feature = "peers")]
 mod quick_start;
 mod refusals;
+mod reload;
 #[cfg(feature = "peers")]
 mod supervise;
 mod survival;

@@ -212,7 +212,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     // Health stands on the leaves: with new ones a failed member has to fail again.
     member.health = match &kept.health {
         Health::Failed { .. } if !all_kept => Health::Unproven,
-        health => health.clone(),
+        Health::Unproven | Health::Healthy { .. } | Health::Failed { .. } => kept.health.clone(),
     };
 }
 

@@ -274,15 +274,16 @@ impl World {
             self.kept = kept;
             self.entries.truncate(entries);
         }
-        let ended = |entry: &Entry| match entry {
-            Entry::Outcome { intent, .. } => Some(*intent),
-            _ => None,
-        };
-        let closed: BTreeSet<IntentId> = self
-            .entries
-            .iter()
-            .filter_map(|(_, entry)| ended(entry))
-            .collect();
+        let (mut closed, mut first) = (BTreeSet::new(), 1);
+        for (_, entry) in &self.entries {
+            if let Entry::Outcome { intent, .. } = entry {
+                closed.insert(*intent);
+            }
+            if let Entry::Intent { intent, .. } = entry {
+                first = first.max(intent.0 + 1);
+            }
+        }
+        first = first.max(self.stored.last().map_or(1, |last| last.0 + 1));
         let open = self
             .stored
             .difference(&closed)
@@ -295,14 +296,6 @@ impl World {
                 Event::Exited { .. } | Event::Started { .. } | Event::Done { .. }
             )
         });
-        let asked = self.entries.iter().filter_map(|(_, entry)| match entry {
-            Entry::Intent { intent, .. } => Some(intent.0 + 1),
-            _ => None,
-        });
-        let first = asked
-            .max()
-            .unwrap_or(1)
-            .max(self.stored.last().map_or(1, |last| last.0 + 1));
         // Numbers that the journal never stored are given again.
         self.refused.retain(|intent| intent.0 < first);
         let plan = Arc::clone(self.engine.plan());

@@ -12,28 +12,54 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use checkd_core::diagnostic::Diagnostic;
 use checkd_core::plan::Plan;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::daemon::Question;
+use crate::daemon::Asked;
 use crate::journal::Reader;
 use crate::manager::plain;
 
 /// The longest path that fits into a socket's address.
 const PATH_MAX: usize = 107;
 
-/// What every request may use.
+/// What requests are served from.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The plan in force.
+    pub plan: watch::Receiver<Arc<Plan>>,
+    /// To the loop.
+    pub questions: mpsc::Sender<Asked>,
+    /// The journal.
+    pub reader: Reader,
+    /// Where the output of members goes.
+    pub output_dir: PathBuf,
+}
+
+/// What one request may use: it sees one plan, though another may come into force meanwhile.
+impl FromRef<Live> for Shared {
+    fn from_ref(live: &Live) -> Self {
+        Self {
+            plan: Arc::clone(&live.plan.borrow()),
+            questions: live.questions.clone(),
+            reader: live.reader.clone(),
+            output_dir: live.output_dir.clone(),
+        }
+    }
+}
+
+/// What one request may use.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// The plan in force.
+    /// The plan in force when it came.
     pub plan: Arc<Plan>,
     /// To the loop.
-    pub questions: mpsc::Sender<Question>,
+    pub questions: mpsc::Sender<Asked>,
     /// The journal.
     pub reader: Reader,
     /// Where the output of members goes.
@@ -147,9 +173,9 @@ impl Server {
     }
 
     /// Begins to answer.
-    pub fn serve(self, shared: Shared) -> Serving {
+    pub fn serve(self, live: Live) -> Serving {
         let (stop, stopped) = oneshot::channel::<()>();
-        let app = routes::router(shared).into_make_service_with_connect_info::<Peer>();
+        let app = routes::router(live).into_make_service_with_connect_info::<Peer>();
         let task = tokio::spawn(async move {
             let ended = async { drop(stopped.await) };
             let serving = axum::serve(self.listener, app).with_graceful_shutdown(ended);

@@ -1,5 +1,6 @@
 //! The routes of the control socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -16,8 +17,10 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::selector::{Selected, Unknown, select};
-use super::wire::{Answer, Answers, Explained, ExplainedMember, History, Order, Refusal};
-use super::{Peer, Shared};
+use super::wire::{
+    Answer, Answers, Explained, ExplainedMember, History, Order, Refusal, ReloadOrder, Reloaded,
+};
+use super::{Live, Peer, Shared};
 use crate::daemon::Question;
 use crate::journal::{Filter, Row};
 use crate::wall;
@@ -26,6 +29,8 @@ use crate::wall;
 const BODY_MAX: usize = 16 * 1_024;
 /// How long the loop may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long plugins may take to describe themselves and to judge their options.
+const RELOAD_PATIENCE: Duration = Duration::from_mins(5);
 /// So many rows of history, unless told otherwise; and at most.
 const ROWS: u32 = 1_000;
 const ROWS_MAX: u32 = 100_000;
@@ -34,7 +39,7 @@ const INCIDENT_ROWS: u32 = 200;
 /// A pause may be at most so long.
 const PAUSE_MAX_MS: u64 = 366 * 86_400_000;
 
-pub(super) fn router(shared: Shared) -> Router {
+pub(super) fn router(live: Live) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/groups/{group}/live", get(group_live))
@@ -42,10 +47,11 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/explain", get(explain))
         .route("/api/v1/history", get(history))
+        .route("/api/v1/reload", post(reload))
         .route("/api/v1/{verb}", post(order))
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(shared)
+        .with_state(live)
 }
 
 /// An answer, or why there is none.
@@ -87,24 +93,31 @@ impl IntoResponse for Refused {
 
 impl Shared {
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Answered<T> {
+        self.ask_within(PATIENCE, question).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        patience: Duration,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Answered<T> {
         let (sender, answer) = oneshot::channel();
         let silent = |why: &str| {
-            Refused::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "C0509",
-                format!("the daemon {why}"),
-            )
+            let error = format!("the daemon {why}");
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, "C0509", error)
         };
         let asked = async {
             self.questions
-                .send(question(sender))
+                .send((Arc::clone(&self.plan), question(sender)))
                 .await
                 .map_err(|_| silent("is ending"))?;
-            answer.await.map_err(|_| silent("is ending"))
+            answer
+                .await
+                .map_err(|_| silent("does not answer to that any more"))
         };
-        tokio::time::timeout(PATIENCE, asked)
+        tokio::time::timeout(patience, asked)
             .await
-            .map_err(|_| silent("did not answer within 10s"))?
+            .map_err(|_| silent(&format!("did not answer within {}s", patience.as_secs())))?
     }
 
     async fn rows(&self, filter: Filter) -> Answered<Vec<Row>> {
@@ -319,6 +332,28 @@ async fn order(
         });
     }
     Ok(Json(Answers { answers }))
+}
+
+async fn reload(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Answered<Json<Reloaded>> {
+    let order: ReloadOrder = serde_json::from_slice(&body).map_err(|e| {
+        let why = format!("the order cannot be read: {e}");
+        Refused::new(StatusCode::BAD_REQUEST, "C0510", why)
+    })?;
+    let (by, restart) = (peer.by, order.restart);
+    let ask = |answer| Question::Reload {
+        by,
+        restart,
+        answer,
+    };
+    let (ok, text) = match shared.ask_within(RELOAD_PATIENCE, ask).await? {
+        Ok(text) => (true, text),
+        Err(text) => (false, text),
+    };
+    Ok(Json(Reloaded { ok, text }))
 }
 
 fn command(verb: &str, order: &Order) -> Result<Command, String> {

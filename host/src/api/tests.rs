@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, channel, unbounded_channel};
 
 use super::client::{self, Control, Failure};
 use super::wire::{Answers, Explained, History, Order};
-use super::{Server, Serving, Shared};
+use super::{Live, Server, Serving};
 use crate::daemon::Question;
 use crate::journal::Journal;
 use crate::manager::tests::{check, plan};
@@ -42,7 +42,7 @@ impl Bench {
         let (told, commands) = unbounded_channel();
         let engine = Engine::new(Arc::clone(&plan), 0, IntentId(1), Instant(0));
         tokio::spawn(async move {
-            while let Some(question) = asked.recv().await {
+            while let Some((_, question)) = asked.recv().await {
                 match question {
                     Question::Status(answer) => drop(answer.send(engine.status(Instant(1_000)))),
                     Question::Explain(id, answer) => {
@@ -62,12 +62,23 @@ impl Bench {
                         drop(answer.send(result));
                         told.send((by, command)).unwrap();
                     }
+                    Question::Reload {
+                        restart, answer, ..
+                    } => {
+                        let result = if restart {
+                            Err("no".to_owned())
+                        } else {
+                            Ok("yes".to_owned())
+                        };
+                        drop(answer.send(result));
+                    }
                 }
             }
         });
         let server = Server::bind(&directory.path().join("control.sock"), None).unwrap();
-        let serving = server.serve(Shared {
-            plan,
+        let (_, in_force) = tokio::sync::watch::channel(plan);
+        let serving = server.serve(Live {
+            plan: in_force,
             questions,
             reader: journal.reader(),
             output_dir: directory.path().join("output"),

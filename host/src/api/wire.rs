@@ -53,6 +53,23 @@ pub struct Order {
     pub reason: Option<String>,
 }
 
+/// Body of `POST /api/v1/reload`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReloadOrder {
+    /// Restart members that run with other settings than the new ones.
+    pub restart: bool,
+}
+
+/// Answer of `POST /api/v1/reload`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// False when nothing was changed.
+    pub ok: bool,
+    /// What is different now, or every mistake that was found.
+    pub text: String,
+}
+
 /// Answer of `POST /api/v1/{verb}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answers {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::api::wire::{Answers, Order};
+use crate::api::wire::{Answers, Order, ReloadOrder, Reloaded};
 use crate::wall;
 
 use super::{Daemon, FAILED, USAGE, find, paint, tell};
@@ -53,6 +53,34 @@ pub struct ResumeArgs {
     force: bool,
     #[command(flatten)]
     daemon: Daemon,
+}
+
+/// Arguments of `checkd reload`.
+#[derive(Debug, clap::Args)]
+pub struct ReloadArgs {
+    /// Restart, through the budget, members that run with other settings than the new ones.
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+/// `checkd reload`.
+pub fn reload(args: &ReloadArgs) -> ExitCode {
+    let order = ReloadOrder {
+        restart: args.restart,
+    };
+    let answer: Reloaded = match find::control(&args.daemon).post("/api/v1/reload", &order) {
+        Ok(answer) => answer,
+        Err(failure) => return find::no_answer(&failure),
+    };
+    if answer.ok {
+        paint::print(&format!("new configuration taken: {}\n", answer.text));
+        return ExitCode::SUCCESS;
+    }
+    tell::say(answer.text.trim_end());
+    tell::say("\nthe new configuration was not taken; the old one stays in force");
+    ExitCode::from(USAGE)
 }
 
 /// `checkd restart`.

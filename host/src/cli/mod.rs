@@ -70,6 +70,8 @@ enum Verb {
     Pause(by_hand::PauseArgs),
     /// End a pause.
     Resume(by_hand::ResumeArgs),
+    /// Take the configuration and the plugins as they are now.
+    Reload(by_hand::ReloadArgs),
     /// Forget failed attempts, so that a member that was given up is tried again.
     Reset(by_hand::SelectArgs),
     /// Print a JSON Schema of the configuration for editors.
@@ -88,7 +90,7 @@ pub struct Daemon {
 }
 
 /// What to read as configuration.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Layers {
     /// The configuration [default: `$CHECKD_CONFIG`, else /etc/checkd/checkd.toml, or without root
     /// the XDG directory].
@@ -118,6 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Stop(args) => by_hand::stop(args),
         Verb::Pause(args) => by_hand::pause(args),
         Verb::Resume(args) => by_hand::resume(args),
+        Verb::Reload(args) => by_hand::reload(&args),
         Verb::Reset(args) => by_hand::reset(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Worker(args) => worker::run(args),

@@ -52,6 +52,8 @@ pub fn run(args: Args) -> ExitCode {
         source: file.display().to_string(),
         plan: Arc::new(plan),
         catalog: Arc::new(catalog.unwrap_or_else(|| Catalog::open(&[], &[]).0)),
+        layers,
+        observe,
         changed: changed(&document)
             .into_iter()
             .map(|c| format!("{} = {} (default: {})", c.path, c.value, c.default))

@@ -4,6 +4,7 @@
 //! and hands each effect to whoever carries it out.
 
 mod log;
+mod reload;
 mod systemd;
 mod talk;
 
@@ -23,9 +24,10 @@ use checkd_core::report::{self, MemberReport, StatusReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::api;
+use crate::cli::Layers;
 use crate::journal::{Journal, Past};
 use crate::manager::Manager;
 use crate::plugin::Catalog;
@@ -52,6 +54,10 @@ pub struct Setup {
     pub base: PathBuf,
     /// Every setting that differs from its default, one line each.
     pub changed: Vec<String>,
+    /// What to read again when a reload is asked for.
+    pub layers: Layers,
+    /// Whether every group is only observed, whatever the configuration says.
+    pub observe: bool,
 }
 
 /// What the control socket asks of the loop.
@@ -72,7 +78,19 @@ pub enum Question {
         /// What will happen, or why it will not.
         answer: oneshot::Sender<Result<String, String>>,
     },
+    /// Take the configuration as it is now.
+    Reload {
+        /// Who asks.
+        by: String,
+        /// Restart members whose process was started with other settings.
+        restart: bool,
+        /// What became of it, as text; `Err` when nothing was changed.
+        answer: oneshot::Sender<Result<String, String>>,
+    },
 }
+
+/// A question, and the plan that its members are of.
+pub type Asked = (Arc<Plan>, Question);
 
 /// How the loop was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +127,10 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         source,
         base,
         changed,
+        layers,
+        observe,
     } = setup;
-    let width = plan
-        .members()
-        .map(|id| plan.path(id).len())
-        .max()
-        .unwrap_or(0)
-        .min(40);
+    let width = width_of(&plan);
     log::begin(plan.daemon.log.as_deref(), width.max("checkd".len()));
     let broken = |what: &str, e: std::io::Error| {
         Diagnostic::error("C0508", format!("cannot {what}: {e}")).note("nothing was started")
@@ -148,8 +163,10 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     adopt(&talk, &plan, &manager, &sender, &past, forgotten);
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
-    let served = api.serve(api::Shared {
-        plan: Arc::clone(&plan),
+    let (plans, plan_in_force) = watch::channel(Arc::clone(&plan));
+    let (reads, read) = unbounded_channel();
+    let served = api.serve(api::Live {
+        plan: plan_in_force,
         questions: question_sender,
         reader: journal.reader(),
         output_dir: state.output(),
@@ -167,8 +184,13 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         next_answer: 0,
         effects: Vec::new(),
         systemd: systemd::Systemd::find(),
+        layers,
+        observe,
+        reading: false,
+        reads,
+        plans,
     };
-    let end = daemon.turn(events, questions, signals).await;
+    let end = daemon.turn(events, questions, read, signals).await;
     served.end().await;
     Ok(daemon.finish(end))
 }
@@ -217,13 +239,31 @@ struct Daemon {
     next_answer: u64,
     effects: Vec<Effect>,
     systemd: systemd::Systemd,
+    layers: Layers,
+    observe: bool,
+    /// Whether a configuration is being read.
+    reading: bool,
+    /// Where a configuration that was read comes back.
+    reads: UnboundedSender<reload::Read>,
+    /// Tells the API which plan is in force.
+    plans: watch::Sender<Arc<Plan>>,
+}
+
+/// How wide the column of members is.
+fn width_of(plan: &Plan) -> usize {
+    plan.members()
+        .map(|id| plan.path(id).len())
+        .max()
+        .unwrap_or(0)
+        .min(40)
 }
 
 impl Daemon {
     async fn turn(
         &mut self,
         mut events: UnboundedReceiver<Event>,
-        mut questions: Receiver<Question>,
+        mut questions: Receiver<Asked>,
+        mut reads: UnboundedReceiver<reload::Read>,
         mut signals: Signals,
     ) -> End {
         self.systemd.say("READY=1");
@@ -234,11 +274,14 @@ impl Daemon {
                 biased;
                 _ = signals.term.recv() => break self.plan.daemon.on_exit.into(),
                 _ = signals.interrupt.recv() => break End::Stop,
-                _ = signals.hangup.recv() => self.talk.own(
-                    "SIGHUP is passed over: to take a new configuration end checkd with SIGTERM and \
-                     run it again; members live on meanwhile",
-                ),
-                Some(question) = questions.recv() => self.answer(question),
+                _ = signals.hangup.recv() => self.reload("SIGHUP".to_owned(), false, None),
+                Some(read) = reads.recv() => self.take(read, &mut events),
+                Some((asked, question)) = questions.recv() => {
+                    // Whoever asked about a member that is gone hears that nobody answers.
+                    if let Some(question) = self.rebased(question, &asked) {
+                        self.answer(question);
+                    }
+                }
                 Some(event) = events.recv() => {
                     self.step(&event);
                     for _ in 1..BURST {
@@ -420,6 +463,11 @@ impl Daemon {
             Question::Explain(member, answer) => {
                 drop(answer.send(self.engine.explain(member, now)));
             }
+            Question::Reload {
+                by,
+                restart,
+                answer,
+            } => self.reload(by, restart, Some(answer)),
             Question::Command {
                 by,
                 member,

@@ -44,6 +44,11 @@ impl Talk {
         })
     }
 
+    /// Makes the column of members as wide as they need.
+    pub(super) fn widen(&mut self, width: usize) {
+        self.width = width.max("checkd".len());
+    }
+
     /// One line as it stands.
     pub(super) fn line(&self, text: &str) {
         // A full queue loses a line of talk; the journal has it.

@@ -63,6 +63,7 @@ enum Message {
     Started(MemberId, Generation),
     Exited(MemberId, Generation, Exit),
     Keep(Box<KeptMember>),
+    Switch(Arc<Plan>, UnboundedSender<Event>),
     End,
 }
 
@@ -112,6 +113,19 @@ impl Journal {
     /// else that finds the queue full, the number is counted.
     pub fn record(&self, entry: Entry) {
         self.send(Message::Entry(entry));
+    }
+
+    /// Goes on under another plan: what comes after this is of it, and intents are answered through
+    /// `events`. False when the queue is full; then nothing was changed.
+    pub fn switch(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) -> bool {
+        let switched = self
+            .queue
+            .try_send(Message::Switch(plan, events.clone()))
+            .is_ok();
+        if switched {
+            self.events = events;
+        }
+        switched
     }
 
     /// Remembers the life of a member, for the daemon that comes after this one.

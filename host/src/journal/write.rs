@@ -133,13 +133,26 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             while going && batch.len() < BATCH {
+                // What comes after a switch is of another plan, and so of another batch.
+                if batch
+                    .last()
+                    .is_some_and(|last| matches!(last, Message::Switch(..)))
+                {
+                    break;
+                }
                 match messages.try_recv() {
                     Ok(Message::End) => going = false,
                     Ok(message) => batch.push(message),
                     Err(_) => break,
                 }
             }
-            self.commit(&batch, !going);
+            let switch = batch.pop_if(|last| matches!(last, Message::Switch(..)));
+            self.commit(&batch, !going || switch.is_some());
+            if let Some(Message::Switch(plan, events)) = switch {
+                // Rows that count steady passes are known by ids of the old plan.
+                self.steady.clear();
+                (self.plan, self.events) = (plan, events);
+            }
             self.sweep();
         }
     }
@@ -216,9 +229,11 @@ impl Writer {
             .enumerate()
             .filter_map(|(index, message)| match message {
                 Message::Keep(kept) => Some((kept.path.as_str(), index)),
-                Message::Entry(_) | Message::Started(..) | Message::Exited(..) | Message::End => {
-                    None
-                }
+                Message::Entry(_)
+                | Message::Started(..)
+                | Message::Exited(..)
+                | Message::Switch(..)
+                | Message::End => None,
             })
             .collect();
         for (index, message) in batch.iter().enumerate() {
@@ -230,7 +245,7 @@ impl Writer {
                 Message::Exited(member, generation, exit) => {
                     rows.exited(*member, *generation, *exit)?;
                 }
-                Message::End => {}
+                Message::Switch(..) | Message::End => {}
             }
         }
         if fold {

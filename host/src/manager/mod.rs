@@ -38,6 +38,53 @@ impl Manager {
         Self { plan, own, events }
     }
 
+    /// Goes on under another plan: events speak of its members from now on.
+    pub fn reload(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) {
+        let ids: BTreeMap<String, MemberId> =
+            plan.members().map(|id| (plan.path(id), id)).collect();
+        let moved = self.plan.members();
+        let moved = moved
+            .filter_map(|id| Some((id, *ids.get(&self.plan.path(id))?)))
+            .collect();
+        self.own.rename(moved, events.clone());
+        (self.plan, self.events) = (plan, events);
+    }
+
+    /// Stops processes of members that are not in the next plan, in the background, as the plan that
+    /// they were started by says. Call it ahead of `reload`.
+    pub fn leave(&self, gone: &[(String, Generation)]) {
+        let ids: BTreeMap<String, MemberId> = self
+            .plan
+            .members()
+            .map(|id| (self.plan.path(id), id))
+            .collect();
+        for (path, generation) in gone {
+            let Some((&id, group)) = ids
+                .get(path)
+                .and_then(|id| Some((id, self.plan.group(id.group)?)))
+            else {
+                continue;
+            };
+            let (life, launch, path) = (self.own.life(id), group.launch.clone(), path.clone());
+            let Some(life) = life.filter(|life| life.generation == *generation) else {
+                continue;
+            };
+            tokio::spawn(async move {
+                let stopped = match signal_named(&launch.stop_signal) {
+                    Ok(signal) => life.stop(signal, launch.stop_timeout.as_duration()).await,
+                    Err(why) => Err(why),
+                };
+                if let Err(why) = stopped {
+                    tracing::error!(
+                        member = path,
+                        why,
+                        "a member that is gone from the configuration did not stop"
+                    );
+                }
+            });
+        }
+    }
+
     /// Takes over a process that ran before this daemon did, and sends `Event::Started`. False when
     /// that life is over.
     pub fn adopt(&self, member: MemberId, generation: Generation) -> bool {

@@ -28,8 +28,16 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Own {
     boot: u128,
     output_dir: PathBuf,
+    table: Arc<Mutex<Table>>,
+}
+
+/// Who runs, under the names of the plan in force.
+#[derive(Debug)]
+struct Table {
+    lives: BTreeMap<MemberId, Arc<Life>>,
     events: UnboundedSender<Event>,
-    lives: Arc<Mutex<BTreeMap<MemberId, Arc<Life>>>>,
+    /// Counts reloads, and by how much each moved whom; what was begun before finds its member so.
+    moved: Vec<BTreeMap<MemberId, MemberId>>,
 }
 
 /// One process of one member, from its start until its exit was seen.
@@ -47,18 +55,39 @@ impl Own {
         Self {
             boot: processes::boot_id(),
             output_dir,
-            events,
-            lives: Arc::default(),
+            table: Arc::new(Mutex::new(Table {
+                lives: BTreeMap::new(),
+                events,
+                moved: Vec::new(),
+            })),
         }
     }
 
-    fn lives(&self) -> MutexGuard<'_, BTreeMap<MemberId, Arc<Life>>> {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Members have other ids from now on, and events go elsewhere. Who has none is of no plan any
+    /// more, and tells nobody of its exit.
+    pub(super) fn rename(
+        &self,
+        moved: BTreeMap<MemberId, MemberId>,
+        events: UnboundedSender<Event>,
+    ) {
+        let mut table = self.table();
+        let lives = std::mem::take(&mut table.lives);
+        table.lives = lives
+            .into_iter()
+            .filter_map(|(id, life)| Some((*moved.get(&id)?, life)))
+            .collect();
+        table.events = events;
+        table.moved.push(moved);
     }
 
     /// Who runs now.
     pub(super) fn list(&self) -> Vec<(MemberId, Arc<Life>)> {
-        self.lives()
+        self.table()
+            .lives
             .iter()
             .map(|(id, life)| (*id, Arc::clone(life)))
             .collect()
@@ -66,7 +95,7 @@ impl Own {
 
     /// The life of a member, while it lasts.
     pub(super) fn life(&self, member: MemberId) -> Option<Arc<Life>> {
-        self.lives().get(&member).map(Arc::clone)
+        self.table().lives.get(&member).map(Arc::clone)
     }
 
     /// Starts a member that has no process. `Event::Started` is sent before this returns.
@@ -80,6 +109,7 @@ impl Own {
             return Err(format!("it already runs as pid {}", life.generation.pid));
         }
         let request = Request::new(group, member, &self.output_dir)?;
+        let reloads = self.table().moved.len();
         // A spawn waits for the exec, and that for a disk: not on the runtime's threads.
         let pid = tokio::task::spawn_blocking(move || request.spawn())
             .await
@@ -87,7 +117,7 @@ impl Own {
         let handle = Handle::of_child(pid).ok_or("cannot watch the new process (pidfd_open)")?;
         let generation = processes::generation_of(self.boot, pid)
             .ok_or("cannot read the new process in /proc")?;
-        self.watch(id, generation, handle, false);
+        self.watch(id, reloads, generation, handle, false);
         Ok(())
     }
 
@@ -100,7 +130,7 @@ impl Own {
         let Some(handle) = Handle::open(generation.pid, generation.start) else {
             return false;
         };
-        self.watch(id, generation, handle, true);
+        self.watch(id, self.table().moved.len(), generation, handle, true);
         true
     }
 
@@ -110,7 +140,15 @@ impl Own {
         processes::marked(self.boot, &mark, super::launch::NAMES)
     }
 
-    fn watch(&self, id: MemberId, generation: Generation, handle: Handle, adopted: bool) {
+    /// `id` is the member's as it was after so many `reloads`.
+    fn watch(
+        &self,
+        id: MemberId,
+        reloads: usize,
+        generation: Generation,
+        handle: Handle,
+        adopted: bool,
+    ) {
         let (ended, _) = watch::channel(false);
         let life = Arc::new(Life {
             generation,
@@ -118,12 +156,17 @@ impl Own {
             ended,
             known: Mutex::default(),
         });
-        self.lives().insert(id, Arc::clone(&life));
-        self.send(Event::Started {
-            member: id,
-            generation,
-            adopted,
-        });
+        {
+            let mut table = self.table();
+            if let Some(member) = table.find(id, reloads) {
+                table.lives.insert(member, Arc::clone(&life));
+                table.send(Event::Started {
+                    member,
+                    generation,
+                    adopted,
+                });
+            }
+        }
         let own = self.clone();
         tokio::spawn(async move {
             life.handle.ended().await;
@@ -135,14 +178,29 @@ impl Own {
                 processes::kill_rest(generation.pid, &life.known(), KILL_PATIENCE).await;
             }
             let exit = life.reap();
-            own.lives().remove(&id);
-            own.send(Event::Exited {
-                member: id,
-                generation,
-                exit,
-            });
+            let mut table = own.table();
+            if let Some(member) = table.find(id, reloads) {
+                table.lives.remove(&member);
+                table.send(Event::Exited {
+                    member,
+                    generation,
+                    exit,
+                });
+            }
+            drop(table);
             life.ended.send_replace(true);
         });
+    }
+}
+
+impl Table {
+    /// What a member that was `id` after so many `reloads` is called now.
+    fn find(&self, id: MemberId, reloads: usize) -> Option<MemberId> {
+        let mut id = id;
+        for moved in self.moved.iter().skip(reloads) {
+            id = *moved.get(&id)?;
+        }
+        Some(id)
     }
 
     fn send(&self, event: Event) {

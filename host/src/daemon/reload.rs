@@ -1,0 +1,330 @@
+//! A new configuration under a running daemon: read apart, taken whole or not at all.
+//!
+//! Reading it loads plugins and may take a while, so it happens on a thread of its own; the loop goes
+//! on meanwhile. What is taken over changes in one turn of the loop: nobody is started or killed by it,
+//! checks that did not change keep their counters and their place in time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkd_core::MemberId;
+use checkd_core::config::changed;
+use checkd_core::engine::{Command, Event};
+use checkd_core::plan::{Mode, Plan};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::{Daemon, Question, width_of};
+use crate::config::{Configured, Purpose, configure};
+use crate::plugin::Catalog;
+use crate::render;
+use crate::runner::Runner;
+
+/// The runner before may finish what it began for so long: longer than any check may take.
+const DRAIN: Duration = Duration::from_mins(2);
+
+/// Who is told what became of a reload: text for a person, `Err` when nothing was changed.
+pub(super) type Told = oneshot::Sender<Result<String, String>>;
+
+/// A configuration that was read and may be taken.
+pub(super) struct Fresh {
+    plan: Arc<Plan>,
+    catalog: Arc<Catalog>,
+    /// Warnings, as text.
+    warnings: String,
+    changed: Vec<String>,
+}
+
+/// What the loop is told when a configuration was read.
+pub(super) struct Read {
+    pub(super) by: String,
+    pub(super) restart: bool,
+    pub(super) told: Option<Told>,
+    pub(super) fresh: Result<Fresh, String>,
+}
+
+impl Daemon {
+    /// Begins to read the configuration again.
+    pub(super) fn reload(&mut self, by: String, restart: bool, told: Option<Told>) {
+        if std::mem::replace(&mut self.reading, true) {
+            let busy = "a reload is under way; try again when it is done".to_owned();
+            self.tell(told, Err(busy));
+            return;
+        }
+        let (layers, observe, done) = (self.layers.clone(), self.observe, self.reads.clone());
+        tokio::task::spawn_blocking(move || {
+            let fresh = read(&layers, observe);
+            // The loop is gone only when the daemon ends.
+            drop(done.send(Read {
+                by,
+                restart,
+                told,
+                fresh,
+            }));
+        });
+    }
+
+    /// Takes a configuration that was read, or says why not.
+    pub(super) fn take(&mut self, read: Read, events: &mut UnboundedReceiver<Event>) {
+        self.reading = false;
+        let Read {
+            by,
+            restart,
+            told,
+            fresh,
+        } = read;
+        match fresh.and_then(|fresh| self.take_fresh(fresh, events)) {
+            Ok(mut text) => {
+                if restart {
+                    let asked = self.restart_outdated(&by);
+                    text.push_str(&format!("; {asked} to be restarted, through the budget"));
+                }
+                self.tell(told, Ok(text));
+            }
+            Err(why) => self.tell(told, Err(why)),
+        }
+    }
+
+    fn take_fresh(
+        &mut self,
+        fresh: Fresh,
+        events: &mut UnboundedReceiver<Event>,
+    ) -> Result<String, String> {
+        let Fresh {
+            plan,
+            catalog,
+            warnings,
+            changed,
+        } = fresh;
+        let old = Arc::clone(&self.plan);
+        let (sender, receiver) = unbounded_channel();
+        // Everything that can fail comes first.
+        let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
+            .map_err(|e| format!("cannot start the threads of checks: {e}; nothing was changed"))?;
+        if !self.journal.switch(Arc::clone(&plan), sender.clone()) {
+            return Err(
+                "the disk does not keep up with the journal; nothing was changed, \
+                        try again later"
+                    .to_owned(),
+            );
+        }
+        // What is on its way under the old plan arrives under the new one.
+        let before = std::mem::replace(events, receiver);
+        tokio::spawn(forward(
+            before,
+            Arc::clone(&old),
+            Arc::clone(&plan),
+            sender.clone(),
+        ));
+        let gone = self.engine.reload(Arc::clone(&plan), crate::clock::now());
+        self.manager.leave(&gone);
+        self.manager.reload(Arc::clone(&plan), sender);
+        let runs = std::mem::replace(&mut self.runner, runner);
+        tokio::spawn(async move {
+            tokio::time::sleep(DRAIN).await;
+            drop(runs);
+        });
+        self.plan = Arc::clone(&plan);
+        self.talk.widen(width_of(&plan));
+        // The API has no receiver only while it ends.
+        drop(self.plans.send(Arc::clone(&plan)));
+        self.wake_at = None;
+        self.step(&Event::Wake);
+
+        let mut text = difference(&old, &plan, gone.len());
+        let later = [
+            (old.daemon.state_dir != plan.daemon.state_dir, "state_dir"),
+            (old.daemon.control != plan.daemon.control, "control"),
+            (
+                old.daemon.control_group != plan.daemon.control_group,
+                "control_group",
+            ),
+            (old.daemon.log != plan.daemon.log, "log"),
+        ];
+        for (differs, key) in later {
+            if differs {
+                text.push_str(&format!(
+                    "; `{key}` takes effect when checkd is started again"
+                ));
+            }
+        }
+        self.talk.own(&format!("new configuration taken: {text}"));
+        if !changed.is_empty() {
+            self.talk.line("  changed from the defaults");
+            for line in changed {
+                self.talk.line(&format!("           {line}"));
+            }
+        }
+        if !warnings.is_empty() {
+            self.talk.line(&warnings);
+        }
+        Ok(text)
+    }
+
+    /// Asks for a restart of every member whose process was started with other settings.
+    fn restart_outdated(&mut self, by: &str) -> usize {
+        let status = self.engine.status(crate::clock::now());
+        let outdated: Vec<_> = self
+            .plan
+            .members()
+            .zip(status.groups.iter().flat_map(|group| &group.members))
+            .filter(|(_, report)| report.labels.iter().any(|label| label == "outdated"))
+            .map(|(id, _)| id)
+            .collect();
+        for &member in &outdated {
+            let (id, by) = (u64::MAX, by.to_owned());
+            let command = Command::Restart { now: false };
+            self.step(&Event::Command {
+                id,
+                by,
+                member,
+                command,
+            });
+        }
+        outdated.len()
+    }
+
+    fn tell(&self, told: Option<Told>, what: Result<String, String>) {
+        if let Err(why) = &what {
+            self.talk
+                .own("the new configuration was not taken; the old one stays in force");
+            self.talk.line(why);
+        }
+        if let Some(told) = told {
+            // Whoever asked may have gone.
+            drop(told.send(what));
+        }
+    }
+
+    /// A question about a member of the plan that the asker knew, under the plan in force.
+    pub(super) fn rebased(&self, question: Question, asked: &Arc<Plan>) -> Option<Question> {
+        if Arc::ptr_eq(asked, &self.plan) {
+            return Some(question);
+        }
+        let find = |id: MemberId| {
+            let (group, member) = (asked.group(id.group)?, asked.member(id)?);
+            self.plan.find(group.name.as_str(), member.name.as_str())
+        };
+        Some(match question {
+            Question::Explain(member, answer) => Question::Explain(find(member)?, answer),
+            Question::Command {
+                by,
+                member,
+                command,
+                answer,
+            } => Question::Command {
+                by,
+                member: find(member)?,
+                command,
+                answer,
+            },
+            Question::Status(_) | Question::Reload { .. } => question,
+        })
+    }
+}
+
+fn read(layers: &crate::cli::Layers, observe: bool) -> Result<Fresh, String> {
+    let Configured {
+        plan,
+        catalog,
+        document,
+        diagnostics,
+        ..
+    } = configure(layers, Purpose::Judge);
+    let text = render::plain(&diagnostics, &document.sources);
+    let (Some(mut plan), Some(catalog)) = (plan, catalog) else {
+        return Err(text);
+    };
+    if observe {
+        for group in &mut plan.groups {
+            group.mode = Mode::Observe;
+        }
+    }
+    Ok(Fresh {
+        changed: changed(&document)
+            .into_iter()
+            .map(|c| format!("{} = {} (default: {})", c.path, c.value, c.default))
+            .collect(),
+        plan: Arc::new(plan),
+        catalog: Arc::new(catalog),
+        warnings: text,
+    })
+}
+
+async fn forward(
+    mut before: UnboundedReceiver<Event>,
+    from: Arc<Plan>,
+    to: Arc<Plan>,
+    sender: tokio::sync::mpsc::UnboundedSender<Event>,
+) {
+    while let Some(event) = before.recv().await {
+        if let Some(event) = event.rebased(&from, &to)
+            && sender.send(event).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// `1 group new, 2 members gone, 3 checks changed`.
+fn difference(old: &Plan, new: &Plan, gone: usize) -> String {
+    let names = |plan: &Plan| -> BTreeMap<String, String> {
+        let checks = plan.groups.iter().flat_map(|group| {
+            group.checks.iter().map(move |check| {
+                let what = format!("{:?} {:?} {:?}", check.kind, check.options, check.interval);
+                (format!("{}:{}", group.name, check.name), what)
+            })
+        });
+        checks.collect()
+    };
+    let (before, after) = (names(old), names(new));
+    let members = |plan: &Plan| -> Vec<String> { plan.members().map(|id| plan.path(id)).collect() };
+    let (was, is) = (members(old), members(new));
+    let counts = [
+        (
+            is.iter().filter(|m| !was.contains(m)).count(),
+            "member",
+            "new",
+        ),
+        (
+            was.iter().filter(|m| !is.contains(m)).count(),
+            "member",
+            "gone",
+        ),
+        (
+            after.keys().filter(|c| !before.contains_key(*c)).count(),
+            "check",
+            "new",
+        ),
+        (
+            before.keys().filter(|c| !after.contains_key(*c)).count(),
+            "check",
+            "gone",
+        ),
+        (
+            after
+                .iter()
+                .filter(|(c, what)| before.get(*c).is_some_and(|was| was != *what))
+                .count(),
+            "check",
+            "changed",
+        ),
+    ];
+    let mut parts: Vec<String> = counts
+        .into_iter()
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, what, how)| format!("{n} {what}{} {how}", if n == 1 { "" } else { "s" }))
+        .collect();
+    if gone > 0 {
+        parts.push(format!(
+            "{gone} running process{} stopped",
+            if gone == 1 { " is" } else { "es are" }
+        ));
+    }
+    if parts.is_empty() {
+        "no member or check differs".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}

@@ -1,0 +1,124 @@
+//! A new configuration under a running daemon: taken whole or not at all, and nobody is started or
+//! killed by it.
+
+use std::time::Duration;
+
+use checkd_tests::{Checkd, Signal, alive, eventually, signal};
+
+const CONFIG: &str = r#"
+[defaults]
+interval = "500ms"
+timeout = "250ms"
+
+[group.web]
+command = [$SERVER]
+processes = 2
+ports = { base = $BASE }
+stop_timeout = "2s"
+
+[group.web.checks.ping]
+kind = "http"
+url = "http://127.0.0.1:{port}/ping"
+
+[group.web.policy]
+fall = 2
+min_fail_span = "250ms"
+confirm_up = "1s"
+settle = "0s"
+"#;
+
+fn healthy_pair(checkd: &Checkd) -> [u32; 2] {
+    ["web/web-0", "web/web-1"].map(|path| checkd.wait_health(path, "healthy"))
+}
+
+#[test]
+fn a_new_configuration_is_taken_and_nobody_notices() {
+    let checkd = Checkd::start(CONFIG);
+    let (pids, daemon) = (healthy_pair(&checkd), checkd.pid());
+    // A check more, sorted ahead of the others, so that every id of theirs moves.
+    checkd.write_config(&format!(
+        "{CONFIG}\n[group.web.checks.alive]\nkind = \"tcp\"\nport = \"{{port}}\"\n\
+         [group.web.health]\nlive = \"ping and alive\"\n"
+    ));
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(answer.stdout.contains("1 check new"), "{}", answer.stdout);
+    checkd.wait_check("web/web-0", "alive", "pass");
+    assert_eq!((healthy_pair(&checkd), checkd.pid()), (pids, daemon));
+    let gap = checkd.log("web-0").longest_gap("/ping").unwrap();
+    assert!(
+        gap < Duration::from_millis(650),
+        "a gap of {gap:?} in the checks"
+    );
+
+    // The new check counts, and so does the old one: a frozen member is restarted.
+    signal(pids[1], Signal::STOP);
+    checkd.wait_replaced("web/web-1", pids[1]);
+    assert_eq!(checkd.log("web-0").starts(), [pids[0]]);
+}
+
+#[test]
+fn a_wrong_configuration_changes_nothing() {
+    let checkd = Checkd::start(CONFIG);
+    let pids = healthy_pair(&checkd);
+    checkd.write_config(
+        &CONFIG
+            .replace("fall = 2", "fal = 2")
+            .replace("\"http\"", "\"htpp\""),
+    );
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(2));
+    for mistake in ["`fal`", "`htpp`", "the old one stays in force"] {
+        assert!(
+            answer.stderr.contains(mistake),
+            "{mistake} is not in {}",
+            answer.stderr
+        );
+    }
+    assert_eq!(healthy_pair(&checkd), pids);
+    signal(pids[0], Signal::STOP);
+    checkd.wait_replaced("web/web-0", pids[0]);
+}
+
+#[test]
+fn sighup_reloads_and_members_that_are_gone_are_stopped() {
+    let checkd = Checkd::start(CONFIG);
+    let pids = healthy_pair(&checkd);
+    checkd.write_config(&CONFIG.replace("processes = 2", "processes = 1"));
+    signal(checkd.pid(), Signal::HUP);
+    eventually(
+        "the member that is gone is stopped",
+        Duration::from_secs(20),
+        || (!alive(pids[1])).then_some(()),
+    );
+    assert_eq!(checkd.wait_health("web/web-0", "healthy"), pids[0]);
+    assert!(checkd.member("web/web-1").is_none());
+}
+
+#[test]
+fn a_changed_command_waits_for_its_restart() {
+    let checkd = Checkd::start(CONFIG);
+    let pids = healthy_pair(&checkd);
+    checkd.write_config(&format!(
+        "{CONFIG}\n[group.web.environment]\nCOLOUR = \"green\"\n"
+    ));
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let outdated = |member: &serde_json::Value| {
+        let labels = member["labels"].as_array()?;
+        labels.iter().any(|label| label == "outdated").then_some(())
+    };
+    checkd.wait("web/web-0", "is shown as outdated", outdated);
+    assert_eq!(healthy_pair(&checkd), pids, "a reload restarts nobody");
+    let answer = checkd.ask(["reload", "--restart"]);
+    assert!(
+        answer.stdout.contains("2 to be restarted"),
+        "{}",
+        answer.stdout
+    );
+    for (path, pid) in ["web/web-0", "web/web-1"].into_iter().zip(pids) {
+        checkd.wait_replaced(path, pid);
+    }
+    let lives = checkd.log("web-0").lives();
+    assert_eq!(lives.len(), 2, "once each: {lives:?}");
+}
