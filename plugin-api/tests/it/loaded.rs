@@ -168,6 +168,8 @@ fn compile(strategy: &str) -> std::process::Output {
         })
         .max();
     let (_, library) = newest.unwrap();
+    // Not /dev/null: the compiler renames its output into place, and root may replace a device.
+    let output = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::process::Command::new("rustc")
         .args([
             "--edition",
@@ -176,9 +178,9 @@ fn compile(strategy: &str) -> std::process::Output {
             "lib",
             "--emit",
             "metadata",
-            "-o",
-            "/dev/null",
         ])
+        .arg("-o")
+        .arg(output.join(format!("bare-{strategy}.rmeta")))
         .arg(format!("-Cpanic={strategy}"))
         .arg(format!("-Ldependency={}", libraries.display()))
         .arg(format!("--extern=checkd_plugin_api={}", library.display()))
