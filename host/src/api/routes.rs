@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::selector::{Selected, Unknown, select};
+use super::selector::{Selected, Unknown, select, select_each};
 use super::wire::{
     Answer, Answers, Explained, ExplainedMember, History, Order, Refusal, ReloadOrder, Reloaded,
 };
@@ -167,7 +167,7 @@ async fn status(
     State(shared): State<Shared>,
     Query(query): Query<Select>,
 ) -> Answered<Json<StatusReport>> {
-    let selected = select(&shared.plan, &query.select)?;
+    let selected = select_each(&shared.plan, &query.select)?;
     let mut report: StatusReport = shared.ask(Question::Status).await?;
     let wanted = shared.paths(&selected);
     for group in &mut report.groups {

@@ -1,5 +1,7 @@
 //! `group`, `group/member`, `group/member:check`, with `*`: which members a person means.
 
+use std::collections::BTreeSet;
+
 use checkd_core::MemberId;
 use checkd_core::diagnostic::nearest;
 use checkd_core::plan::Plan;
@@ -100,6 +102,22 @@ pub fn select(plan: &Plan, text: &str) -> Result<Selected, Unknown> {
     Ok(Selected {
         members,
         check: Some(check.to_owned()),
+    })
+}
+
+/// Finds the members that any of several selectors names, which stand with commas between them: each
+/// member once, in the plan's order.
+///
+/// # Errors
+/// One of them names nothing.
+pub fn select_each(plan: &Plan, texts: &str) -> Result<Selected, Unknown> {
+    let mut named = BTreeSet::new();
+    for text in texts.split(',') {
+        named.extend(select(plan, text)?.members);
+    }
+    Ok(Selected {
+        members: named.into_iter().collect(),
+        check: None,
     })
 }
 

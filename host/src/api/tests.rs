@@ -134,6 +134,21 @@ async fn what_stands_is_answered_to_the_owner_alone() {
         .map(|m| m.path.as_str())
         .collect();
     assert_eq!(paths, ["web/web-1"]);
+    // Several selectors: each member once, in the plan's order.
+    let several: StatusReport = bench
+        .ask(|c| c.get("/api/v1/status?select=web/web-1,web/web-0,web/*1"))
+        .await
+        .unwrap();
+    let members = several.groups[0].members.iter();
+    let paths: Vec<&str> = members.map(|m| m.path.as_str()).collect();
+    assert_eq!(paths, ["web/web-0", "web/web-1"]);
+    assert_eq!(
+        bench
+            .refused("/api/v1/status?select=web/web-1,wbe", None)
+            .await
+            .0,
+        "C0507"
+    );
     let explained: Explained = bench
         .ask(|c| c.get("/api/v1/explain?select=web/*:ping"))
         .await

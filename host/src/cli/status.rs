@@ -19,9 +19,9 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Arguments of `checkd status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which members: `group`, `group/member`, with `*` [default: all].
-    #[arg(default_value = "", hide_default_value = true)]
-    selector: String,
+    /// Which members: `group`, `group/member`, with `*`; several may be named [default: all].
+    #[arg(value_name = "SELECTOR")]
+    selectors: Vec<String>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -35,12 +35,13 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
     let Args {
-        selector,
+        selectors,
         json,
         watch,
         daemon,
     } = args;
     let control = find::control(&daemon);
+    let selector = selectors.join(",");
     if watch {
         return again_and_again(&control, &selector, json);
     }
