@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::kinds::With;
 use super::tell;
-use crate::plugin::{Catalog, Target};
+use crate::plugin::{Catalog, Problem, Target};
 use crate::runner::Hand;
 
 /// Nobody could look.
@@ -75,15 +75,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     let problems = catalog.try_configure(&kind, &options, &target);
     if !problems.is_empty() {
-        let mut told =
-            Diagnostic::error("C0212", format!("check kind `{kind}` refuses its options"));
-        for problem in problems {
-            told = told.note(problem.to_string());
-        }
-        return cannot(
-            &args,
-            &told.help(format!("`checkd kinds {kind}` shows its options")),
-        );
+        return cannot(&args, &refused(&kind, &problems));
     }
     catalog.rest();
     let hand = match Hand::new(Arc::new(catalog)) {
@@ -127,6 +119,26 @@ fn cannot(args: &Args, told: &Diagnostic) -> ExitCode {
         ));
     }
     ExitCode::from(UNKNOWN)
+}
+
+/// That a kind refuses its options, and what it says would be right.
+fn refused(kind: &CheckKind, problems: &[Problem]) -> Diagnostic {
+    let mut told = Diagnostic::error("C0212", format!("check kind `{kind}` refuses its options"));
+    for problem in problems {
+        told = told.note(match &problem.help {
+            Some(help) if problems.len() > 1 => format!("{problem} ({help})"),
+            _ => problem.to_string(),
+        });
+    }
+    let shown = format!("`checkd kinds {kind}` shows its options");
+    match problems {
+        [
+            Problem {
+                help: Some(help), ..
+            },
+        ] => told.note(shown).help(help),
+        _ => told.help(shown),
+    }
 }
 
 /// That there is no such kind, and which one was perhaps meant.

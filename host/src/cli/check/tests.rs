@@ -65,3 +65,37 @@ fn a_line_is_a_monitoring_plugins() {
         "MEMORY CRITICAL: a/b c | rss=1234B;;512.5 files=3"
     );
 }
+
+#[test]
+fn a_refusal_shows_what_the_kind_suggests() {
+    let kind = CheckKind::new("tcp").unwrap();
+    let suggested = |option: &str, help: &str| Problem {
+        help: Some(help.into()),
+        ..Problem::of(option, "is no option")
+    };
+    let one = refused(&kind, &[suggested("prot", "did you mean `port`?")]);
+    assert_eq!(one.help.as_deref(), Some("did you mean `port`?"));
+    assert_eq!(
+        one.notes,
+        [
+            "`prot`: is no option",
+            "`checkd kinds tcp` shows its options"
+        ]
+    );
+    let two = [
+        suggested("prot", "did you mean `port`?"),
+        Problem::of("host", "is missing"),
+    ];
+    let two = refused(&kind, &two);
+    assert_eq!(
+        two.notes,
+        [
+            "`prot`: is no option (did you mean `port`?)",
+            "`host`: is missing"
+        ]
+    );
+    assert_eq!(
+        two.help.as_deref(),
+        Some("`checkd kinds tcp` shows its options")
+    );
+}
