@@ -121,8 +121,9 @@ fn transition(row: &Row) -> Option<(String, Ink)> {
         ("life", "up") if why.is_empty() => None,
         ("health", "healthy") => line("healthy", Ink::Good),
         ("health", "failed") => line("failed", Ink::Bad),
-        // The order that a person gave stands in the line before.
+        // The order that a person gave stands in the line before, and says the same.
         ("control", "paused") => None,
+        ("control", "auto") if why.starts_with("by ") => None,
         ("attempt", _) if to.starts_with("given") => line("given up", Ink::Bad),
         _ => line(&format!("{from} → {to}"), Ink::Plain),
     }
@@ -304,6 +305,8 @@ mod tests {
         let rows = [
             row("operator", "pause", "uid 0 (root)", None, detail),
             moved("control", "auto", "paused", "by uid 0 (root)"),
+            row("operator", "resume", "uid 0 (root)", None, json!({})),
+            moved("control", "paused", "auto", "by uid 0 (root)"),
             row("operator", "restart", "uid 7", None, json!({ "now": true })),
         ];
         let lines: Vec<String> = tell(&rows).into_iter().map(|line| line.text).collect();
@@ -311,6 +314,7 @@ mod tests {
             lines,
             [
                 "paused by uid 0 (root) for 10m: looking",
+                "resumed by uid 0 (root)",
                 "uid 7 asked for a restart at once"
             ]
         );
