@@ -7,10 +7,14 @@ use std::thread::JoinHandle;
 use anstyle::{AnsiColor, Style};
 use checkd_core::policy::NoticeKind;
 
+use crate::cli::paint::broken;
 use crate::wall;
 
 /// So many lines may wait for a terminal that does not take them (Ctrl-S, a full pipe).
 const QUEUE: usize = 1_024;
+
+/// Below so many columns a text is not broken: there is no room beside the time and the member.
+const NARROW: usize = 40;
 
 /// Writes lines to standard error from a thread of its own, so a terminal that stands still holds up
 /// nothing.
@@ -55,7 +59,7 @@ impl Talk {
         drop(self.queue.try_send(format!("{text}\n")));
     }
 
-    /// `12:00:03  web/web-2  text`.
+    /// `12:00:03  web/web-2  text`, broken between words at the terminal's width.
     pub(super) fn about(&self, wall_ms: i64, who: &str, text: &str, kind: Option<NoticeKind>) {
         let style = match kind {
             Some(NoticeKind::Incident) => AnsiColor::Red.on_default(),
@@ -68,7 +72,18 @@ impl Talk {
         let style = if self.colour { style } else { Style::new() };
         let time = wall::time_of_day(wall_ms);
         let width = self.width;
-        self.line(&format!("{time}  {who:width$}  {style}{text}{style:#}"));
+        let head = format!("{time}  {who:width$}  ");
+        let column = head.chars().count();
+        let mut lines = Vec::new();
+        for part in parts(text, columns(), column) {
+            let head = if lines.is_empty() {
+                head.clone()
+            } else {
+                " ".repeat(column)
+            };
+            lines.push(format!("{head}{style}{part}{style:#}"));
+        }
+        self.line(&lines.join("\n"));
     }
 
     /// `12:00:03  checkd  text`.
@@ -82,5 +97,45 @@ impl Talk {
         if self.writer.join().is_err() {
             tracing::debug!("the writer of lines ended badly");
         }
+    }
+}
+
+/// How wide the terminal is now, when standard error is one.
+fn columns() -> Option<usize> {
+    let stderr = std::io::stderr();
+    let terminal = stderr.is_terminal();
+    let size = rustix::termios::tcgetwinsize(&stderr).ok();
+    size.filter(|_| terminal)
+        .map(|size| usize::from(size.ws_col))
+        .filter(|&columns| columns >= NARROW)
+}
+
+/// The lines of a text that begins at `column`; one where there is no terminal.
+fn parts(text: &str, columns: Option<usize>, column: usize) -> Vec<String> {
+    let Some(columns) = columns else {
+        return vec![text.to_owned()];
+    };
+    let room = columns.saturating_sub(column).max(NARROW / 2);
+    let parts = broken(text, room);
+    if parts.is_empty() {
+        vec![String::new()]
+    } else {
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn a_line_is_broken_on_a_terminal_alone() {
+        let text = "restart waits for budget (1 out, at most 1 allowed)";
+        assert_eq!(parts(text, None, 20), [text]);
+        assert_eq!(parts(text, Some(200), 20), [text]);
+        let broken = parts(text, Some(50), 20);
+        assert_eq!(broken.join(" "), text);
+        assert!(broken.len() > 1 && broken.iter().all(|part| part.len() <= 30));
+        assert_eq!(parts("", Some(80), 20), [""]);
     }
 }
