@@ -148,6 +148,11 @@ fn sentence(text: &str) -> String {
 
 fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
     title(out, "What checkd sees", paper);
+    if report.checks.is_empty() {
+        let text = "no checks; only whether its process runs";
+        paper.hang(out, "  ", 2, text, Ink::Plain);
+        return;
+    }
     let live = paper.ink(paint::of_status(report.live), report.live.as_str());
     paper.hang(
         out,
@@ -186,7 +191,7 @@ fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
     }
 }
 
-/// `connection refused; 4 fails in 6s (3 needed), newest 1.2s ago, every 2s`.
+/// `connection refused; fail 4 in a row (3 needed) over 6s; 1.2s ago, every 2s`.
 fn leaf_text(leaf: &LeafReport) -> String {
     let mut parts = Vec::new();
     if !leaf.message.is_empty() {
@@ -208,7 +213,11 @@ fn leaf_text(leaf: &LeafReport) -> String {
         } else {
             String::new()
         };
-        parts.push(format!("{word} {} of {needed} in a row{over}", leaf.streak));
+        parts.push(if leaf.streak > needed {
+            format!("{word} {} in a row ({needed} needed){over}", leaf.streak)
+        } else {
+            format!("{word} {} of {needed} in a row{over}", leaf.streak)
+        });
     }
     if leaf
         .latest
@@ -335,3 +344,6 @@ fn can_do(out: &mut String, report: &MemberReport, paper: Paper) {
         paper.hang(out, "      ", 6, &advice.does, Ink::Quiet);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -727,6 +727,10 @@ fn announce(
                 check.name, check.kind, check.interval, check.fall
             ));
         }
+        if group.checks.is_empty() {
+            talk.line("           no checks: only a process that ends is seen");
+            continue;
+        }
         talk.line(&format!("           live = {}", group.live.text));
         if group.ready.text != group.live.text {
             talk.line(&format!("           ready = {}", group.ready.text));
