@@ -46,8 +46,9 @@ fn a_new_configuration_is_taken_and_nobody_notices() {
     checkd.wait_check("web/web-0", "alive", "pass");
     assert_eq!((healthy_pair(&checkd), checkd.pid()), (pids, daemon));
     let gap = checkd.log("web-0").longest_gap("/ping").unwrap();
+    // A run that was left out would make it two intervals.
     assert!(
-        gap < Duration::from_millis(650),
+        gap < Duration::from_millis(950),
         "a gap of {gap:?} in the checks"
     );
 
