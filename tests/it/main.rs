@@ -14,6 +14,7 @@ mod contract;
 mod docs;
 mod errors;
 mod guide;
+mod logs;
 mod plugins;
 #[cfg(feature = "peers")]
 mod quick_start;

@@ -15,14 +15,44 @@ use super::{Daemon, FAILED, Layers, USAGE, tell};
 /// The codes of refusals that are the user's to mend.
 const OF_USAGE: [&str; 2] = ["C0507", "C0510"];
 
+/// Where a verb looks.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The control socket of the daemon that is meant.
+    pub(crate) control: Control,
+    /// What the configuration says; nothing when the socket was named, for then a configuration may
+    /// be another daemon's.
+    pub(crate) home: Option<Home>,
+}
+
+/// What a configuration says about files.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// The state directory.
+    pub(crate) state: PathBuf,
+    /// The merged tree; empty where it cannot be read.
+    pub(crate) document: Document,
+}
+
 /// The control socket of the daemon that is meant, from any directory.
 pub(crate) fn control(daemon: &Daemon) -> Control {
-    let named = |path: PathBuf, chosen_by: String| Control { path, chosen_by };
+    place(daemon).control
+}
+
+/// Where the daemon that is meant listens, and where it keeps its files, from any directory.
+pub(crate) fn place(daemon: &Daemon) -> Place {
+    let named = |path: PathBuf, chosen_by: &str| Place {
+        control: Control {
+            path,
+            chosen_by: chosen_by.to_owned(),
+        },
+        home: None,
+    };
     if let Some(path) = &daemon.control {
-        return named(path.clone(), "`--control`".to_owned());
+        return named(path.clone(), "`--control`");
     }
     if let Some(path) = std::env::var_os("CHECKD_CONTROL").filter(|path| !path.is_empty()) {
-        return named(path.into(), "$CHECKD_CONTROL".to_owned());
+        return named(path.into(), "$CHECKD_CONTROL");
     }
     // A mistake elsewhere in the configuration is no reason not to find the daemon.
     let layers = Layers {
@@ -35,7 +65,7 @@ pub(crate) fn control(daemon: &Daemon) -> Control {
         diagnostics,
     } = crate::config::load(&layers);
     let base = file.as_deref().map(base_of).unwrap_or_default();
-    let text = |key: &str| daemon_text(&document, key);
+    let text = |key: &str| text_at(&document, &["daemon", key]);
     let state = state_dir::path_of(text("state_dir"), &base);
     let path = state_dir::control_of(text("control"), &state, &base);
     let broken = diagnostics
@@ -51,7 +81,10 @@ pub(crate) fn control(daemon: &Daemon) -> Control {
         Some(file) => format!("the configuration `{}`", file.display()),
         None => "the defaults, for there is no configuration".to_owned(),
     };
-    named(path, chosen_by)
+    Place {
+        control: Control { path, chosen_by },
+        home: Some(Home { state, document }),
+    }
 }
 
 /// The directory that relative paths of a configuration are seen from: where its file is.
@@ -60,8 +93,9 @@ pub(crate) fn base_of(file: &Path) -> PathBuf {
     here.join(file).parent().map_or(here, Path::to_path_buf)
 }
 
-/// A text of `[daemon]`.
-fn daemon_text<'a>(document: &'a Document, key: &str) -> Option<&'a str> {
+/// A text of the document, by its path.
+pub(crate) fn text_at<'a>(document: &'a Document, path: &[&str]) -> Option<&'a str> {
+    let (last, tables) = path.split_last()?;
     let find = |table: &'a Table, key: &str| {
         table
             .entries
@@ -69,13 +103,22 @@ fn daemon_text<'a>(document: &'a Document, key: &str) -> Option<&'a str> {
             .find(|(name, _, _)| name == key)
             .map(|(_, _, node)| &node.value)
     };
-    let Value::Table(daemon) = find(&document.root, "daemon")? else {
-        return None;
-    };
-    let Value::Text(text) = find(daemon, key)? else {
+    let mut table = &document.root;
+    for key in tables {
+        let Value::Table(inner) = find(table, key)? else {
+            return None;
+        };
+        table = inner;
+    }
+    let Value::Text(text) = find(table, last)? else {
         return None;
     };
     Some(text)
+}
+
+/// Whether nobody listens at all, so that the journal is nobody's.
+pub(crate) fn nobody(failure: &Failure) -> bool {
+    matches!(failure, Failure::Silent(told) if told.code == "C0506")
 }
 
 /// Tells why there is no answer, and gives the exit code for it.

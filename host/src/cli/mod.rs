@@ -14,6 +14,7 @@ pub mod explain;
 pub(crate) mod find;
 pub mod history;
 pub mod kinds;
+pub mod logs;
 pub(crate) mod paint;
 pub mod plugin;
 pub mod run;
@@ -60,6 +61,8 @@ enum Verb {
     Explain(explain::Args),
     /// Show what happened, from the journal.
     History(history::Args),
+    /// Show what a member wrote, and go on with what it writes.
+    Logs(logs::Args),
     /// Restart members, rolling through the budget.
     Restart(by_hand::RestartArgs),
     /// Start members and want them up.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::History(args) => history::run(args),
+        Verb::Logs(args) => logs::run(args),
         Verb::Restart(args) => by_hand::restart(args),
         Verb::Start(args) => by_hand::start(args),
         Verb::Stop(args) => by_hand::stop(args),
