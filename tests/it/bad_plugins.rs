@@ -28,7 +28,7 @@ const BAD: &[Bad] = &[
     Bad {
         name: "cut.so",
         make: cut,
-        says: &[],
+        says: &["cut off", "help: build the plugin again"],
     },
     Bad {
         name: "foreign.so",
@@ -39,6 +39,11 @@ const BAD: &[Bad] = &[
         name: "plain.so",
         make: without_symbol,
         says: &["symbol"],
+    },
+    Bad {
+        name: "breaks.so",
+        make: breaks_when_loaded,
+        says: &["sigabrt", "while the library was loaded"],
     },
 ];
 
@@ -64,8 +69,17 @@ fn foreign(path: &Path) {
 }
 
 fn without_symbol(path: &Path) {
+    compile("int answer(void) { return 42; }\n", path);
+}
+
+fn breaks_when_loaded(path: &Path) {
+    let code = "#include <stdlib.h>\n__attribute__((constructor)) void begin(void) { abort(); }\n";
+    compile(code, path);
+}
+
+fn compile(code: &str, path: &Path) {
     let source = path.with_extension("c");
-    fs::write(&source, "int answer(void) { return 42; }\n").expect("the file is written");
+    fs::write(&source, code).expect("the file is written");
     let compiled = Command::new("cc")
         .args(["-shared", "-fPIC", "-o"])
         .arg(path)

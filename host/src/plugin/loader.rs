@@ -19,6 +19,7 @@ use libloading::os::unix::{Library as Opened, RTLD_LOCAL, RTLD_NOW};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::elf;
 use super::protocol::{
     KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, bounded,
 };
@@ -330,7 +331,7 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
     62
 };
 
-/// Looks at the file before anything of it runs: whether it is a library for this machine.
+/// Looks at the file before anything of it runs: whether it is a whole library for this machine.
 pub(crate) fn look(path: &Path) -> Result<(), Fault> {
     let unreadable = |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {error}"));
     let found = std::fs::metadata(path).map_err(|error| {
@@ -350,7 +351,8 @@ pub(crate) fn look(path: &Path) -> Result<(), Fault> {
     }
     let mut header = Vec::new();
     let file = File::open(path).map_err(|error| unreadable(&error))?;
-    file.take(20)
+    (&file)
+        .take(20)
         .read_to_end(&mut header)
         .map_err(|error| unreadable(&error))?;
     let no_library = |what: &str| {
@@ -396,7 +398,12 @@ pub(crate) fn look(path: &Path) -> Result<(), Fault> {
         .help("build the plugin on, or for, this machine"));
     }
     match number([k0, k1]) {
-        3 => Ok(()),
+        3 => match elf::whole(&file).map_err(|error| unreadable(&error))? {
+            Ok(()) => Ok(()),
+            Err(damage) => Err(Fault::new("C0202", damage).help(
+                "build the plugin again, or copy it again and wait until the copy is complete",
+            )),
+        },
         1 => Err(no_library("an object file")),
         2 => Err(no_library("a program")),
         4 => Err(no_library("a core dump")),

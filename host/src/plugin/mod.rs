@@ -8,6 +8,7 @@ pub(crate) mod builtin;
 pub mod catalog;
 pub(crate) mod client;
 pub(crate) mod convert;
+pub(crate) mod elf;
 pub(crate) mod image;
 pub(crate) mod limiter;
 pub(crate) mod linked;

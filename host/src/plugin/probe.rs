@@ -104,7 +104,7 @@ impl Probe {
         );
         let (version, plugin, release) = match hello {
             Ok(hello) => hello?,
-            Err(silence) => return Err(unusable(origin, &silence)),
+            Err(silence) => return Err(broke(launch, origin, &silence)),
         };
         if !VERSIONS.contains(&version) {
             return Err(other_version(origin, version));
@@ -247,6 +247,17 @@ fn cannot_use(code: &'static str, origin: &str) -> Diagnostic {
 
 fn not_started(origin: &str, error: &io::Error) -> Diagnostic {
     cannot_use("C0209", origin).note(format!("it cannot be started: {error}"))
+}
+
+/// A worker that did not even say hello: what it does before that is loading its library.
+fn broke(launch: &Launch, origin: &str, silence: &str) -> Diagnostic {
+    let told = unusable(origin, silence);
+    if !launch.is_library() {
+        return told;
+    }
+    told.note("that was while the library was loaded").help(
+        "build the plugin again, for the file may be damaged; or mend what it runs on being loaded",
+    )
 }
 
 fn unusable(origin: &str, why: &str) -> Diagnostic {

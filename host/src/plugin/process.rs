@@ -31,7 +31,7 @@ pub(crate) struct Launch {
     /// Program and arguments.
     pub(crate) arguments: Vec<OsString>,
     /// Kept as long as a worker may be started on it.
-    _image: Option<Arc<Image>>,
+    image: Option<Arc<Image>>,
 }
 
 impl Launch {
@@ -46,7 +46,7 @@ impl Launch {
         Self {
             plugin: plugin.into(),
             arguments,
-            _image: Some(Arc::new(image)),
+            image: Some(Arc::new(image)),
         }
     }
 
@@ -55,8 +55,13 @@ impl Launch {
         Self {
             plugin: plugin.into(),
             arguments: command.iter().map(OsString::from).collect(),
-            _image: None,
+            image: None,
         }
+    }
+
+    /// Whether it is a worker for a library, not a program of its own.
+    pub(crate) fn is_library(&self) -> bool {
+        self.image.is_some()
     }
 
     /// Starts it: its standard input is the other end of the stream, its output goes to the log.
