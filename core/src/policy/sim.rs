@@ -274,21 +274,20 @@ impl World {
             self.kept = kept;
             self.entries.truncate(entries);
         }
-        let (mut closed, mut first) = (BTreeSet::new(), 1);
+        // What the journal holds without an outcome; whether the daemon heard of it or not.
+        let (mut open, mut first) = (BTreeMap::new(), 1);
         for (_, entry) in &self.entries {
             if let Entry::Outcome { intent, .. } = entry {
-                closed.insert(*intent);
+                open.remove(intent);
             }
             if let Entry::Intent { intent, .. } = entry {
                 first = first.max(intent.0 + 1);
+                if !self.refused.contains(intent) {
+                    open.insert(*intent, self.begun.contains_key(intent));
+                }
             }
         }
         first = first.max(self.stored.last().map_or(1, |last| last.0 + 1));
-        let open = self
-            .stored
-            .difference(&closed)
-            .map(|intent| (*intent, self.begun.contains_key(intent)))
-            .collect();
         // What was on its way to the dead daemon is lost; what the manager has yet to do is not.
         self.queue.retain(|_, event| {
             matches!(
