@@ -244,6 +244,16 @@ impl Engine {
         self.state.restore(&self.plan, kept, between, now);
     }
 
+    /// What must outlive the daemon of one member, as it is now.
+    pub fn keep(&self, member: MemberId, now: Instant) -> Option<KeptMember> {
+        self.state.keep(&self.plan, member, now)
+    }
+
+    /// The intents of all attempts in flight.
+    pub fn attempts(&self) -> BTreeSet<IntentId> {
+        self.state.intents.keys().copied().collect()
+    }
+
     /// Goes on with another plan: leaves whose check is the same keep their counters, acts in flight
     /// go on. Gives the members that are not in the new plan and still have a process; nobody looks
     /// after those any more. Send `Wake` next.

@@ -429,10 +429,14 @@ fn summary(
             .map(|gate| format!("{} ({})", gate.gate, gate.numbers))
             .collect();
         let step = proposal.step.as_str();
+        let dead = match it.life {
+            Life::Dead { .. } => format!("{}; ", words::ending(it)),
+            Life::Stopped | Life::Starting { .. } | Life::Up { .. } => String::new(),
+        };
         return if closed.is_empty() {
-            format!("will {step}")
+            format!("{dead}will {step}")
         } else {
-            format!("would {step}; waits for {}", closed.join(" and "))
+            format!("{dead}would {step}; waits for {}", closed.join(" and "))
         };
     }
     if let Some(given_up) = &it.ledger.given_up {

@@ -65,6 +65,25 @@ pub enum Between {
     Reload,
 }
 
+impl KeptMember {
+    /// The same member after it was stopped in good order because the daemon ends: the next daemon
+    /// starts it, and has no death to wonder about.
+    #[must_use]
+    pub fn stopped(self) -> Self {
+        Self {
+            generation: None,
+            life: Life::Stopped,
+            health: Health::Unproven,
+            ready: false,
+            leaves: BTreeMap::new(),
+            attempt: None,
+            asked: None,
+            incident: None,
+            ..self
+        }
+    }
+}
+
 impl State {
     /// What must be kept of one member.
     pub(crate) fn keep(&self, plan: &Plan, id: MemberId, now: Instant) -> Option<KeptMember> {

@@ -140,7 +140,7 @@ fn futile_restarts_end_in_giving_up_and_it_is_left_running() {
     assert_eq!(world.life(0), "up");
     let ledger = world.happened();
     assert!(
-        ledger.contains("gave up: 3 restarts of this incident did not help"),
+        ledger.contains("gave up: 3 attempts of this incident did not help"),
         "{ledger}"
     );
     world.pass(Span::mins(600));

@@ -8,7 +8,7 @@ mod tests;
 pub mod wire;
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +26,9 @@ use crate::journal::Reader;
 use crate::manager::plain;
 
 /// The longest path that fits into a socket's address.
-const PATH_MAX: usize = 107;
+const PATH_MAX: usize = 107 - FRESH.len();
+/// What is put behind the path until the socket may be seen.
+const FRESH: &str = ".new";
 
 /// What requests are served from.
 #[derive(Clone, Debug)]
@@ -135,6 +137,14 @@ impl Server {
                 "set `control` in `[daemon]` to a shorter path, such as `/run/checkd/control.sock`",
             ));
         }
+        let there = std::fs::symlink_metadata(path);
+        if there.is_ok_and(|there| !there.file_type().is_socket()) {
+            return Err(
+                cannot("is something else: what is there is no socket".to_owned())
+                    .note("it was left alone")
+                    .help("set `control` in `[daemon]` to a path where nothing is yet"),
+            );
+        }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(cannot("is in use: another daemon answers there".to_owned())
                 .help("give this daemon a `control` of its own in `[daemon]`"));
@@ -146,7 +156,7 @@ impl Server {
         // Made under another name and renamed when its mode is right: nobody can connect before,
         // and a socket that a dead daemon left is replaced in one step.
         let mut fresh = path.as_os_str().to_owned();
-        fresh.push(".new");
+        fresh.push(FRESH);
         let fresh = PathBuf::from(fresh);
         let made = remove(&fresh)
             .and_then(|()| UnixListener::bind(&fresh))

@@ -159,6 +159,8 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         crate::clock::now(),
     );
     engine.restore(&past.kept, &between(&past), crate::clock::now());
+    let over: BTreeSet<IntentId> = past.open.difference(&engine.attempts()).copied().collect();
+    journal.interrupted(over);
     forget_the_gone(&plan, &past, &sender);
     adopt(&talk, &plan, &manager, &sender, &past, forgotten);
     // The first step: without it nothing happens.
@@ -317,26 +319,7 @@ impl Daemon {
     }
 
     fn step(&mut self, event: &Event) {
-        match event {
-            Event::Started {
-                member, generation, ..
-            } => self.journal.started(*member, *generation),
-            Event::Exited {
-                member,
-                generation,
-                exit,
-            } => {
-                self.journal.exited(*member, *generation, *exit);
-            }
-            Event::Done { intent, .. } => {
-                self.acting.remove(intent);
-            }
-            Event::Wake
-            | Event::Sample { .. }
-            | Event::IntentStored(_)
-            | Event::IntentRefused { .. }
-            | Event::Command { .. } => {}
-        }
+        self.remember(event);
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
         let lines = self.lines(event, &effects);
@@ -519,7 +502,6 @@ impl Daemon {
         let patience = tokio::time::sleep(LAST_ACTS);
         tokio::pin!(patience);
         let mut worked = false;
-        // The engine is not stepped any more: it would start again what is being stopped.
         while !worked || !self.acting.is_empty() {
             tokio::select! {
                 failed = &mut work, if !worked => {
@@ -528,7 +510,7 @@ impl Daemon {
                         self.talk.own(&format!("{} did not stop: {why}", self.plan.path(id)));
                     }
                 }
-                Some(event) = events.recv() => self.note(&event),
+                Some(event) = events.recv() => self.note(end, &event),
                 () = &mut patience, if worked => break,
                 _ = signals.term.recv() => { self.hurry(end).await; break; }
                 _ = signals.interrupt.recv() => { self.hurry(end).await; break; }
@@ -539,7 +521,7 @@ impl Daemon {
             self.manager.kill_all().await;
         }
         while let Ok(event) = events.try_recv() {
-            self.note(&event);
+            self.note(end, &event);
         }
     }
 
@@ -550,8 +532,36 @@ impl Daemon {
         }
     }
 
-    /// What the next daemon must know, though this one decides nothing any more.
-    fn note(&mut self, event: &Event) {
+    /// What the next daemon must know, though this one does nothing any more: what became of acts
+    /// in flight, and who was stopped.
+    fn note(&mut self, end: End, event: &Event) {
+        self.remember(event);
+        if let (End::Stop, Event::Exited { member, .. }) = (end, event) {
+            // To the engine this would be a death.
+            if let Some(kept) = self.engine.keep(*member, crate::clock::now()) {
+                self.journal.keep(Box::new(kept.stopped()));
+            }
+            return;
+        }
+        if end == End::Stop {
+            return;
+        }
+        let mut effects = Vec::new();
+        self.engine.step(event, crate::clock::now(), &mut effects);
+        for effect in effects {
+            match effect {
+                // Nobody is there to carry it out, so it is not written down as if.
+                Effect::Record(Entry::Intent { .. } | Entry::Decision { .. }) => {}
+                Effect::Record(_) | Effect::Keep(_) | Effect::Notify(_) | Effect::Answer { .. } => {
+                    self.carry_out(effect);
+                }
+                Effect::Do(..) | Effect::Run(_) | Effect::WakeAt(_) => {}
+            }
+        }
+    }
+
+    /// Notes lives and ended acts.
+    fn remember(&mut self, event: &Event) {
         match event {
             Event::Started {
                 member, generation, ..

@@ -63,6 +63,7 @@ enum Message {
     Started(MemberId, Generation),
     Exited(MemberId, Generation, Exit),
     Keep(Box<KeptMember>),
+    Interrupted(BTreeSet<IntentId>),
     Switch(Arc<Plan>, UnboundedSender<Event>),
     End,
 }
@@ -113,6 +114,11 @@ impl Journal {
     /// else that finds the queue full, the number is counted.
     pub fn record(&self, entry: Entry) {
         self.send(Message::Entry(entry));
+    }
+
+    /// Closes intents of the daemon before of which nothing more will be heard.
+    pub fn interrupted(&self, intents: BTreeSet<IntentId>) {
+        self.send(Message::Interrupted(intents));
     }
 
     /// Goes on under another plan: what comes after this is of it, and intents are answered through

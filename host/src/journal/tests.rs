@@ -156,6 +156,7 @@ fn a_new_daemon_goes_on_where_the_one_before_was() {
     assert_eq!(past.next_intent, IntentId(42));
     assert_eq!(past.lives, [(MEMBER, generation(4711))]);
     assert_eq!(past.interrupted, ["web/web-1: restart"]);
+    journal.interrupted(past.open);
     // The exit of an earlier life does not end the later one.
     journal.exited(MEMBER, generation(4000), Exit::Code(1));
     journal.close();

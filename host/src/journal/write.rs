@@ -89,12 +89,6 @@ impl Writer {
             })
             .collect::<rusqlite::Result<BTreeSet<IntentId>>>()?;
         let (kept, rebooted) = read_kept(&connection, &boot, both.now_ms())?;
-        connection.execute(
-            "UPDATE action SET outcome = 'interrupted', outcome_wall_ms = ?,
-               detail = 'checkd ended before it knew what became of it'
-             WHERE outcome IS NULL",
-            params![both.now_ms()],
-        )?;
         let next = last
             .and_then(|n| u64::try_from(n).ok())
             .map_or(1, |n| n + 1);
@@ -232,6 +226,7 @@ impl Writer {
                 Message::Entry(_)
                 | Message::Started(..)
                 | Message::Exited(..)
+                | Message::Interrupted(_)
                 | Message::Switch(..)
                 | Message::End => None,
             })
@@ -245,6 +240,7 @@ impl Writer {
                 Message::Exited(member, generation, exit) => {
                     rows.exited(*member, *generation, *exit)?;
                 }
+                Message::Interrupted(intents) => rows.interrupted(intents)?,
                 Message::Switch(..) | Message::End => {}
             }
         }
@@ -689,6 +685,18 @@ impl Rows<'_> {
             i64_of(generation.start),
             self.both.now_ms(),
         ])?;
+        Ok(())
+    }
+
+    fn interrupted(&self, intents: &BTreeSet<IntentId>) -> rusqlite::Result<()> {
+        let sql = "UPDATE action SET outcome = 'interrupted', outcome_wall_ms = ?,
+               detail = 'checkd ended before it knew what became of it'
+             WHERE intent = ? AND outcome IS NULL";
+        for intent in intents {
+            self.all
+                .prepare_cached(sql)?
+                .execute(params![self.both.now_ms(), i64_of(intent.0)])?;
+        }
         Ok(())
     }
 

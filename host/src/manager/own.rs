@@ -114,9 +114,25 @@ impl Own {
         let pid = tokio::task::spawn_blocking(move || request.spawn())
             .await
             .map_err(|_| "the start was broken off".to_owned())??;
-        let handle = Handle::of_child(pid).ok_or("cannot watch the new process (pidfd_open)")?;
-        let generation = processes::generation_of(self.boot, pid)
-            .ok_or("cannot read the new process in /proc")?;
+        // What cannot be watched must not run: it would hold the port, and be started once more.
+        let watched = Handle::of_child(pid)
+            .ok_or("cannot watch the new process (pidfd_open)")
+            .and_then(|handle| {
+                let generation = processes::generation_of(self.boot, pid);
+                Ok((
+                    handle,
+                    generation.ok_or("cannot read the new process in /proc")?,
+                ))
+            });
+        let (handle, generation) = match watched {
+            Ok(watched) => watched,
+            Err(why) => {
+                processes::kill_child(pid);
+                return Err(format!(
+                    "{why}, so it was killed again; are there descriptors left?"
+                ));
+            }
+        };
         self.watch(id, reloads, generation, handle, false);
         Ok(())
     }
@@ -130,7 +146,8 @@ impl Own {
         let Some(handle) = Handle::open(generation.pid, generation.start) else {
             return false;
         };
-        self.watch(id, self.table().moved.len(), generation, handle, true);
+        let reloads = self.table().moved.len();
+        self.watch(id, reloads, generation, handle, true);
         true
     }
 

@@ -262,3 +262,19 @@ mod tests {
         assert_eq!(pids, [101, 102, 103, 104, 105]);
     }
 }
+
+/// Kills a child of ours that nobody watches, with its process group, and reaps it. Its pid cannot be
+/// another's: until it is reaped the kernel gives it to nobody.
+pub(super) fn kill_child(pid: u32) {
+    let Some(pid) = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    else {
+        return;
+    };
+    let killed = rustix::process::kill_process_group(pid, Signal::KILL)
+        .and_then(|()| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
+    if let Err(error) = killed {
+        tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "a process that nobody watches could not be killed");
+    }
+}

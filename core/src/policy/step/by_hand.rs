@@ -19,7 +19,7 @@ impl Turn<'_> {
             }));
             self.consider(id);
         }
-        let answer = answer.map(|()| self.what_now(id));
+        let answer = answer.map(|()| self.taken(id, command));
         self.out.push(Effect::Answer {
             id: answer_id,
             answer,
@@ -30,6 +30,7 @@ impl Turn<'_> {
         let Some(member) = self.state.member(id) else {
             return Err("there is no such member".to_owned());
         };
+        let paused = matches!(&member.control, Control::Paused { until, .. } if *until > self.now);
         let others_pause = match &member.control {
             Control::Paused {
                 until,
@@ -121,6 +122,9 @@ impl Turn<'_> {
                 });
             }
             Command::Resume { force } => {
+                if !paused {
+                    return Err("it is not paused".to_owned());
+                }
                 if let Some(pause) = others_pause.filter(|_| !force) {
                     return Err(format!("{pause}; `--force` ends it all the same"));
                 }
@@ -137,9 +141,17 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// The answer to a person: what happens now.
-    pub(super) fn what_now(&self, id: MemberId) -> String {
-        crate::report::member(self.plan, self.state, id, self.now)
-            .map_or_else(String::new, |report| report.summary)
+    /// The answer to a person: what was done at once, and what happens now.
+    fn taken(&self, id: MemberId, command: &Command) -> String {
+        let now = crate::report::member(self.plan, self.state, id, self.now)
+            .map_or_else(String::new, |report| report.summary);
+        match command {
+            Command::Pause { until, reason, .. } => {
+                format!("paused for {}: {reason}", until.since(self.now))
+            }
+            Command::Resume { .. } => format!("resumed; {now}"),
+            Command::Reset => format!("its attempts are forgotten; {now}"),
+            Command::Restart { .. } | Command::Start | Command::Stop => now,
+        }
     }
 }

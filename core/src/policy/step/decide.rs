@@ -52,7 +52,7 @@ impl Turn<'_> {
         let spent = closed.contains(GateName::Intensity);
         let why = match proposal.motive {
             Motive::Sick if futile >= policy.futile_max => {
-                format!("{futile} restarts of this incident did not help; it is left running")
+                format!("{futile} attempts of this incident did not help; it is left running")
             }
             Motive::Sick if spent => {
                 let limit = policy.sick_restarts;
