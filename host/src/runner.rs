@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use checkd_core::engine::{Event, Run};
 use checkd_core::plan::{CheckPlan, Plan};
-use checkd_core::{Cause, Generation, Instant, LeafId, MemberId, Sample, Span, Status};
+use checkd_core::report::{Advice, MemberReport};
+use checkd_core::{Cause, CheckKind, Generation, Instant, LeafId, MemberId, Sample, Span, Status};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -18,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::clock;
 use crate::plugin::client::Trouble;
 use crate::plugin::convert::{When, unknown};
-use crate::plugin::{Catalog, Target};
+use crate::plugin::{Catalog, Target, Unavailable};
 
 use doors::{Doors, Ready};
 pub use hand::{Hand, Held};
@@ -28,6 +29,9 @@ const IN_FLIGHT_MAX: usize = 1_024;
 
 /// Plugins that could not be loaded are tried again so often, when one of their checks is due.
 const TRY_AGAIN: Span = Span::secs(10);
+
+/// So many missing plugins are named with each check that nobody offers.
+const MISSING_TOLD: usize = 3;
 
 /// A run that is over this much after its last deadline says that the machine stood still.
 const STALL: Span = Span::secs(5);
@@ -182,6 +186,32 @@ impl Runner {
         }
     }
 
+    /// Adds what a person can do about a check of a kind that nobody offers: look at the plugins
+    /// that could not be loaded.
+    pub fn advise(&self, report: &mut MemberReport) {
+        let cause = Cause::PluginUnavailable.as_str();
+        let catalog = &self.inner.catalog;
+        let nobody_offers = report.checks.iter().any(|leaf| {
+            let kind = CheckKind::new(&leaf.kind);
+            leaf.cause.as_deref() == Some(cause)
+                && kind.is_some_and(|kind| catalog.offer(&kind).is_none())
+        });
+        if !nobody_offers {
+            return;
+        }
+        let missing = catalog.missing().into_iter().take(MISSING_TOLD);
+        let advice = missing.filter_map(|plugin| {
+            Some(Advice {
+                command: format!("checkd plugin inspect {}", quoted(&plugin.file?)),
+                does: format!(
+                    "says why this plugin cannot be used; it is tried again every {TRY_AGAIN}, \
+                     and needs no restart of checkd"
+                ),
+            })
+        });
+        report.can_do.splice(0..0, advice);
+    }
+
     /// What was counted.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -249,7 +279,7 @@ impl Inner {
         };
         let Some(offer) = self.catalog.offer(&check.kind) else {
             self.try_again();
-            let told = format!("no plugin that is loaded offers the kind `{}`", check.kind);
+            let told = self.nobody_offers(&check.kind);
             return (
                 unknown(Cause::PluginUnavailable, &told, when(began)),
                 None,
@@ -291,6 +321,23 @@ impl Inner {
             Err(trouble) => trouble_sample(&trouble, when),
         };
         (stalled(sample, check.timeout), ended.ready, ended.stuck)
+    }
+
+    /// Why there is nobody to run a kind: which plugins are missing.
+    fn nobody_offers(&self, kind: &CheckKind) -> String {
+        let mut told = format!("no plugin that is loaded offers the kind `{kind}`");
+        let missing = self.catalog.missing();
+        for plugin in missing.iter().take(MISSING_TOLD) {
+            let Unavailable { origin, why, .. } = plugin;
+            told.push_str(&format!("; plugin `{origin}` cannot be used: {why}"));
+        }
+        if missing.len() > MISSING_TOLD {
+            told.push_str(&format!("; and {} more", missing.len() - MISSING_TOLD));
+        }
+        if !missing.is_empty() {
+            told.push_str(&format!("; tried again every {TRY_AGAIN}"));
+        }
+        told
     }
 
     /// The check of a run, and what it is about.
@@ -372,6 +419,16 @@ impl Inner {
 
     fn leaves(&self) -> MutexGuard<'_, HashMap<LeafId, Leaf>> {
         self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
     }
 }
 

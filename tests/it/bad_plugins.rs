@@ -2,6 +2,7 @@
 //! leave members without supervision.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -175,6 +176,29 @@ fn a_person_who_asks_is_told_why_and_nothing_runs() {
 }
 
 #[test]
+fn a_library_that_everybody_may_change_is_used_with_a_warning() {
+    let checkd = Checkd::prepare("");
+    let path = checkd.dir().join("loose.so");
+    fs::copy(hostile(), &path).expect("the library is copied");
+    checkd.write_config(&config(&path));
+    for (mode, warned) in [(0o777, true), (0o755, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        for verb in [
+            &["plugin", "inspect", "loose.so"][..],
+            &["validate", "checkd.toml"],
+        ] {
+            let answer = checkd.ask(verb);
+            assert_eq!(answer.code, Some(0), "{verb:?}: {answer:#?}");
+            assert_eq!(
+                answer.stderr.contains("warning[C0214]"),
+                warned,
+                "{verb:?} of mode {mode:o}: {answer:#?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn members_are_supervised_although_a_plugin_cannot_be_loaded() {
     let mut checkd = Checkd::prepare("");
     let path = checkd.dir().join("text.so");
@@ -183,6 +207,13 @@ fn members_are_supervised_although_a_plugin_cannot_be_loaded() {
     checkd.run();
     let leaf = checkd.wait_check("web/web-0", "bad", "unknown");
     assert_eq!(leaf["cause"], "plugin_unavailable", "{leaf:#}");
+    let message = leaf["message"].as_str().expect("a sample has a message");
+    for word in ["text.so` cannot be used: it is", "tried again every 10s"] {
+        assert!(message.contains(word), "`{message}` lacks `{word}`");
+    }
+    let explained = checkd.ask(["explain", "web/web-0"]).stdout;
+    let command = format!("checkd plugin inspect {}", path.display());
+    assert!(explained.contains(&command), "{explained}");
     checkd.wait_health("web/web-0", "healthy");
     assert!(
         checkd.talk().contains("text.so"),

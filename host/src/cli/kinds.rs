@@ -121,7 +121,7 @@ pub fn run(args: Args) -> ExitCode {
 
 /// A plugin that was named and cannot be used is a mistake of usage.
 fn code(diagnostics: &[Diagnostic]) -> ExitCode {
-    if diagnostics.is_empty() {
+    if tell::all_warnings(diagnostics) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(super::USAGE)

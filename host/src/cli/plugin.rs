@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use checkd_core::diagnostic::Diagnostic;
+use checkd_core::diagnostic::{Diagnostic, Severity};
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ fn inspect(file: &std::path::Path, json: bool) -> ExitCode {
         kinds::table(&mut text, "", ["KIND", "WHAT IT CHECKS"], &rows);
         print(&text);
     }
-    if diagnostics.is_empty() {
+    if tell::all_warnings(&diagnostics) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(super::USAGE)
@@ -121,7 +121,7 @@ fn list(layers: &Layers, json: bool) -> ExitCode {
             .plugins()
             .map(|plugin| of(plugin, offered(&plugin.origin)));
         let missing = catalog.unavailable().iter().map(|plugin| {
-            serde_json::json!({ "name": plugin.name, "origin": plugin.origin, "kinds": null })
+            serde_json::json!({ "name": plugin.name, "origin": plugin.origin, "kinds": null, "why": plugin.why })
         });
         print_json(&loaded.chain(missing).collect::<Vec<Value>>());
     } else {
@@ -156,7 +156,8 @@ fn list(layers: &Layers, json: bool) -> ExitCode {
         kinds::table(&mut text, "", ["PLUGIN", "KINDS", "PACKAGE", "FROM"], &rows);
         print(&text);
     }
-    let whole = !broken && !configured.diagnostics.iter().any(|told| of_plugins(&told));
+    let mut of_plugins = configured.diagnostics.iter().filter(of_plugins);
+    let whole = !broken && of_plugins.all(|told| told.severity == Severity::Warning);
     if whole {
         ExitCode::SUCCESS
     } else {

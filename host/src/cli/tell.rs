@@ -45,6 +45,13 @@ pub fn tell(diagnostic: &Diagnostic) {
     say(&text(diagnostic));
 }
 
+/// Whether nothing of it is an error.
+pub fn all_warnings(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .all(|told| told.severity == Severity::Warning)
+}
+
 /// Tells what a daemon answered.
 pub fn tell_refusal(refusal: &Refusal) {
     say(&parts(

@@ -444,7 +444,11 @@ impl Daemon {
         match question {
             Question::Status(answer) => drop(answer.send(self.engine.status(now))),
             Question::Explain(member, answer) => {
-                drop(answer.send(self.engine.explain(member, now)));
+                let mut report = self.engine.explain(member, now);
+                if let Some(report) = &mut report {
+                    self.runner.advise(report);
+                }
+                drop(answer.send(report));
             }
             Question::Reload {
                 by,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use checkd_core::CheckKind;
 use checkd_core::config::{KindFacts, Kinds};
@@ -18,11 +19,14 @@ use super::linked::BuiltIn;
 use super::loader::Library;
 use super::probe::Probe;
 use super::process::Launch;
-use super::protocol::{KindText, Problem, Target, bounded};
+use super::protocol::{KindText, Problem, TEXT_MAX, Target, bounded};
 use super::{builtin, convert, options};
 
 /// Where a worker's program is: this one, also after its file was replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The bit of a file's mode by which everybody may write to it.
+const EVERYBODY_WRITES: u32 = 0o002;
 
 /// All check kinds that this process knows.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub struct Catalog {
     plugins: Vec<Arc<Plugin>>,
     unavailable: Vec<Unavailable>,
     /// Plugins that could not be loaded, to be tried again.
-    failed: Mutex<Vec<Source>>,
+    failed: Mutex<Vec<(Source, Unavailable)>>,
     /// What came when they were tried again.
     late: RwLock<BTreeMap<CheckKind, Arc<Offer>>>,
     program: PathBuf,
@@ -128,6 +132,10 @@ pub struct Unavailable {
     pub name: String,
     /// Its path or command.
     pub origin: String,
+    /// Its library, when it is one.
+    pub file: Option<String>,
+    /// Why it could not be used when it was last tried, one line.
+    pub why: String,
 }
 
 /// A plugin as the configuration or a directory names it.
@@ -198,13 +206,14 @@ impl Catalog {
                     for kind in kinds {
                         offer(&plugin, kind, &mut offers, &mut diagnostics);
                     }
+                    diagnostics.extend(source.changeable());
                     loaded.push(plugin);
                 }
                 Err(diagnostic) => {
-                    let Source { name, origin, .. } = source.clone();
-                    unavailable.push(Unavailable { name, origin });
+                    let missing = source.unavailable(&diagnostic);
+                    unavailable.push(missing.clone());
                     diagnostics.push(diagnostic);
-                    failed.push(source);
+                    failed.push((source, missing));
                 }
             }
         }
@@ -244,6 +253,7 @@ impl Catalog {
         for kind in kinds {
             offer(&plugin, kind, &mut offers, &mut diagnostics);
         }
+        diagnostics.extend(source.changeable());
         Ok(Inspected {
             plugin,
             offers,
@@ -266,7 +276,7 @@ impl Catalog {
         self.plugins.iter().map(|plugin| &**plugin)
     }
 
-    /// Plugins that could not be loaded.
+    /// Plugins that could not be loaded when the catalog was opened.
     pub fn unavailable(&self) -> &[Unavailable] {
         &self.unavailable
     }
@@ -332,9 +342,10 @@ impl Catalog {
     /// Tries the plugins again that could not be loaded. Blocks. What they offer now can be run from
     /// now on; a kind that somebody else offers already is left alone.
     pub fn try_again(&self) {
-        let failed =
-            std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
-        for source in failed {
+        // They stay told while they are tried.
+        let sources: Vec<Source> = self.failed().iter().map(|(one, _)| one.clone()).collect();
+        for source in sources {
+            let is_it = |(one, _): &(Source, Unavailable)| one.origin == source.origin;
             match describe(&self.program, &source) {
                 Ok((plugin, kinds)) => {
                     let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
@@ -350,14 +361,16 @@ impl Catalog {
                             late.entry(kind).or_insert_with(|| Arc::new(offer));
                         }
                     }
+                    drop(late);
+                    self.failed().retain(|one| !is_it(one));
                 }
-                Err(why) => {
-                    let why = why.notes.join("; ");
+                Err(diagnostic) => {
+                    let still = source.unavailable(&diagnostic);
+                    let why = &*still.why;
                     tracing::debug!(plugin = source.name, why, "plugin is still unavailable");
-                    self.failed
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(source);
+                    for one in self.failed().iter_mut().filter(|one| is_it(one)) {
+                        one.1 = still.clone();
+                    }
                 }
             }
         }
@@ -365,11 +378,48 @@ impl Catalog {
 
     /// Whether a plugin is still missing.
     pub(crate) fn is_incomplete(&self) -> bool {
-        !self
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        !self.failed().is_empty()
+    }
+
+    /// The plugins that are missing now, each with why.
+    pub(crate) fn missing(&self) -> Vec<Unavailable> {
+        self.failed().iter().map(|(_, one)| one.clone()).collect()
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Vec<(Source, Unavailable)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    /// What is told of it while it cannot be used.
+    fn unavailable(&self, why: &Diagnostic) -> Unavailable {
+        Unavailable {
+            name: self.name.clone(),
+            origin: self.origin.clone(),
+            file: self.file().map(str::to_owned),
+            why: bounded(&why.notes.join("; "), TEXT_MAX),
+        }
+    }
+
+    fn file(&self) -> Option<&str> {
+        match &self.what {
+            PluginSource::Library(path) => Some(path),
+            PluginSource::Command(_) => None,
+        }
+    }
+
+    /// A warning when everybody on this machine may change the library.
+    fn changeable(&self) -> Option<Diagnostic> {
+        let path = self.file()?;
+        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+        (mode & EVERYBODY_WRITES != 0).then(|| {
+            let told = format!("plugin `{}` can be changed by everybody", self.origin);
+            Diagnostic::warning("C0214", told)
+                .note(format!("its mode is {mode:04o}"))
+                .note("whoever writes to it has their code run as checkd's user")
+                .help(format!("`chmod o-w {path}`"))
+        })
     }
 }
 

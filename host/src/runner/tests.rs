@@ -174,3 +174,44 @@ fn a_run_that_slept_with_the_machine_says_nothing_about_its_target() {
     assert_eq!(stalled.cause, Some(Cause::HostStall));
     assert_eq!(stalled.status, Status::Unknown);
 }
+
+#[tokio::test]
+async fn a_kind_of_a_plugin_that_is_missing_says_which_and_why_and_what_to_look_at() {
+    let missing = checkd_core::plan::PluginPlan {
+        name: "spool".into(),
+        source: checkd_core::plan::PluginSource::Library("/no where/libspool.so".into()),
+        sha256: None,
+        isolation: checkd_core::plan::Isolation::Process,
+    };
+    let (catalog, _) = Catalog::open(&[missing], &[]);
+    let (sender, mut events) = unbounded_channel();
+    let plan = plan(&[("spool", json!({}))]);
+    let runner = Runner::new(Arc::new(catalog), Arc::clone(&plan), sender).unwrap();
+    runner.begin(run(0, 0));
+    let sample = tokio::time::timeout(PATIENCE, events.recv()).await;
+    let Ok(Some(Event::Sample { sample, .. })) = sample else {
+        unreachable!("every run has its sample");
+    };
+    assert_eq!(
+        &*sample.message,
+        "no plugin that is loaded offers the kind `spool`; plugin `/no where/libspool.so` cannot \
+         be used: there is no such file; tried again every 10s"
+    );
+
+    let now = Instant(1_000);
+    let engine = checkd_core::engine::Engine::new(plan, 0, checkd_core::IntentId(1), now);
+    let member = MemberId {
+        group: 0,
+        member: 0,
+    };
+    let mut report = engine.explain(member, now).unwrap();
+    let before = report.can_do.len();
+    runner.advise(&mut report);
+    assert_eq!(report.can_do.len(), before, "nothing was found missing yet");
+    report.checks[0].cause = Some("plugin_unavailable".into());
+    runner.advise(&mut report);
+    assert_eq!(
+        report.can_do[0].command,
+        "checkd plugin inspect '/no where/libspool.so'"
+    );
+}

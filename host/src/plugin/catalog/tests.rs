@@ -93,6 +93,12 @@ fn what_is_not_there_is_told_and_the_rest_is_used() {
     assert_eq!(names, ["x"]);
     assert!(catalog.is_incomplete());
     assert_eq!(catalog.kinds().len(), 3);
+    // Tried again in vain it is still told, with the newest reason.
+    catalog.try_again();
+    let missing = catalog.missing();
+    assert_eq!(missing, catalog.unavailable());
+    assert_eq!(missing[0].file.as_deref(), Some("/nowhere/libx.so"));
+    assert_eq!(missing[0].why, "there is no such file");
 }
 
 #[test]
