@@ -17,17 +17,44 @@ pub fn to_stderr(diagnostics: &[Diagnostic], sources: &[Source]) -> io::Result<(
     stderr.lock().write_all(text.as_bytes())
 }
 
-/// Every diagnostic and the line that counts them, without colour.
+/// The same text as a page, without colour.
 pub fn plain(diagnostics: &[Diagnostic], sources: &[Source]) -> String {
     all(diagnostics, sources, false)
 }
 
+/// So many are shown: nobody reads more before mending some.
+const SHOWN: usize = 200;
+
+/// The diagnostics in their order, at most [`SHOWN`] of them, and how many there are. Errors go
+/// before warnings where not all can be shown.
 fn all(diagnostics: &[Diagnostic], sources: &[Source], colour: bool) -> String {
+    let lines = Lines::of(sources);
+    let errors = diagnostics
+        .iter()
+        .filter(|told| told.severity == Severity::Error)
+        .count();
+    let mut left = [SHOWN.saturating_sub(errors), SHOWN];
+    let [warnings, errors] = &mut left;
     let mut text = String::new();
-    let lines: Vec<Lines> = sources.iter().map(|_| Lines::new()).collect();
+    let mut shown = 0;
     for diagnostic in diagnostics {
+        let left = match diagnostic.severity {
+            Severity::Warning => &mut *warnings,
+            Severity::Error => &mut *errors,
+        };
+        if *left == 0 {
+            continue;
+        }
+        *left -= 1;
+        shown += 1;
         text.push_str(&with_lines(diagnostic, sources, &lines, colour));
         text.push('\n');
+    }
+    match diagnostics.len() - shown {
+        0 => {}
+        more => text.push_str(&format!(
+            "and {more} more; mend these first, or see all with `checkd validate --json`\n\n"
+        )),
     }
     text.push_str(&count(diagnostics));
     text
@@ -59,21 +86,38 @@ pub fn count(diagnostics: &[Diagnostic]) -> String {
     }
 }
 
-/// Where the lines of a source begin, once somebody asks: a large file may have many mistakes.
-type Lines = OnceCell<Vec<usize>>;
+/// Where the lines of each source begin, once somebody asks: a large file may have many mistakes.
+pub struct Lines(Vec<OnceCell<Vec<usize>>>);
+
+impl Lines {
+    /// Of these sources.
+    pub fn of(sources: &[Source]) -> Self {
+        Self(sources.iter().map(|_| OnceCell::new()).collect())
+    }
+
+    /// The line of a byte, from 1, and the byte at which that line begins.
+    pub fn line(&self, source: u32, text: &str, at: usize) -> (usize, usize) {
+        let Some(begins) = self.0.get(source as usize) else {
+            return (1, 0);
+        };
+        let begins = begins.get_or_init(|| {
+            std::iter::once(0)
+                .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+                .collect()
+        });
+        let line = begins.partition_point(|&begin| begin <= at);
+        let begin = line.checked_sub(1).and_then(|index| begins.get(index));
+        (line, begin.copied().unwrap_or(0))
+    }
+}
 
 /// One diagnostic, with a line end.
 pub fn one(diagnostic: &Diagnostic, sources: &[Source], colour: bool) -> String {
-    let lines: Vec<Lines> = sources.iter().map(|_| Lines::new()).collect();
+    let lines = Lines::of(sources);
     with_lines(diagnostic, sources, &lines, colour)
 }
 
-fn with_lines(
-    diagnostic: &Diagnostic,
-    sources: &[Source],
-    lines: &[Lines],
-    colour: bool,
-) -> String {
+fn with_lines(diagnostic: &Diagnostic, sources: &[Source], lines: &Lines, colour: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -102,21 +146,19 @@ fn with_lines(
             }
         }
         for index in shown {
-            if let (Some(source), Some(lines)) =
-                (sources.get(index as usize), lines.get(index as usize))
-            {
+            if let Some(source) = sources.get(index as usize) {
                 let here: Vec<_> = marks
                     .iter()
                     .copied()
                     .filter(|(p, _, _)| p.source == index)
                     .collect();
-                cuts.push((source, lines, here));
+                cuts.push((source, index, here));
             }
         }
     }
-    for (source, lines, marks) in &cuts {
+    for (source, index, marks) in &cuts {
         let places = marks.iter().map(|(place, _, _)| *place);
-        let (text, line, offset) = excerpt(&source.text, lines, places);
+        let (text, line, offset) = excerpt(*index, &source.text, lines, places);
         let mut snippet = Snippet::source(text)
             .path(source.name.as_str())
             .line_start(line);
@@ -176,6 +218,7 @@ fn tidy(rendered: &str, alone: bool) -> String {
 /// The whole lines around the marks, the number of the first, and its first byte: a large file is
 /// not searched by the renderer for a few lines.
 fn excerpt<'a>(
+    source: u32,
     text: &'a str,
     lines: &Lines,
     places: impl Iterator<Item = Place>,
@@ -187,17 +230,7 @@ fn excerpt<'a>(
     }
     let start = floor(text, start);
     let end = floor(text, end.max(start));
-    let begins = lines.get_or_init(|| {
-        std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect()
-    });
-    let line = begins.partition_point(|&begin| begin <= start);
-    let first = line
-        .checked_sub(1)
-        .and_then(|index| begins.get(index))
-        .copied()
-        .unwrap_or(0);
+    let (line, first) = lines.line(source, text, start);
     let last = text
         .get(end..)
         .and_then(|t| t.find('\n'))

@@ -69,13 +69,13 @@ fn as_text(configured: &Configured, refused: bool) -> io::Result<()> {
 
 /// `{ "valid": …, "diagnostics": [ { severity, code, message, places, notes, help } ] }`
 fn as_json(configured: &Configured, refused: bool) -> io::Result<()> {
+    let lines = render::Lines::of(&configured.document.sources);
     let place = |place: &Place, words: &str, primary: bool| -> Value {
         let source = configured.document.sources.get(place.source as usize);
-        let before = source
-            .and_then(|s| s.text.get(..place.start as usize))
-            .unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let text = source.map_or("", |s| s.text.as_str());
+        let (line, begin) = lines.line(place.source, text, place.start as usize);
+        let before = text.get(begin..place.start as usize).unwrap_or("");
+        let column = before.chars().count() + 1;
         json!({
             "source": source.map(|s| s.name.as_str()),
             "line": line,

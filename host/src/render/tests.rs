@@ -117,3 +117,24 @@ fn the_last_line_counts() {
     );
     assert_eq!(count(std::slice::from_ref(&warning)), "1 warning\n");
 }
+
+#[test]
+fn of_very_many_mistakes_only_some_are_shown_and_errors_first() {
+    let many = |n: usize, told: &Diagnostic| vec![told.clone(); n];
+    let lint = Diagnostic::warning("C0120", "a lint");
+    let error = Diagnostic::error("C0102", "a mistake");
+    for (lints, errors, shown, end) in [
+        (200, 0, (200, 0), "a lint\n\n200 warnings\n"),
+        (150, 100, (100, 100), "100 errors, 150 warnings\n"),
+        (5, 80_000, (0, 200), "80000 errors, 5 warnings\n"),
+    ] {
+        let told = [many(lints, &lint), many(errors, &error)].concat();
+        let text = super::all(&told, &[], false);
+        let found = |word: &str| text.matches(word).count();
+        assert_eq!((found("a lint"), found("a mistake")), shown);
+        assert!(text.ends_with(end), "{:?}", text.lines().last());
+        let more = lints + errors - 200;
+        let said = format!("\n\nand {more} more; ");
+        assert_eq!(text.contains(&said), more > 0, "{said}");
+    }
+}
