@@ -84,8 +84,16 @@ fn every_configuration_of_the_readme_is_valid() {
     for block in blocks {
         let checkd = Checkd::prepare("");
         checkd.write_raw_config(block);
-        let answer = checkd.ask(["validate", "checkd.toml", "--strict"]);
+        let answer = checkd.ask(["validate", "checkd.toml"]);
         assert_eq!(answer.code, Some(0), "{block}\n{}", answer.stderr);
+        // Its program need not be on the machine that runs the tests.
+        let other =
+            |line: &str| line.starts_with("warning[") && !line.starts_with("warning[C0127]");
+        assert!(
+            !answer.stderr.lines().any(other),
+            "{block}\n{}",
+            answer.stderr
+        );
     }
 }
 

@@ -212,11 +212,14 @@ impl<'a> Names<'a> {
                         .iter()
                         .map(|(weight, _)| weight.value.to_string())
                         .collect();
-                    format!(
-                        "{} = {sum}, {} must be reached",
-                        weights.join(" + "),
-                        need.value
-                    )
+                    let need = need.value;
+                    match weights.as_slice() {
+                        [_] => format!("the only weight is {sum}; {need} must be reached"),
+                        _ => format!(
+                            "the weights are {}, together {sum}; {need} must be reached",
+                            weights.join(" + ")
+                        ),
+                    }
                 });
                 for (weight, _) in children.iter().filter(|(weight, _)| weight.value == 0) {
                     sense = false;

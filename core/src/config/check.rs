@@ -113,6 +113,7 @@ fn check<'a>(
     }
     let kind = kind(reader, &section, at);
     let facts = kind.as_ref().and_then(|kind| reader.kinds.get(kind));
+    let before = reader.out.len();
     if let Some(facts) = facts {
         schema::options(
             facts,
@@ -130,6 +131,7 @@ fn check<'a>(
         _ => facts.map_or(Scope::Process, |facts| facts.scope),
     };
     placeholders(reader, &section, scope, ports);
+    reader.unsound_since(before, group, name);
     let times = times(reader, &section, inherited);
     let fall = section.count("fall", 1).unwrap_or(inherited.fall);
     let options = table
@@ -233,6 +235,15 @@ fn placeholders<'a>(reader: &mut Reader<'a>, section: &Section<'a>, scope: Scope
     }
 }
 
+/// Whole seconds where there are any: a time to be typed.
+fn readable(span: Span) -> Span {
+    if span >= Span::secs(1) {
+        Span(span.0 / 1_000 * 1_000)
+    } else {
+        span
+    }
+}
+
 struct Times {
     interval: Span,
     fast_interval: Span,
@@ -275,7 +286,7 @@ fn times(reader: &mut Reader<'_>, section: &Section<'_>, inherited: &Inherited) 
             Some(place) => told.also(place, ""),
             None => told.note(format!("`interval` is {in_force}, the default")),
         };
-        let shorter = in_force * 4 / 5;
+        let shorter = readable(in_force * 4 / 5);
         reader.once(told.help(format!(
             "set `timeout = \"{}\"`, or raise `interval` above {}",
             super::units::exact(shorter),

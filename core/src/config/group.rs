@@ -18,6 +18,8 @@ const CIRCLE: &str = "C0112";
 const PORTS: &str = "C0116";
 const EMPTY: &str = "C0123";
 const SECRET: &str = "C0120";
+/// A configuration, or a group, in which nothing is checked.
+pub(super) const NOTHING: &str = "C0126";
 
 /// `NAME-INDEX` must be a name too.
 const LONGEST_NAME: usize = crate::id::NAME_MAX - 6;
@@ -106,6 +108,19 @@ fn group<'a>(
         defaults,
         has_ports,
     );
+    let checks_written = section.node("checks").is_some_and(
+        |node| !matches!(&node.value, Value::Table(table) if table.entries.is_empty()),
+    );
+    if !checks_written {
+        reader.out.push(
+            Diagnostic::warning(NOTHING, format!("group `{name}` has no checks"))
+                .at(at, "nothing is checked")
+                .note("a member that ends is started again; one that hangs is never seen")
+                .help(format!(
+                    "add `[group.{name}.checks.NAME]`; `checkd kinds` lists what can be checked"
+                )),
+        );
+    }
     let health = health::health(
         reader,
         name,
@@ -174,7 +189,8 @@ fn ports<'a>(
             )
             .at(section.place("base").unwrap_or(place), "")
             .note(format!(
-                "{processes} members from port {base} end at port {last}"
+                "{processes} member{} from port {base} on, the last at port {last}",
+                if processes == 1 { "" } else { "s" }
             )),
         );
         return None;

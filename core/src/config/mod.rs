@@ -21,13 +21,13 @@ mod section;
 mod tests;
 pub mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use changed::{Changed, changed};
 
-use crate::CheckKind;
-use crate::diagnostic::{Diagnostic, Place};
-use crate::plan::{Plan, PluginPlan, Scope};
+use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::plan::{CheckPlan, GroupPlan, Plan, PluginPlan, Scope};
+use crate::{CheckKind, CheckName, GroupName};
 
 /// The merged configuration, before it was understood.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,8 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Integer(i64),
-    /// A number with a fraction; finite.
+    /// A number with a fraction. Not finite stands for a value that whoever read the source has
+    /// refused already (a date, a number too large): no form takes it, and its mistake is told.
     Float(f64),
     /// True or false.
     Bool(bool),
@@ -115,7 +116,48 @@ pub fn read(
     kinds: &Kinds,
     unknown_kinds: UnknownKinds,
 ) -> (Option<Plan>, Vec<Diagnostic>) {
-    read::read(document, kinds, unknown_kinds)
+    let draft = draft(document, kinds, unknown_kinds);
+    let refused = draft.refused();
+    ((!refused).then_some(draft.plan), draft.diagnostics)
+}
+
+/// What could be read, also while mistakes stand: so that what only others can judge (the kinds,
+/// the machine) is judged in the same round.
+#[derive(Debug)]
+pub struct Draft {
+    /// What was read. With a mistake anywhere it may break the rules of a [`Plan`]: values with
+    /// mistakes are their defaults, groups and checks with mistakes may be missing.
+    pub plan: Plan,
+    /// All mistakes, in the order of the sources.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Checks whose options have mistakes already.
+    unsound: BTreeSet<(GroupName, CheckName)>,
+}
+
+impl Draft {
+    /// Whether there is a mistake that refuses it.
+    pub fn refused(&self) -> bool {
+        let mut all = self.diagnostics.iter();
+        all.any(|told| told.severity == Severity::Error)
+    }
+
+    /// The checks whose options have the names and forms that their kind's schema wants: the kind
+    /// itself can be asked about them.
+    pub fn checks(&self) -> impl Iterator<Item = (&GroupPlan, &CheckPlan)> {
+        let all = self.plan.groups.iter();
+        all.flat_map(|group| group.checks.iter().map(move |check| (group, check)))
+            .filter(|(group, check)| {
+                self.unsound.is_empty()
+                    || !self
+                        .unsound
+                        .contains(&(group.name.clone(), check.name.clone()))
+            })
+    }
+}
+
+/// As [`read()`], with what could be read beside the mistakes.
+pub fn draft(document: &Document, kinds: &Kinds, unknown_kinds: UnknownKinds) -> Draft {
+    read::draft(document, kinds, unknown_kinds)
 }
 
 /// The plugins and plugin directories that a document names: they must be known before the kinds

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::keys;
 use super::section::{MISSING, Of, Section};
-use super::{Document, Kinds, Node, Table, UnknownKinds, Value, group};
+use super::{Document, Draft, Kinds, Node, Table, UnknownKinds, Value, group};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::plan::{DaemonPlan, Isolation, OnExit, Plan, PluginPlan, PluginSource};
+use crate::{CheckName, GroupName};
 
 pub(super) const NAME: &str = "C0109";
 const PLUGIN_SOURCE: &str = "C0122";
@@ -19,27 +20,29 @@ pub(super) struct Reader<'a> {
     pub(super) out: Vec<Diagnostic>,
     /// What was told about a value that many checks inherit: once is enough.
     inherited: BTreeSet<(&'static str, Place, String)>,
+    /// Checks whose options have mistakes.
+    pub(super) unsound: BTreeSet<(GroupName, CheckName)>,
 }
 
 /// Reads the whole document.
-pub(super) fn read(
-    document: &Document,
-    kinds: &Kinds,
-    unknown_kinds: UnknownKinds,
-) -> (Option<Plan>, Vec<Diagnostic>) {
+pub(super) fn draft(document: &Document, kinds: &Kinds, unknown_kinds: UnknownKinds) -> Draft {
     let mut reader = Reader {
         document,
         kinds,
         unknown_kinds,
         out: Vec::new(),
         inherited: BTreeSet::new(),
+        unsound: BTreeSet::new(),
     };
     let plan = reader.root();
     let mut told = reader.out;
     // In the order of the files, so that a person goes through them once.
     told.sort_by_key(|one| one.primary.as_ref().map(|(place, _)| *place));
-    let refused = told.iter().any(|one| one.severity == Severity::Error);
-    ((!refused).then_some(plan), told)
+    Draft {
+        plan,
+        diagnostics: told,
+        unsound: reader.unsound,
+    }
 }
 
 /// `[plugin.N]` and `daemon.plugins`, before any kind is known.
@@ -51,6 +54,7 @@ pub(super) fn plugins(document: &Document) -> (Vec<PluginPlan>, Vec<String>, Vec
         unknown_kinds: UnknownKinds::Tolerate,
         out: Vec::new(),
         inherited: BTreeSet::new(),
+        unsound: BTreeSet::new(),
     };
     let plugins = reader.plugins(document.root.table("plugin"));
     let daemon = Section {
@@ -73,6 +77,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Marks a check when what was told since `before`, about its options, refuses them.
+    pub(super) fn unsound_since(&mut self, before: usize, group: &str, check: &str) {
+        let told = self.out.get(before..).unwrap_or(&[]);
+        if told.iter().any(|one| one.severity == Severity::Error)
+            && let (Some(group), Some(check)) = (GroupName::new(group), CheckName::new(check))
+        {
+            self.unsound.insert((group, check));
+        }
+    }
+
     fn root(&mut self) -> Plan {
         let root = Section::open(
             Some(&self.document.root),
@@ -89,6 +103,20 @@ impl<'a> Reader<'a> {
             &mut self.out,
         );
         let groups = group::groups(self, root.table_of("group"), defaults);
+        let empty = root
+            .table_of("group")
+            .is_none_or(|table| table.entries.is_empty());
+        let refused = self.out.iter().any(|one| one.severity == Severity::Error);
+        // Beside a `[gruop]` it would be the same mistake once more.
+        if empty && !refused {
+            self.out.push(
+                Diagnostic::warning(
+                    group::NOTHING,
+                    "there is no group: nothing is started, and nothing is checked",
+                )
+                .help("add `[group.NAME]` with a `command`"),
+            );
+        }
         Plan {
             daemon,
             plugins,

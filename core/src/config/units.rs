@@ -87,17 +87,24 @@ pub fn n_of_m(text: &str) -> Option<NOfM> {
     })
 }
 
-/// A span exactly as [`span`] reads it: no digit is lost, which `Display` may do.
+/// A span exactly as [`span`] reads it, `1m1.6s`: no digit is lost, which `Display` may do.
 pub fn exact(span: Span) -> String {
     let mut rest = span.0;
     let mut text = String::new();
     for (unit, millis) in TIMES {
         let n = rest / millis;
-        rest %= millis;
-        if n > 0 {
-            text.push_str(&n.to_string());
-            text.push_str(unit);
+        if n == 0 {
+            continue;
         }
+        rest %= millis;
+        text.push_str(&n.to_string());
+        if unit == "s" && rest > 0 {
+            let decimals = format!("{rest:03}");
+            text.push('.');
+            text.push_str(decimals.trim_end_matches('0'));
+            rest = 0;
+        }
+        text.push_str(unit);
     }
     if text.is_empty() {
         "0s".to_owned()

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use checkd_core::config::{self, Document, UnknownKinds};
-use checkd_core::diagnostic::{Diagnostic, Severity};
+use checkd_core::config::{self, Document, Draft, UnknownKinds};
+use checkd_core::diagnostic::{Diagnostic, Place, Severity};
 use checkd_core::plan::{CheckPlan, GroupPlan, Plan, PluginPlan, PluginSource, Scope};
 
 use crate::cli::Layers;
@@ -39,12 +39,13 @@ pub struct Configured {
 /// Goes the whole way. Blocks while plugins describe themselves and judge their options.
 pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
     let loaded = super::load(layers);
+    let broken = super::broken(&loaded.diagnostics);
     let mut diagnostics = loaded.diagnostics;
     let document = loaded.document;
     let file = loaded.file;
     let mut catalog = None;
     let mut plan = None;
-    if !refused(&diagnostics) {
+    if !broken {
         let base = &base_of(file.as_deref());
         let (plugins, directories, told) = config::plugins(&document);
         let (plugins, directories) = settled(file.as_deref(), plugins, directories);
@@ -60,18 +61,24 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
         } else {
             UnknownKinds::Refuse
         };
-        let (read, told) = config::read(&document, catalog.kinds(), strict);
+        let mut draft = config::draft(&document, catalog.kinds(), strict);
+        let mut told = std::mem::take(&mut draft.diagnostics);
+        kinds_judge(&draft, catalog, &document, &mut told);
+        super::here::judge(&draft.plan, &document, &mut told);
+        // A value that is none was told already; what is said about it as a value is about that.
+        let mut none: Vec<Place> = diagnostics.iter().filter_map(place_of).collect();
+        none.sort_unstable();
+        told.retain(|one| !about(one, &none));
         diagnostics.extend(told);
-        if let Some(mut read) = read {
+        diagnostics.sort_by_key(place_of);
+        let whole = purpose == Purpose::Run || !refused(&of_plugins);
+        if whole && !refused(&diagnostics) {
+            let mut read = draft.plan;
             read.daemon.settle_paths(base);
             for plugin in &mut read.plugins {
                 settle_plugin(base, plugin);
             }
-            kinds_judge(&read, catalog, &document, &mut diagnostics);
             plan = Some(read);
-        }
-        if refused(&diagnostics) || (purpose == Purpose::Judge && refused(&of_plugins)) {
-            plan = None;
         }
         diagnostics.extend(of_plugins);
     }
@@ -112,6 +119,27 @@ fn base_of(file: Option<&Path>) -> PathBuf {
     std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
 }
 
+fn place_of(told: &Diagnostic) -> Option<Place> {
+    told.primary.as_ref().map(|(place, _)| *place)
+}
+
+/// Whether a mistake is about one of the values at `places` (in order, none in another): in it, or
+/// about the form of a list around it.
+fn about(told: &Diagnostic, places: &[Place]) -> bool {
+    let holds = |outer: Place, inner: Place| {
+        outer.source == inner.source && outer.start <= inner.start && inner.end <= outer.end
+    };
+    let Some(place) = place_of(told) else {
+        return false;
+    };
+    let begins = |place: Place| (place.source, place.start);
+    let after = places.partition_point(|none| begins(*none) <= begins(place));
+    let at_or_before = after.checked_sub(1).and_then(|index| places.get(index));
+    let first_inside = places.get(places.partition_point(|none| begins(*none) < begins(place)));
+    at_or_before.is_some_and(|none| holds(*none, place))
+        || (told.code == super::TYPE && first_inside.is_some_and(|none| holds(place, *none)))
+}
+
 fn refused(diagnostics: &[Diagnostic]) -> bool {
     diagnostics
         .iter()
@@ -150,22 +178,28 @@ impl SettlePaths for checkd_core::plan::DaemonPlan {
     }
 }
 
-/// Lets every kind judge the options of its checks, as they are for the first member.
-fn kinds_judge(plan: &Plan, catalog: &Catalog, document: &Document, out: &mut Vec<Diagnostic>) {
-    for group in &plan.groups {
-        for check in &group.checks {
-            if !catalog.kinds().contains_key(&check.kind) {
-                continue;
-            }
-            for problem in catalog.try_configure(&check.kind, &check.options, &target(group, check))
-            {
-                out.push(refusal(group, check, document, &problem));
-            }
+/// Lets every kind judge the options of its checks, as they are for the first member; also while
+/// there are mistakes elsewhere, so that all of them come together.
+fn kinds_judge(draft: &Draft, catalog: &Catalog, document: &Document, out: &mut Vec<Diagnostic>) {
+    for (group, check) in draft.checks() {
+        if !catalog.kinds().contains_key(&check.kind) {
+            continue;
+        }
+        let target = target(group, check, document);
+        for problem in catalog.try_configure(&check.kind, &check.options, &target) {
+            out.push(refusal(group, check, document, &problem));
         }
     }
 }
 
-fn target(group: &GroupPlan, check: &CheckPlan) -> Target {
+/// Stands in for a port while the group's `ports` have a mistake of their own.
+const SOME_PORT: u16 = 1;
+
+fn target(group: &GroupPlan, check: &CheckPlan, document: &Document) -> Target {
+    let some_port = || {
+        let written = document.place_of(&["group", group.name.as_str(), "ports"]);
+        written.map(|_| SOME_PORT)
+    };
     let own = check.scope == Scope::Process;
     let member = group.members.first().filter(|_| own);
     Target {
@@ -173,7 +207,7 @@ fn target(group: &GroupPlan, check: &CheckPlan) -> Target {
         member: member.map(|member| member.name.to_string()),
         index: member.map(|member| member.index),
         pid: own.then(std::process::id),
-        port: member.and_then(|member| member.port),
+        port: member.and_then(|member| member.port.or_else(some_port)),
     }
 }
 

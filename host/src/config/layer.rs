@@ -7,7 +7,7 @@ use checkd_core::diagnostic::{Diagnostic, Place, nearest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{BROKEN, LAYER};
+use super::{BROKEN, LAYER, TYPE};
 
 /// Variables that begin so are configuration.
 pub(super) const PREFIX: &str = "CHECKD__";
@@ -187,7 +187,7 @@ fn value(source: u32, text: &str, start: usize) -> Result<Node, Box<Diagnostic>>
             };
             let node = converter.node(&parsed);
             match out.into_iter().next() {
-                None => node.ok_or_else(|| Box::new(Diagnostic::error(LAYER, "no value"))),
+                None => Ok(node),
                 Some(_) if matches!(parsed.get_ref(), DeValue::Float(_) | DeValue::Integer(_)) => {
                     Ok(as_text())
                 }
@@ -225,46 +225,47 @@ impl Converter<'_> {
     fn table(&mut self, table: &DeTable<'_>) -> Table {
         let mut entries: Vec<(String, Place, Node)> = table
             .iter()
-            .filter_map(|(key, value)| {
-                let node = self.node(value)?;
-                Some((
+            .map(|(key, value)| {
+                (
                     key.get_ref().clone().into_owned(),
                     self.place(key.span()),
-                    node,
-                ))
+                    self.node(value),
+                )
             })
             .collect();
         entries.sort_by_key(|(_, key, _)| *key);
         Table { entries }
     }
 
-    fn node(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Node> {
+    fn node(&mut self, value: &Spanned<DeValue<'_>>) -> Node {
         let place = self.place(value.span());
         let value = match value.get_ref() {
             DeValue::String(text) => Value::Text(text.clone().into_owned()),
             DeValue::Integer(number) => {
                 match i64::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => Value::Integer(number),
-                    Err(_) => return self.refuse(place, "a number that large is not used here"),
+                    Err(_) => self.refuse(place, "a number that large is not used here"),
                 }
             }
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 Ok(number) if number.is_finite() => Value::Float(number),
-                _ => return self.refuse(place, "a number without a value is not used here"),
+                _ => self.refuse(place, "a number without a value is not used here"),
             },
             DeValue::Boolean(value) => Value::Bool(*value),
-            DeValue::Datetime(_) => return self.refuse(place, "a date is not used here"),
+            DeValue::Datetime(_) => self.refuse(place, "a date is not used here"),
             DeValue::Array(items) => {
-                Value::List(items.iter().filter_map(|item| self.node(item)).collect())
+                Value::List(items.iter().map(|item| self.node(item)).collect())
             }
             DeValue::Table(table) => Value::Table(self.table(table)),
         };
-        Some(Node { place, value })
+        Node { place, value }
     }
 
-    fn refuse(&mut self, place: Place, message: &str) -> Option<Node> {
+    /// Tells a value that is none here, and lets it stand as one that no form takes: the reader
+    /// goes on, and its key is not missing.
+    fn refuse(&mut self, place: Place, message: &str) -> Value {
         self.out
-            .push(Diagnostic::error("C0105", message).at(place, ""));
-        None
+            .push(Diagnostic::error(TYPE, message).at(place, ""));
+        Value::Float(f64::NAN)
     }
 }

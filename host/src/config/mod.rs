@@ -2,10 +2,11 @@
 //!
 //! [`load`] reads and merges, [`configure`] goes the whole way to a plan whose options were judged
 //! by the kinds themselves. Modules: `find` (which files), `layer` (one source to a tree with
-//! places), `merge` (all trees to one), `chain`.
+//! places), `merge` (all trees to one), `chain`, `here` (what this machine lacks).
 
 mod chain;
 mod find;
+mod here;
 mod layer;
 mod merge;
 #[cfg(test)]
@@ -24,7 +25,8 @@ use layer::Layer;
 /// What was read, before it is understood.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The merged tree; empty when a diagnostic is an error.
+    /// The merged tree; empty when a layer could not be read or is not TOML. A value that was
+    /// refused is in it as a number that is none.
     pub document: Document,
     /// The configuration file itself.
     pub file: Option<PathBuf>,
@@ -32,9 +34,17 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// Whether there is no tree to go on with; a value that is none leaves the others standing.
+fn broken(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|told| told.severity == Severity::Error && told.code != TYPE)
+}
+
 /// Codes of this module; each has a paragraph in `docs/errors.md`.
 const BROKEN: &str = "C0101";
 const LAYER: &str = "C0114";
+const TYPE: &str = "C0105";
 
 /// Reads every layer with the process's own environment.
 pub fn load(layers: &Layers) -> Loaded {
@@ -177,10 +187,7 @@ impl Reading {
     }
 
     fn done(mut self, file: Option<PathBuf>) -> Loaded {
-        let broken = self
-            .diagnostics
-            .iter()
-            .any(|told| told.severity == Severity::Error);
+        let broken = broken(&self.diagnostics);
         let root = if broken {
             Ok(checkd_core::config::Table::default())
         } else {

@@ -357,6 +357,11 @@ fn read_env_file(path: &str, into: &mut BTreeMap<String, String>) -> Result<(), 
     Ok(())
 }
 
+/// Whether a start as `user` would find an account; the reason when not.
+pub(crate) fn has_user(user: &str) -> Result<(), String> {
+    Account::find(user).map(drop)
+}
+
 /// What `/etc/passwd` says about a user.
 struct Account {
     uid: u32,

@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
-pub(crate) use launch::plain;
+pub(crate) use launch::{has_user, plain};
 pub use processes::boot_id;
 
 /// Carries out acts; what it sees comes back as events.
