@@ -10,7 +10,7 @@ use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
 use checkd_core::{Cause, CheckKind, Sample, Status};
 use checkd_host::plugin::{Catalog, Target};
 use checkd_host::runner::{Hand, Held};
-use checkd_tests::{checkd_binary, eventually, library};
+use checkd_tests::{alive, checkd_binary, eventually, library};
 use serde_json::{Map, Value, json};
 
 const LIMIT: Duration = Duration::from_millis(400);
@@ -180,6 +180,57 @@ fn a_worker_dies_with_its_host_also_while_its_plugin_loops() {
     host.wait().expect("it has ended");
     eventually("the worker is gone", Duration::from_secs(20), || {
         (!Path::new(&format!("/proc/{worker}")).exists()).then_some(())
+    });
+}
+
+#[test]
+fn what_a_plugin_leaves_behind_ends_with_its_worker() {
+    // Ended by us, and by itself.
+    for crashes in [false, true] {
+        let hand = hand(Isolation::Process);
+        let forked = hold(&hand, "hostile_fork", json!({})).run(LIMIT * 5);
+        says(&forked, Status::Pass, None, " ");
+        let threads = hold(&hand, "hostile_threads", json!({})).run(LIMIT * 5);
+        says(&threads, Status::Pass, None, "");
+        let mut left: Vec<u32> = forked
+            .message
+            .split(' ')
+            .map(|pid| pid.parse().expect("a pid"))
+            .collect();
+        assert!(left.iter().all(|&pid| alive(pid)), "{left:?}");
+        left.push(threads.message.parse().expect("a pid"));
+        assert_eq!(left.first(), left.last(), "both are in one worker");
+        if crashes {
+            let sample = hold(&hand, "hostile_exit", json!({})).run(LIMIT * 5);
+            says(&sample, Status::Unknown, Some(Cause::Crashed), "code 3");
+        } else {
+            drop(hand);
+        }
+        eventually("nothing is left", Duration::from_secs(20), || {
+            left.iter().all(|&pid| !alive(pid)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn what_a_plugin_leaves_behind_ends_with_its_killed_host() {
+    let plugin = library("tests/fixtures/hostile-plugins", "hostile_plugins");
+    let mut host = Command::new(checkd_binary())
+        .args(["check", "hostile_fork_loop", "--timeout", "1h", "--plugin"])
+        .arg(&plugin)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("checkd starts");
+    let left = eventually("a process is left", Duration::from_secs(20), || {
+        let worker = children_of(host.id()).into_iter().next()?;
+        let child = children_of(worker).into_iter().next()?;
+        Some([worker, child])
+    });
+    host.kill().expect("it is killed");
+    host.wait().expect("it has ended");
+    eventually("both are gone", Duration::from_secs(20), || {
+        left.iter().all(|&pid| !alive(pid)).then_some(())
     });
 }
 
