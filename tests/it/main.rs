@@ -23,3 +23,4 @@ mod reload;
 #[cfg(feature = "peers")]
 mod supervise;
 mod survival;
+mod wait;

@@ -18,8 +18,10 @@ use axum::serve::IncomingStream;
 use checkd_core::diagnostic::Diagnostic;
 use checkd_core::plan::Plan;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+pub(crate) use routes::WAIT_MAX;
 
 use crate::daemon::Asked;
 use crate::journal::Reader;
@@ -41,6 +43,8 @@ pub struct Live {
     pub reader: Reader,
     /// Where the output of members goes.
     pub output_dir: PathBuf,
+    /// Another number with every change of what stands.
+    pub changes: watch::Receiver<u64>,
 }
 
 /// What one request may use: it sees one plan, though another may come into force meanwhile.
@@ -51,6 +55,7 @@ impl FromRef<Live> for Shared {
             questions: live.questions.clone(),
             reader: live.reader.clone(),
             output_dir: live.output_dir.clone(),
+            changes: live.changes.clone(),
         }
     }
 }
@@ -66,6 +71,8 @@ pub struct Shared {
     pub reader: Reader,
     /// Where the output of members goes.
     pub output_dir: PathBuf,
+    /// Another number with every change of what stands.
+    pub changes: watch::Receiver<u64>,
 }
 
 /// A bound control socket.
@@ -78,7 +85,7 @@ pub struct Server {
 /// A control socket that answers.
 #[derive(Debug)]
 pub struct Serving {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<()>,
     task: JoinHandle<()>,
     path: PathBuf,
 }
@@ -184,10 +191,11 @@ impl Server {
 
     /// Begins to answer.
     pub fn serve(self, live: Live) -> Serving {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let app = routes::router(live).into_make_service_with_connect_info::<Peer>();
+        let (stop, mut stopped) = watch::channel(());
+        let ending = routes::Ending(stopped.clone());
+        let app = routes::router(live, ending).into_make_service_with_connect_info::<Peer>();
         let task = tokio::spawn(async move {
-            let ended = async { drop(stopped.await) };
+            let ended = async move { drop(stopped.changed().await) };
             let serving = axum::serve(self.listener, app).with_graceful_shutdown(ended);
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the control socket ended");

@@ -8,17 +8,18 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use checkd_core::engine::Command;
 use checkd_core::report::{GroupReport, StatusReport};
 use checkd_core::{MemberId, Span, Status};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::selector::{Selected, Unknown, select, select_each};
 use super::wire::{
     Answer, Answers, Explained, ExplainedMember, History, Order, Refusal, ReloadOrder, Reloaded,
+    Watched,
 };
 use super::{Live, Peer, Shared};
 use crate::daemon::Question;
@@ -39,7 +40,16 @@ const INCIDENT_ROWS: u32 = 200;
 /// A pause may be at most so long.
 const PAUSE_MAX_MS: u64 = 366 * 86_400_000;
 
-pub(super) fn router(live: Live) -> Router {
+/// An answer that waits for a change waits at most so long.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
+/// What changes together is answered together.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Changes, to nothing, when no request is to wait any more.
+#[derive(Clone, Debug)]
+pub(super) struct Ending(pub(super) watch::Receiver<()>);
+
+pub(super) fn router(live: Live, ending: Ending) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/groups/{group}/live", get(group_live))
@@ -51,6 +61,7 @@ pub(super) fn router(live: Live) -> Router {
         .route("/api/v1/{verb}", post(order))
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(Extension(ending))
         .with_state(live)
 }
 
@@ -165,9 +176,26 @@ async fn livez(State(shared): State<Shared>) -> Answered<&'static str> {
 
 async fn status(
     State(shared): State<Shared>,
-    Query(query): Query<Select>,
-) -> Answered<Json<StatusReport>> {
+    Extension(Ending(mut ending)): Extension<Ending>,
+    Query(query): Query<StatusQuery>,
+) -> Answered<Json<Watched>> {
     let selected = select_each(&shared.plan, &query.select)?;
+    let mut changes = shared.changes.clone();
+    if let Some(seen) = query.seen {
+        let different = async {
+            // No more changes are to come when the daemon is ending.
+            if changes.wait_for(|version| *version != seen).await.is_ok() {
+                tokio::time::sleep(GATHER).await;
+            }
+        };
+        let patience = Duration::from_millis(query.wait_ms).min(WAIT_MAX);
+        tokio::select! {
+            _ = tokio::time::timeout(patience, different) => {}
+            _ = ending.changed() => {}
+        }
+    }
+    // Before the loop is asked: a change in between is told again, and none is missed.
+    let version = *shared.changes.borrow();
     let mut report: StatusReport = shared.ask(Question::Status).await?;
     let wanted = shared.paths(&selected);
     for group in &mut report.groups {
@@ -176,7 +204,18 @@ async fn status(
     report
         .groups
         .retain(|group| wanted.contains(&format!("{}/", group.name)));
-    Ok(Json(report))
+    Ok(Json(Watched { version, report }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusQuery {
+    #[serde(alias = "member")]
+    select: String,
+    /// The `version` of an answer: this one waits until something is different.
+    seen: Option<u64>,
+    /// For so long at most, and never longer than `WAIT_MAX`.
+    wait_ms: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use checkd_core::engine::{Command, Engine};
 use checkd_core::plan::Plan;
 use checkd_core::report::StatusReport;
-use checkd_core::{Instant, IntentId};
+use checkd_core::{Generation, Instant, IntentId, MemberId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, channel, unbounded_channel};
 
 use super::client::{self, Control, Failure};
-use super::wire::{Answers, Explained, History, Order};
+use super::wire::{Answers, Explained, History, Order, Watched};
 use super::{Live, Server, Serving};
 use crate::daemon::Question;
 use crate::journal::Journal;
@@ -22,7 +22,7 @@ struct Bench {
     directory: tempfile::TempDir,
     serving: Serving,
     commands: UnboundedReceiver<(String, Command)>,
-    _journal: Journal,
+    journal: Journal,
 }
 
 impl Bench {
@@ -82,12 +82,13 @@ impl Bench {
             questions,
             reader: journal.reader(),
             output_dir: directory.path().join("output"),
+            changes: journal.changes(),
         });
         Self {
             directory,
             serving,
             commands,
-            _journal: journal,
+            journal,
         }
     }
 
@@ -160,6 +161,52 @@ async fn what_stands_is_answered_to_the_owner_alone() {
     let path = bench.path();
     bench.serving.end().await;
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_status_waits_for_a_change_and_no_longer_than_it_was_told() {
+    let bench = Bench::new();
+    let first: Watched = bench.ask(|c| c.get("/api/v1/status")).await.unwrap();
+    let path = |wait_ms: u64| {
+        let version = first.version;
+        format!("/api/v1/status?seen={version}&wait_ms={wait_ms}")
+    };
+    let (short, long) = (path(30), path(15_000));
+    let same: Watched = bench.ask(move |c| c.get(&short)).await.unwrap();
+    assert_eq!(same.version, first.version);
+
+    let member = MemberId {
+        group: 0,
+        member: 0,
+    };
+    let change = async {
+        // The order of these two does not matter: what was missed is answered at once.
+        tokio::task::yield_now().await;
+        bench.journal.started(
+            member,
+            Generation {
+                boot: 1,
+                pid: 2,
+                start: 3,
+            },
+        );
+    };
+    let began = std::time::Instant::now();
+    let (other, ()) = tokio::join!(bench.ask(move |c| c.get::<Watched>(&long)), change);
+    assert_ne!(other.unwrap().version, first.version);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+
+    // One that waits does not keep the daemon from ending.
+    let mut changes = bench.journal.changes();
+    let version = *changes.borrow_and_update();
+    let path = format!("/api/v1/status?seen={version}&wait_ms=15000");
+    let control = client::at(&bench.path(), "the test");
+    let waiting = tokio::task::spawn_blocking(move || control.get::<Watched>(&path));
+    tokio::task::yield_now().await;
+    let began = std::time::Instant::now();
+    bench.serving.end().await;
+    drop(waiting.await.unwrap());
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[tokio::test]

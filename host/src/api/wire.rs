@@ -1,9 +1,20 @@
 //! What goes over the control socket, both ways: the stable JSON of `--json`.
 
-use checkd_core::report::MemberReport;
+use checkd_core::report::{MemberReport, StatusReport};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::Row;
+
+/// `GET /api/v1/status`. With `seen`, which is the `version` of an answer before, and `wait_ms`, the
+/// answer comes when something is different, or after that time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Watched {
+    /// Of this state: another one has another number.
+    pub version: u64,
+    /// What stands.
+    #[serde(flatten)]
+    pub report: StatusReport,
+}
 
 /// `GET /api/v1/explain`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

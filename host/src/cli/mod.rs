@@ -23,6 +23,7 @@ pub mod status;
 mod story;
 pub mod tell;
 pub mod validate;
+pub mod wait;
 pub mod worker;
 
 /// The operation failed.
@@ -63,6 +64,8 @@ enum Verb {
     History(history::Args),
     /// Show what a member wrote, and go on with what it writes.
     Logs(logs::Args),
+    /// Wait until members are ready, live or stopped: for deploy scripts.
+    Wait(wait::Args),
     /// Restart members, rolling through the budget.
     Restart(by_hand::RestartArgs),
     /// Start members and want them up.
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(args),
         Verb::History(args) => history::run(args),
         Verb::Logs(args) => logs::run(args),
+        Verb::Wait(args) => wait::run(args),
         Verb::Restart(args) => by_hand::restart(args),
         Verb::Start(args) => by_hand::start(args),
         Verb::Stop(args) => by_hand::stop(args),

@@ -1,20 +1,21 @@
 //! `checkd status`: groups and members, their verdicts, and what each waits for.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use checkd_core::Status;
 use checkd_core::plan::Mode;
 use checkd_core::report::{GroupReport, LeafReport, MemberReport, StatusReport};
 
+use crate::api::WAIT_MAX;
 use crate::api::client::{Control, Failure, escape};
+use crate::api::wire::Watched;
 use crate::wall;
 
 use super::paint::{self, Ink, Paper};
 use super::{Daemon, FAILED, find};
 
-/// How often `--watch` looks.
-const EVERY: Duration = Duration::from_millis(500);
+/// On a terminal `--watch` draws at each change, and this often because times count on.
+const REDRAW_MS: u128 = 1_000;
 
 /// Arguments of `checkd status`.
 #[derive(Debug, clap::Args)]
@@ -65,16 +66,26 @@ fn ask(control: &Control, selector: &str) -> Result<StatusReport, Failure> {
 fn again_and_again(control: &Control, selector: &str, json: bool) -> ExitCode {
     use std::io::IsTerminal;
     let redraw = std::io::stdout().is_terminal() && !json;
+    let wait_ms = if redraw {
+        REDRAW_MS
+    } else {
+        WAIT_MAX.as_millis()
+    };
     let mut shown = String::new();
+    let mut seen = String::new();
     loop {
-        let report = match ask(control, selector) {
-            Ok(report) => report,
+        let path = format!("/api/v1/status?select={}{seen}", escape(selector));
+        let report = match control.get(&path) {
+            Ok(Watched { version, report }) => {
+                seen = format!("&seen={version}&wait_ms={wait_ms}");
+                report
+            }
             Err(failure) => return find::no_answer(&failure),
         };
         let taken = if redraw {
             // Home, the text with each line's rest erased, then everything below erased: no flicker.
             let text = render(&report, Paper::of_stdout()).replace('\n', "\u{1b}[K\n");
-            let head = format!("{}  every {}ms, Ctrl-C ends\n\n", now(), EVERY.as_millis());
+            let head = format!("{}  Ctrl-C ends\n\n", now());
             let clear = if shown.is_empty() { "\u{1b}[2J" } else { "" };
             "drawn".clone_into(&mut shown);
             paint::print(&format!(
@@ -102,7 +113,6 @@ fn again_and_again(control: &Control, selector: &str, json: bool) -> ExitCode {
         if !taken {
             return ExitCode::from(FAILED);
         }
-        std::thread::sleep(EVERY);
     }
 }
 

@@ -172,6 +172,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         questions: question_sender,
         reader: journal.reader(),
         output_dir: state.output(),
+        changes: journal.changes(),
     });
     let mut daemon = Daemon {
         engine,

@@ -22,6 +22,7 @@ use checkd_core::plan::Plan;
 use checkd_core::policy::keep::KeptMember;
 use checkd_core::{Generation, IntentId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 pub use read::{Filter, Reader, Row};
 
@@ -36,6 +37,8 @@ pub struct Journal {
     queue: SyncSender<Message>,
     events: UnboundedSender<Event>,
     lost: Arc<AtomicU64>,
+    /// Counts what was recorded, steady passes aside: who shows what stands waits for it.
+    changes: watch::Sender<u64>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -105,6 +108,12 @@ impl Journal {
             queue,
             events,
             lost: Arc::default(),
+            // Numbers that a daemon before gave out are not given out again.
+            changes: watch::Sender::new(
+                u64::try_from(crate::wall::now_ms())
+                    .unwrap_or(0)
+                    .saturating_mul(1_000),
+            ),
             writer: Some(thread),
         };
         Ok((journal, past, warning))
@@ -113,6 +122,9 @@ impl Journal {
     /// Stores an entry. An intent is answered with `IntentStored` or `IntentRefused`; of anything
     /// else that finds the queue full, the number is counted.
     pub fn record(&self, entry: Entry) {
+        if !matches!(entry, Entry::Steady { .. }) {
+            self.changed();
+        }
         self.send(Message::Entry(entry));
     }
 
@@ -129,6 +141,7 @@ impl Journal {
             .try_send(Message::Switch(plan, events.clone()))
             .is_ok();
         if switched {
+            self.changed();
             self.events = events;
         }
         switched
@@ -136,6 +149,7 @@ impl Journal {
 
     /// Remembers the life of a member, for the daemon that comes after this one.
     pub fn started(&self, member: MemberId, generation: Generation) {
+        self.changed();
         self.send(Message::Started(member, generation));
     }
 
@@ -168,6 +182,16 @@ impl Journal {
         } else if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::error!(why, "journal entries are lost");
         }
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// A number that grows with everything that is recorded but steady passes, and that no daemon
+    /// before gave out.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// How many entries found no place in the queue.
