@@ -402,12 +402,12 @@ impl Inner {
             return;
         };
         let (code, cause) = (code_of(cause), cause.as_str());
-        let message = &*sample.message;
+        let why = &*sample.message;
         tracing::warn!(
             code,
             check,
             cause,
-            message,
+            why,
             "check could not look: unknown, and nothing is restarted because of it"
         );
     }

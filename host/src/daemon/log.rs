@@ -1,7 +1,8 @@
-//! Logs beside the talk of `checkd run`: the same columns, one line each.
+//! Logs beside the talk of `checkd run`: the same columns, broken at the terminal's width as it is.
 
 use std::fmt;
 
+use anstyle::Style;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -9,6 +10,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::talk::hung;
 use crate::wall;
 
 /// `12:00:03  warning  worker died; it starts again (plugin acme, deaths 2)`.
@@ -56,11 +58,12 @@ where
         };
         let time = wall::time_of_day(wall::now_ms());
         let width = self.width;
-        write!(to, "{time}  {level:width$}  {}", said.message)?;
+        let mut text = said.message;
         if !said.fields.is_empty() {
-            write!(to, " ({})", said.fields.join(", "))?;
+            text.push_str(&format!(" ({})", said.fields.join(", ")));
         }
-        writeln!(to)
+        let head = format!("{time}  {level:width$}  ");
+        writeln!(to, "{}", hung(&head, &text, Style::new()))
     }
 }
 

@@ -73,17 +73,7 @@ impl Talk {
         let time = wall::time_of_day(wall_ms);
         let width = self.width;
         let head = format!("{time}  {who:width$}  ");
-        let column = head.chars().count();
-        let mut lines = Vec::new();
-        for part in parts(text, columns(), column) {
-            let head = if lines.is_empty() {
-                head.clone()
-            } else {
-                " ".repeat(column)
-            };
-            lines.push(format!("{head}{style}{part}{style:#}"));
-        }
-        self.line(&lines.join("\n"));
+        self.line(&hung(&head, text, style));
     }
 
     /// `12:00:03  checkd  text`.
@@ -98,6 +88,21 @@ impl Talk {
             tracing::debug!("the writer of lines ended badly");
         }
     }
+}
+
+/// `head` and `text`, which is broken between words at the terminal's width; every line after the
+/// first begins below the text's first word.
+pub(super) fn hung(head: &str, text: &str, style: Style) -> String {
+    let column = head.chars().count();
+    let mut lines = String::from(head);
+    for (n, part) in parts(text, columns(), column).iter().enumerate() {
+        if n > 0 {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(column));
+        }
+        lines.push_str(&format!("{style}{part}{style:#}"));
+    }
+    lines
 }
 
 /// How wide the terminal is now, when standard error is one.

@@ -224,12 +224,12 @@ impl Probe {
 
 /// Logs what a plugin says, at its level.
 pub(crate) fn log(plugin: &str, level: &str, message: &str) {
-    let message = bounded(message, TEXT_MAX);
+    let said = bounded(message, TEXT_MAX);
     match level {
-        "error" => tracing::error!(plugin, message, "plugin says"),
-        "warn" => tracing::warn!(plugin, message, "plugin says"),
-        "debug" | "trace" => tracing::debug!(plugin, message, "plugin says"),
-        _ => tracing::info!(plugin, message, "plugin says"),
+        "error" => tracing::error!(plugin, said, "plugin says"),
+        "warn" => tracing::warn!(plugin, said, "plugin says"),
+        "debug" | "trace" => tracing::debug!(plugin, said, "plugin says"),
+        _ => tracing::info!(plugin, said, "plugin says"),
     }
 }
 
