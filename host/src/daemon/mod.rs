@@ -147,6 +147,9 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     if let Some(warning) = warning {
         talk.line(&crate::cli::tell::text(&warning));
     }
+    if let Some(warning) = crate::open_files::raise(&plan) {
+        talk.line(&crate::cli::tell::text(&warning));
+    }
     announce(&talk, &plan, &source, &changed, state, &control);
 
     let manager = Manager::new(Arc::clone(&plan), state.output(), sender.clone());

@@ -114,6 +114,7 @@ impl Request {
         if let Some(mask) = self.umask {
             set_umask(&mut command, mask);
         }
+        crate::open_files::as_found(&mut command);
         match command.spawn() {
             // The child is waited for through its pidfd; dropping the handle reaps nothing.
             Ok(child) => Ok(child.id()),
