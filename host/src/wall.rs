@@ -2,6 +2,7 @@
 
 use checkd_core::{Instant, Span};
 use jiff::Timestamp;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
 /// Both clocks, read at the same moment.
@@ -107,10 +108,90 @@ pub(crate) fn parse_span(text: &str) -> Result<Span, String> {
     Ok(Span(total))
 }
 
+/// Reads a moment that is over as a person writes it, in the time zone of this machine: `12:03:05`,
+/// `12:03`, `2026-11-20 12:03`, `2026-11-20T11:03:05Z`, `-5m`. A second is meant to its end.
+///
+/// # Errors
+/// One line that says what to write.
+pub(crate) fn parse_moment(text: &str) -> Result<i64, String> {
+    moment(text, now_ms(), &TimeZone::system())
+}
+
+fn moment(text: &str, now_ms: i64, zone: &TimeZone) -> Result<i64, String> {
+    let text = text.trim();
+    let wrong = || format!("`{text}` is no moment: write `12:03:05`, `2026-11-20 12:03` or `-5m`");
+    if let Some(ago) = text.strip_prefix('-') {
+        let ago = parse_span(ago).map_err(|_| wrong())?;
+        return Ok(now_ms.saturating_sub(i64::try_from(ago.0).unwrap_or(i64::MAX)));
+    }
+    let end_of_second = |ms: i64| ms.div_euclid(1_000) * 1_000 + 999;
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(end_of_second(moment.as_millisecond()));
+    }
+    let on = |day: Date, time: Time| {
+        let moment = day.to_datetime(time).to_zoned(zone.clone()).ok()?;
+        Some(end_of_second(moment.timestamp().as_millisecond()))
+    };
+    if let Some(time) = clock(text) {
+        let today = Timestamp::from_millisecond(now_ms)
+            .map_err(|_| wrong())?
+            .to_zoned(zone.clone())
+            .date();
+        let moment = on(today, time).ok_or_else(wrong)?;
+        if moment <= end_of_second(now_ms) {
+            return Ok(moment);
+        }
+        // What is over and not of today was yesterday.
+        let yesterday = today.yesterday().map_err(|_| wrong())?;
+        return on(yesterday, time).ok_or_else(wrong);
+    }
+    let (day, time) = text.split_once([' ', 'T']).ok_or_else(wrong)?;
+    let day: Date = day.parse().map_err(|_| wrong())?;
+    clock(time).and_then(|time| on(day, time)).ok_or_else(wrong)
+}
+
+/// `12:03:05` or `12:03`.
+fn clock(text: &str) -> Option<Time> {
+    let mut parts = text.split(':').map(|part| part.parse::<i8>().ok());
+    let (hour, minute) = (parts.next()??, parts.next()??);
+    let second = match parts.next() {
+        Some(second) => second?,
+        None => 0,
+    };
+    parts
+        .next()
+        .is_none()
+        .then(|| Time::new(hour, minute, second, 0).ok())?
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse_span;
+    use super::{moment, parse_span};
     use checkd_core::Span;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn a_moment_is_read_as_it_is_written() {
+        // 2026-11-20 12:00:00 UTC
+        const NOON: i64 = 1_795_176_000_000;
+        for (text, ms) in [
+            ("12:00:00", Some(NOON + 999)),
+            ("11:59", Some(NOON - 60_000 + 999)),
+            ("12:00:01", Some(NOON - 86_400_000 + 1_999)),
+            ("2026-11-20 11:59:30", Some(NOON - 30_000 + 999)),
+            ("2026-11-20 11:59", Some(NOON - 60_000 + 999)),
+            ("2026-11-20T11:59:30Z", Some(NOON - 30_000 + 999)),
+            ("-5m", Some(NOON - 300_000)),
+            ("5m", None),
+            ("25:00", None),
+            ("12", None),
+            ("12:00:00:00", None),
+            ("2026-13-20 11:59", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(moment(text, NOON, &TimeZone::UTC).ok(), ms, "{text}");
+        }
+    }
 
     #[test]
     fn a_length_of_time_is_read_as_it_is_written() {

@@ -16,6 +16,7 @@ mod errors;
 mod guide;
 mod limits;
 mod logs;
+mod past;
 mod plugins;
 #[cfg(feature = "peers")]
 mod quick_start;

@@ -18,8 +18,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::selector::{Selected, Unknown, select, select_each};
 use super::wire::{
-    Answer, Answers, Explained, ExplainedMember, History, Order, Refusal, ReloadOrder, Reloaded,
-    Watched,
+    Answer, Answers, Explained, ExplainedAt, ExplainedMember, History, Order, Refusal, ReloadOrder,
+    Reloaded, Watched,
 };
 use super::{Live, Peer, Shared};
 use crate::daemon::Question;
@@ -137,10 +137,7 @@ impl Shared {
             .await
             .map_err(|e| e.to_string())
             .and_then(|rows| rows)
-            .map_err(|why| {
-                let error = format!("the journal cannot be read: {why}");
-                Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "C0509", error)
-            })
+            .map_err(unreadable)
     }
 
     fn paths(&self, selected: &Selected) -> Vec<String> {
@@ -220,16 +217,21 @@ struct StatusQuery {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Select {
+struct ExplainQuery {
     #[serde(alias = "member")]
     select: String,
+    /// A moment that is over, in milliseconds since 1970.
+    at_ms: Option<i64>,
 }
 
 async fn explain(
     State(shared): State<Shared>,
-    Query(query): Query<Select>,
-) -> Answered<Json<Explained>> {
+    Query(query): Query<ExplainQuery>,
+) -> Answered<Response> {
     let selected = select(&shared.plan, &query.select)?;
+    if let Some(at_ms) = query.at_ms {
+        return Ok(Json(explain_at(&shared, selected, at_ms).await?).into_response());
+    }
     let mut members = Vec::new();
     for &id in &selected.members {
         if let Some(mut report) = shared.ask(|answer| Question::Explain(id, answer)).await? {
@@ -255,7 +257,34 @@ async fn explain(
     Ok(Json(Explained {
         time: wall::rfc3339(wall::now_ms()),
         members,
-    }))
+    })
+    .into_response())
+}
+
+async fn explain_at(shared: &Shared, selected: Selected, at_ms: i64) -> Answered<ExplainedAt> {
+    let (reader, plan) = (shared.reader.clone(), Arc::clone(&shared.plan));
+    let read = move || {
+        let moments = selected.members.iter().filter_map(|&id| {
+            let (group, member) = (plan.group(id.group)?, plan.member(id)?);
+            let check = selected.check.as_deref();
+            Some(reader.moment(group.name.as_str(), member.name.as_str(), check, at_ms))
+        });
+        moments.collect::<Result<Vec<_>, String>>()
+    };
+    let members = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|e| e.to_string())
+        .and_then(|moments| moments)
+        .map_err(unreadable)?;
+    Ok(ExplainedAt {
+        time: wall::rfc3339(at_ms),
+        members,
+    })
+}
+
+fn unreadable(why: impl std::fmt::Display) -> Refused {
+    let error = format!("the journal cannot be read: {why}");
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "C0509", error)
 }
 
 /// What the journal holds about the open incident of a member, else about its last one.
@@ -318,6 +347,7 @@ async fn history(
         members,
         check,
         since_ms: query.since_ms,
+        until_ms: None,
         limit: limit + 1,
         runs,
     };

@@ -121,6 +121,46 @@ pub fn select_each(plan: &Plan, texts: &str) -> Result<Selected, Unknown> {
     })
 }
 
+/// Finds what `text` names among members that are known by their paths, when there is no plan.
+///
+/// # Errors
+/// It names nothing; with what there is, and what was probably meant.
+pub fn among(paths: &[String], text: &str) -> Result<(Vec<String>, Option<String>), Unknown> {
+    let text = text.trim();
+    let (path, check) = match text.split_once(':') {
+        Some((path, check)) => (path, Some(check.to_owned())),
+        None => (text, None),
+    };
+    let (group, member) = path.split_once('/').unwrap_or((path, "*"));
+    let group = if text.is_empty() { "*" } else { group };
+    let named: Vec<String> = paths
+        .iter()
+        .filter(|known| {
+            known
+                .split_once('/')
+                .is_some_and(|(g, m)| fits(group, g) && fits(member, m))
+        })
+        .cloned()
+        .collect();
+    if !named.is_empty() {
+        return Ok((named, check.filter(|check| check != "*")));
+    }
+    let known: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let groups = known
+        .iter()
+        .filter_map(|known| Some(known.split_once('/')?.0));
+    let meant = nearest(path, known.iter().copied().chain(groups));
+    Err(Unknown {
+        message: format!("the journal knows no member `{path}`"),
+        note: if known.is_empty() {
+            "it knows no member at all".to_owned()
+        } else {
+            format!("members: {}", listed(&known))
+        },
+        help: meant.map(|name| format!("did you mean `{name}`?")),
+    })
+}
+
 fn no_group(plan: &Plan, text: &str, group_text: &str) -> Unknown {
     let names: Vec<&str> = plan.groups.iter().map(|g| g.name.as_str()).collect();
     // A member's own name is the likeliest slip: `web-3` for `web/web-3`.

@@ -3,7 +3,7 @@
 use checkd_core::report::{MemberReport, StatusReport};
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Row;
+use crate::journal::{Moment, Row};
 
 /// `GET /api/v1/status`. With `seen`, which is the `version` of an answer before, and `wait_ms`, the
 /// answer comes when something is different, or after that time.
@@ -37,6 +37,15 @@ pub struct ExplainedMember {
     pub output: Option<String>,
     /// The last lines of it.
     pub last_output: Vec<String>,
+}
+
+/// `GET /api/v1/explain` with `at_ms`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExplainedAt {
+    /// The moment, RFC 3339.
+    pub time: String,
+    /// Each member that was asked about.
+    pub members: Vec<Moment>,
 }
 
 /// `GET /api/v1/history`.

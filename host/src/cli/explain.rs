@@ -1,5 +1,7 @@
 //! `checkd explain`: why a member was restarted, or why it was not, with the numbers.
 
+mod moment;
+
 use std::process::ExitCode;
 
 use checkd_core::Status;
@@ -18,6 +20,9 @@ use super::{Daemon, find, story};
 pub struct Args {
     /// Which member or check: `group/member`, `group/member:check`, with `*`.
     selector: String,
+    /// Of a moment that is over: `12:03:05`, `2026-11-20 12:03`, `-5m`.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = wall::parse_moment)]
+    at: Option<i64>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -29,9 +34,13 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     let Args {
         selector,
+        at,
         json,
         daemon,
     } = args;
+    if let Some(at_ms) = at {
+        return moment::run(&selector, at_ms, json, &find::place(&daemon));
+    }
     let path = format!("/api/v1/explain?select={}", escape(&selector));
     let explained: Explained = match find::control(&daemon).get(&path) {
         Ok(explained) => explained,

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use checkd_core::config::{Document, Table, Value};
-use checkd_core::diagnostic::Severity;
+use checkd_core::diagnostic::{Diagnostic, Severity};
 
 use crate::api::client::{Control, Failure};
+use crate::api::selector::Unknown;
 use crate::config::Loaded;
+use crate::journal::Reader;
 use crate::state_dir;
 
 use super::{Daemon, FAILED, Layers, USAGE, tell};
@@ -119,6 +121,50 @@ pub(crate) fn text_at<'a>(document: &'a Document, path: &[&str]) -> Option<&'a s
 /// Whether nobody listens at all, so that the journal is nobody's.
 pub(crate) fn nobody(failure: &Failure) -> bool {
     matches!(failure, Failure::Silent(told) if told.code == "C0506")
+}
+
+/// The journal of the daemon that does not answer, to be read without it.
+///
+/// # Errors
+/// What to end with, told: another daemon's socket was named, or the journal cannot be read.
+pub(crate) fn journal(place: &Place, failure: &Failure) -> Result<Reader, ExitCode> {
+    let Some(home) = place.home.as_ref().filter(|_| nobody(failure)) else {
+        return Err(no_answer(failure));
+    };
+    let path = home.state.join("journal.db");
+    let reader = Reader::new(path.clone());
+    let path = path.display();
+    if let Err(why) = reader.usable() {
+        let told = Diagnostic::error("C0514", format!("journal `{path}` cannot be read: {why}"))
+            .note(format!(
+                "no daemon answers at `{}`",
+                place.control.path.display()
+            ))
+            .note(format!("both were chosen by {}", place.control.chosen_by));
+        tell::tell(&told);
+        return Err(ExitCode::from(FAILED));
+    }
+    tell::say(&format!(
+        "no daemon answers; this is from its journal `{path}`"
+    ));
+    Ok(reader)
+}
+
+/// Tells that a selector names nothing, and gives the exit code for it.
+pub(crate) fn names_nothing(unknown: Unknown) -> ExitCode {
+    let told = Diagnostic::error("C0507", unknown.message).note(unknown.note);
+    tell::tell(&match unknown.help {
+        Some(help) => told.help(help),
+        None => told,
+    });
+    ExitCode::from(USAGE)
+}
+
+/// Tells that the journal could not be read after all, and gives the exit code for it.
+pub(crate) fn unreadable(why: &str) -> ExitCode {
+    let message = format!("the journal cannot be read: {why}");
+    tell::tell(&Diagnostic::error("C0514", message));
+    ExitCode::from(FAILED)
 }
 
 /// Tells why there is no answer, and gives the exit code for it.

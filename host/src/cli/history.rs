@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use checkd_core::Span;
 
 use crate::api::client::escape;
+use crate::api::selector::among;
 use crate::api::wire::History;
-use crate::journal::Row;
+use crate::journal::{Filter, Reader, Row};
 use crate::wall;
 
 use super::paint::{self, Ink, Paper};
@@ -52,9 +53,17 @@ pub fn run(args: Args) -> ExitCode {
         "/api/v1/history?select={}&since_ms={since}&limit={limit}&runs={runs}",
         escape(&selector),
     );
-    let history: History = match find::control(&daemon).get(&path) {
+    let place = find::place(&daemon);
+    let history: History = match place.control.get(&path) {
         Ok(history) => history,
-        Err(failure) => return find::no_answer(&failure),
+        Err(failure) => {
+            let read = find::journal(&place, &failure)
+                .and_then(|reader| without_daemon(&reader, &selector, since, limit, runs));
+            match read {
+                Ok(history) => history,
+                Err(code) => return code,
+            }
+        }
     };
     if json {
         paint::print_json(&history);
@@ -71,6 +80,45 @@ pub fn run(args: Args) -> ExitCode {
     }
     paint::print(&render(&history.rows, Paper::of_stdout()));
     ExitCode::SUCCESS
+}
+
+/// The same answer as the daemon's, read from the file.
+fn without_daemon(
+    reader: &Reader,
+    selector: &str,
+    since_ms: i64,
+    limit: u32,
+    runs: bool,
+) -> Result<History, ExitCode> {
+    let known = reader.members().map_err(|why| find::unreadable(&why))?;
+    let (members, check) = if selector.is_empty() {
+        (None, None)
+    } else {
+        let (mut members, check) = among(&known, selector).map_err(find::names_nothing)?;
+        // Rows of a check that the group shares have no member.
+        let mut groups: Vec<String> = members
+            .iter()
+            .filter_map(|path| Some(format!("{}/", path.split_once('/')?.0)))
+            .collect();
+        groups.dedup();
+        members.extend(groups);
+        (Some(members), check)
+    };
+    let runs = runs || check.is_some();
+    let filter = Filter {
+        members,
+        check,
+        since_ms,
+        until_ms: None,
+        limit: limit.saturating_add(1),
+        runs,
+    };
+    let mut rows = reader.rows(&filter).map_err(|why| find::unreadable(&why))?;
+    let truncated = rows.len() > limit as usize;
+    if truncated {
+        rows.remove(0);
+    }
+    Ok(History { rows, truncated })
 }
 
 fn render(rows: &[Row], paper: Paper) -> String {

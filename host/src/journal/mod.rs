@@ -2,6 +2,7 @@
 //!
 //! One thread writes; the loop hands it entries through a bounded queue and never waits for a disk.
 
+mod moment;
 mod open;
 mod read;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use checkd_core::{Generation, IntentId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
+pub use moment::{Moment, Standing};
 pub use read::{Filter, Reader, Row};
 
 /// So many entries may wait for the disk. At ten changed runs a second it is the backlog of more

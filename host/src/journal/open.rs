@@ -54,6 +54,35 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whether the file at `path` is a journal that this program understands.
+///
+/// # Errors
+/// One line: what it is instead.
+pub(super) fn readable(path: &Path) -> Result<(), String> {
+    // SQLite's words for it, "unable to open database file", say less.
+    let meta = std::fs::metadata(path).map_err(|e| plain(&e))?;
+    if !meta.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let pragma = |connection: &Connection, name: &str| -> rusqlite::Result<i64> {
+        connection.pragma_query_value(None, name, |r| r.get(0))
+    };
+    let read = |connection: Connection| {
+        let application = pragma(&connection, "application_id")?;
+        Ok((application, pragma(&connection, "user_version")?))
+    };
+    match open_to_read(path).and_then(read) {
+        Err(error) => Err(words(&error)),
+        Ok((application, _)) if application != APPLICATION_ID => {
+            Err("it is no journal of checkd".to_owned())
+        }
+        Ok((_, version)) if version > VERSION => Err(format!(
+            "a newer checkd wrote it (version {version}; this program knows version {VERSION})"
+        )),
+        Ok(_) => Ok(()),
+    }
+}
+
 fn look(path: &Path) -> rusqlite::Result<Found> {
     match std::fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),

@@ -24,6 +24,8 @@ pub struct Filter {
     pub check: Option<String>,
     /// Not before this, in milliseconds since 1970.
     pub since_ms: i64,
+    /// Not after this.
+    pub until_ms: Option<i64>,
     /// The newest so many.
     pub limit: u32,
     /// Runs as well.
@@ -64,12 +66,8 @@ const PARTS: [&str; 5] = [
         axis || ': ' || from_word || ' → ' || to_word || CASE why WHEN '' THEN '' ELSE ', ' || why END,
         incident, NULL, json_object('axis', axis, 'from', from_word, 'to', to_word, 'why', why)
      FROM transition WHERE wall_ms >= ?1",
-    "SELECT wall_ms, seq, group_name, member, NULL, 'decision', step, because,
-        incident, intent, json_object('closed', closed, 'explanation', json(explanation))
-     FROM decision WHERE wall_ms >= ?1",
-    "SELECT wall_ms, seq, group_name, member, NULL, 'action', act, why,
-        incident, intent, json_object('pid', pid)
-     FROM action WHERE wall_ms >= ?1",
+    DECISIONS,
+    ACTIONS,
     "SELECT outcome_wall_ms, outcome_seq, group_name, member, NULL, 'outcome', outcome, detail,
         incident, intent, json_object('act', act)
      FROM action WHERE outcome_wall_ms >= ?1",
@@ -77,7 +75,16 @@ const PARTS: [&str; 5] = [
         NULL, NULL, json(detail)
      FROM operator WHERE wall_ms >= ?1",
 ];
-const RUNS: &str = "SELECT wall_ms, seq, group_name, member, check_name, 'run', status, message,
+pub(super) const DECISIONS: &str =
+    "SELECT wall_ms, seq, group_name, member, NULL, 'decision', step, because,
+        incident, intent, json_object('closed', closed, 'explanation', json(explanation))
+     FROM decision WHERE wall_ms >= ?1";
+pub(super) const ACTIONS: &str =
+    "SELECT wall_ms, seq, group_name, member, NULL, 'action', act, why,
+        incident, intent, json_object('pid', pid)
+     FROM action WHERE wall_ms >= ?1";
+pub(super) const RUNS: &str =
+    "SELECT wall_ms, seq, group_name, member, check_name, 'run', status, message,
         NULL, NULL, json_object('cause', cause, 'took_ms', took_ms, 'pid', pid, 'count', count,
         'largest_gap_ms', largest_gap_ms, 'span_ms', at_ms - first_at_ms,
         'measured', json(measured))
@@ -89,6 +96,34 @@ impl Reader {
         Self { path }
     }
 
+    pub(super) fn open(&self) -> rusqlite::Result<rusqlite::Connection> {
+        open::open_to_read(&self.path)
+    }
+
+    /// Whether the file is a journal that this program can read, for who reads it without a daemon.
+    ///
+    /// # Errors
+    /// One line: what it is instead.
+    pub fn usable(&self) -> Result<(), String> {
+        open::readable(&self.path)
+    }
+
+    /// Every member that the journal knows, as `GROUP/MEMBER`.
+    ///
+    /// # Errors
+    /// The file cannot be read; SQLite's words.
+    pub fn members(&self) -> Result<Vec<String>, String> {
+        let members = |connection: rusqlite::Connection| {
+            connection
+                .prepare(
+                    "SELECT group_name || '/' || member FROM life ORDER BY group_name, member",
+                )?
+                .query_map([], |r| r.get(0))?
+                .collect::<rusqlite::Result<Vec<String>>>()
+        };
+        self.open().and_then(members).map_err(|e| open::words(&e))
+    }
+
     /// The newest rows that `filter` lets pass, oldest first.
     ///
     /// # Errors
@@ -98,7 +133,7 @@ impl Reader {
     }
 
     fn query(&self, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
-        let connection = open::open_to_read(&self.path)?;
+        let connection = self.open()?;
         let mut parts: Vec<&str> = Vec::new();
         if filter.runs {
             parts.push(RUNS);
@@ -119,33 +154,21 @@ impl Reader {
             narrow.push_str(&format!(" AND check_name = ?{}", arguments.len()));
         }
         let sql: Vec<String> = parts.iter().map(|part| format!("{part}{narrow}")).collect();
+        // By its first column, for an outcome has a time of its own.
+        let mut until = String::new();
+        if let Some(until_ms) = filter.until_ms {
+            arguments.push(Box::new(until_ms));
+            until = format!("WHERE wall_ms <= ?{} ", arguments.len());
+        }
         arguments.push(Box::new(filter.limit));
         let sql = format!(
-            "SELECT * FROM ({}) ORDER BY 1 DESC, 2 DESC LIMIT ?{}",
+            "SELECT * FROM ({}) {until}ORDER BY 1 DESC, 2 DESC LIMIT ?{}",
             sql.join(" UNION ALL "),
             arguments.len()
         );
         let mut rows = connection
             .prepare(&sql)?
-            .query_map(params_from_iter(arguments.iter()), |r| {
-                let wall_ms = r.get(0)?;
-                let detail: Option<String> = r.get(10)?;
-                Ok(Row {
-                    time: crate::wall::rfc3339(wall_ms),
-                    wall_ms,
-                    group: r.get(2)?,
-                    member: r.get(3)?,
-                    check: r.get(4)?,
-                    what: r.get(5)?,
-                    word: r.get(6)?,
-                    text: r.get::<_, Option<String>>(7)?.unwrap_or_default(),
-                    incident: r.get(8)?,
-                    intent: r.get(9)?,
-                    detail: detail
-                        .and_then(|text| serde_json::from_str(&text).ok())
-                        .unwrap_or(Value::Null),
-                })
-            })?
+            .query_map(params_from_iter(arguments.iter()), |r| row(r, 0))?
             .collect::<rusqlite::Result<Vec<Row>>>()?;
         rows.reverse();
         Ok(rows)
@@ -166,6 +189,27 @@ impl Reader {
             })
             .map_err(|e| open::words(&e))
     }
+}
+
+/// The columns of a part, of which the first is column `from`.
+pub(super) fn row(r: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Row> {
+    let wall_ms = r.get(from)?;
+    let detail: Option<String> = r.get(from + 10)?;
+    Ok(Row {
+        time: crate::wall::rfc3339(wall_ms),
+        wall_ms,
+        group: r.get(from + 2)?,
+        member: r.get(from + 3)?,
+        check: r.get(from + 4)?,
+        what: r.get(from + 5)?,
+        word: r.get(from + 6)?,
+        text: r.get::<_, Option<String>>(from + 7)?.unwrap_or_default(),
+        incident: r.get(from + 8)?,
+        intent: r.get(from + 9)?,
+        detail: detail
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or(Value::Null),
+    })
 }
 
 impl Row {

@@ -292,6 +292,7 @@ fn rows_come_in_the_order_in_which_they_happened() {
         members: Some(members.iter().map(|&m| m.to_owned()).collect()),
         check: check.map(str::to_owned),
         runs: true,
+        until_ms: None,
         limit,
         since_ms: 0,
     };
