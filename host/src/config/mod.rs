@@ -191,7 +191,11 @@ impl Reading {
         let root = if broken {
             Ok(checkd_core::config::Table::default())
         } else {
-            merge::merge(&self.layers)
+            match self.layers.as_mut_slice() {
+                // Nothing to merge, and a large file need not be copied.
+                [only] => Ok(std::mem::take(&mut only.root)),
+                layers => merge::merge(layers),
+            }
         };
         let root = root.unwrap_or_else(|told| {
             self.diagnostics.push(*told);

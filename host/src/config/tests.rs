@@ -114,6 +114,7 @@ fn keys_that_look_like_paths_stay_keys() {
         "checkd.toml",
         "\"a.b[0]\" = 1\n\"[\" = 2\n[x.\"y.z\"]\nq = 3\n",
     )])
+    .set("group.web.mode=observe")
     .load();
     assert_eq!(loaded.diagnostics, []);
     let names: Vec<&str> = loaded
@@ -123,7 +124,7 @@ fn keys_that_look_like_paths_stay_keys() {
         .iter()
         .map(|(name, _, _)| name.as_str())
         .collect();
-    assert_eq!(names, ["a.b[0]", "[", "x"]);
+    assert_eq!(names, ["a.b[0]", "[", "x", "group"]);
     assert_eq!(
         shown(&loaded.document, &["x", "y.z", "q"]),
         "3 from checkd.toml `3`"
