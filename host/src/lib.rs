@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod journal;
+pub mod keeper;
 pub mod manager;
 mod open_files;
 pub mod plugin;

@@ -13,6 +13,7 @@ pub mod check;
 pub mod explain;
 pub(crate) mod find;
 pub mod history;
+pub mod keeper;
 pub mod kinds;
 pub mod logs;
 pub(crate) mod paint;
@@ -85,6 +86,9 @@ enum Verb {
     /// Serve one plugin library over standard input; started by checkd itself.
     #[command(hide = true)]
     Worker(worker::Args),
+    /// Be the parent of members; started by checkd itself.
+    #[command(hide = true)]
+    Keeper(keeper::Args),
 }
 
 /// How a verb finds the daemon.
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Verb::Reset(args) => by_hand::reset(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Worker(args) => worker::run(args),
+        Verb::Keeper(args) => keeper::run(args),
     }
 }
 

@@ -143,7 +143,6 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let control = state_dir::control_of(plan.daemon.control.as_deref(), state.path(), &base);
     let (question_sender, questions) = channel(64);
     let api = api::Server::bind(&control, plan.daemon.control_group.as_deref())?;
-    let forgotten = warning.is_some();
     if let Some(warning) = warning {
         talk.line(&crate::cli::tell::text(&warning));
     }
@@ -152,20 +151,27 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     }
     announce(&talk, &plan, &source, &changed, state, &control);
 
-    let manager = Manager::new(Arc::clone(&plan), state.output(), sender.clone());
+    let manager = Manager::open(Arc::clone(&plan), state.path(), sender.clone()).await?;
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
     let mut engine = Engine::new(
         Arc::clone(&plan),
         seed(),
-        past.next_intent,
+        // A journal that begins anew must not give out again what the keeper remembers.
+        past.next_intent
+            .max(IntentId(manager.highest_intent().0 + 1)),
         crate::clock::now(),
     );
-    engine.restore(&past.kept, &between(&past), crate::clock::now());
+    engine.restore(
+        &past.kept,
+        &between(&past, &manager.begun()),
+        crate::clock::now(),
+    );
     let over: BTreeSet<IntentId> = past.open.difference(&engine.attempts()).copied().collect();
     journal.interrupted(over);
-    forget_the_gone(&plan, &past, &sender);
-    adopt(&talk, &plan, &manager, &sender, &past, forgotten);
+    forget_the_gone(&plan, &past, &manager, &sender);
+    manager.announce();
+    adopt(&talk, &plan, &manager, &sender, &past).await;
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
     let (plans, plan_in_force) = watch::channel(Arc::clone(&plan));
@@ -198,7 +204,10 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     };
     let end = daemon.turn(events, questions, read, signals).await;
     served.end().await;
-    Ok(daemon.finish(end))
+    let manager = daemon.manager.clone();
+    let code = daemon.finish(end);
+    manager.end().await;
+    Ok(code)
 }
 
 /// Jitter needs a seed that differs from daemon to daemon, and nothing better.
@@ -305,7 +314,7 @@ impl Daemon {
         };
         self.systemd.say("STOPPING=1");
         // As the first process of a container there is nobody who could adopt.
-        let end = if std::process::id() == 1 {
+        let end = if self.manager.keeper() == 1 {
             End::Stop
         } else {
             first
@@ -324,6 +333,10 @@ impl Daemon {
 
     fn step(&mut self, event: &Event) {
         self.remember(event);
+        if matches!(event, Event::IntentStored(_)) {
+            // The journal writes in order: what was noted before is in it too.
+            self.manager.acknowledge();
+        }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
         let lines = self.lines(event, &effects);
@@ -514,8 +527,8 @@ impl Daemon {
             tokio::select! {
                 failed = &mut work, if !worked => {
                     worked = true;
-                    for (id, why) in failed {
-                        self.talk.own(&format!("{} did not stop: {why}", self.plan.path(id)));
+                    for (path, why) in failed {
+                        self.talk.own(&format!("{path} did not stop: {why}"));
                     }
                 }
                 Some(event) = events.recv() => self.note(end, &event),
@@ -632,24 +645,34 @@ async fn tick(interval: Option<&mut tokio::time::Interval>) {
 }
 
 /// What lies between the daemon before and this one.
-fn between(past: &Past) -> Between {
+fn between(past: &Past, begun: &BTreeMap<IntentId, bool>) -> Between {
     match past.rebooted {
         Some(away) => Between::Reboot { away },
-        // Acts die with the daemon that carries them out, so none of them goes on by itself: each is
-        // withdrawn, and decided anew on fresh evidence.
+        // What the keeper has begun goes on, or is over, and its end is told. What it never heard of
+        // is withdrawn, and decided anew on fresh evidence.
         None => Between::SameBoot {
-            open: past.open.iter().map(|intent| (*intent, false)).collect(),
+            open: past
+                .open
+                .iter()
+                .map(|intent| (*intent, begun.contains_key(intent)))
+                .collect(),
         },
     }
 }
 
 /// A process that the engine still counts on, and of which the journal knows that it is not the
 /// member's last one, is gone.
-fn forget_the_gone(plan: &Plan, past: &Past, events: &UnboundedSender<Event>) {
+fn forget_the_gone(
+    plan: &Plan,
+    past: &Past,
+    manager: &Manager,
+    events: &UnboundedSender<Event>,
+) {
     let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
     for kept in &past.kept {
         if let (Some(&id), Some(generation)) = (ids.get(&kept.path), kept.generation)
             && !past.lives.contains(&(id, generation))
+            && !manager.knows(&kept.path, generation)
         {
             lost(events, id, generation);
         }
@@ -666,14 +689,13 @@ fn lost(events: &UnboundedSender<Event>, member: MemberId, generation: Generatio
     }));
 }
 
-/// Takes over what still runs of the daemon before.
-fn adopt(
+/// Takes over what still runs of the daemon before, and says what ended meanwhile.
+async fn adopt(
     talk: &Talk,
     plan: &Plan,
     manager: &Manager,
     events: &UnboundedSender<Event>,
     past: &Past,
-    forgotten: bool,
 ) {
     for what in &past.interrupted {
         talk.own(&format!(
@@ -682,26 +704,33 @@ fn adopt(
     }
     for &(id, generation) in &past.lives {
         let (who, pid) = (plan.path(id), generation.pid);
-        if manager.adopt(id, generation) {
+        if manager.adopt(id, generation).await {
             let text = format!("still runs as pid {pid}; taken over");
             talk.about(Both::read().now_ms(), &who, &text, None);
         } else {
-            lost(events, id, generation);
-            let text = format!("ended while no checkd ran (it was pid {pid})");
+            // What the keeper saw it has told.
+            let exit = manager.exit_of(generation);
+            if exit.is_none() {
+                lost(events, id, generation);
+            }
+            let text = match exit {
+                Some(exit) => format!("{exit} while no checkd ran (it was pid {pid})"),
+                None => format!("ended while no checkd ran (it was pid {pid})"),
+            };
             talk.about(Both::read().now_ms(), &who, &text, None);
         }
     }
-    // Killed between a start and its note, the daemon before left a process that nobody knows. Then
-    // there is an intent without an outcome; else, but for a lost journal, there is nobody to find.
-    if past.interrupted.is_empty() && !forgotten {
-        return;
+    // What the keeper started, and the daemon before did not live to note.
+    for (id, generation) in manager.lives() {
+        if !past.lives.contains(&(id, generation)) {
+            let text = format!("runs as pid {}; taken over", generation.pid);
+            talk.about(Both::read().now_ms(), &plan.path(id), &text, None);
+        }
     }
-    for (id, generation) in manager.adopt_unnoted() {
-        let text = format!(
-            "runs as pid {}, by its environment; taken over",
-            generation.pid
-        );
-        talk.about(Both::read().now_ms(), &plan.path(id), &text, None);
+    for (path, pid) in manager.unplanned() {
+        talk.own(&format!(
+            "{path} runs as pid {pid} and is not in the configuration any more; it is left alone"
+        ));
     }
 }
 

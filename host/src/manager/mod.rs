@@ -1,77 +1,95 @@
 //! Process managers: who is in a group, and how to start, stop and signal them.
+//!
+//! The own manager is a client of the keeper (`crate::keeper`), which is the members' parent.
 
 mod launch;
-mod own;
+mod link;
 mod placeholders;
-mod processes;
-mod reaper;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use checkd_core::engine::{Act, Event};
+use checkd_core::diagnostic::Diagnostic;
+use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan};
 use checkd_core::{Generation, IntentId, MemberId};
-use rustix::process::Signal;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
-pub(crate) use launch::{has_user, plain};
-pub use processes::boot_id;
+use crate::keeper::protocol::{Living, Order, Stop, Verb, signal_named};
+
+pub(crate) use crate::keeper::plain;
+pub(crate) use launch::has_user;
+pub use crate::keeper::processes::boot_id;
 
 /// Carries out acts; what it sees comes back as events.
 #[derive(Clone, Debug)]
 pub struct Manager {
-    plan: Arc<Plan>,
-    own: own::Own,
-    events: UnboundedSender<Event>,
+    link: link::Link,
+    output_dir: PathBuf,
+    tags: Arc<AtomicU64>,
 }
 
 impl Manager {
-    /// A manager of every member of `plan`, whose output goes below `output_dir`.
-    pub fn new(plan: Arc<Plan>, output_dir: PathBuf, events: UnboundedSender<Event>) -> Self {
-        let own = own::Own::new(output_dir, events.clone());
-        tokio::spawn(reaper::reap_orphans());
-        Self { plan, own, events }
+    /// The manager of every member of `plan`. Connects to the keeper of `state_dir`, which is started
+    /// where there is none. Events are held back until [`Manager::announce`].
+    ///
+    /// # Errors
+    /// There is no keeper (C0511). Nothing was started.
+    pub async fn open(
+        plan: Arc<Plan>,
+        state_dir: &Path,
+        events: UnboundedSender<Event>,
+    ) -> Result<Self, Diagnostic> {
+        let link = link::Link::open(plan, state_dir.to_owned(), events).await;
+        let link = link.map_err(|why| {
+            Diagnostic::error("C0511", format!("the keeper cannot be used: {why}"))
+                .note("the keeper is the small process that is the parent of all members")
+                .note("nothing was started and nothing was stopped")
+                .help(format!(
+                    "look into `{}`",
+                    state_dir.join("keeper.log").display()
+                ))
+        })?;
+        Ok(Self {
+            link,
+            output_dir: state_dir.join("output"),
+            // Another daemon's tags are others.
+            tags: Arc::new(AtomicU64::new(u64::from(std::process::id()) << 32)),
+        })
     }
 
-    /// Goes on under another plan: events speak of its members from now on.
+    /// Lets events go: first what the keeper remembers, `Exited` for each end that no daemon
+    /// acknowledged, `Started { adopted: true }` for each member that lives, `Done` for each act that
+    /// came to its end.
+    pub fn announce(&self) {
+        self.link.announce();
+    }
+
+    /// Goes on under another plan: events speak of its members from now on. Members of the plan before
+    /// that are not in this one live on unless [`Manager::leave`] stops them.
     pub fn reload(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) {
-        let ids: BTreeMap<String, MemberId> =
-            plan.members().map(|id| (plan.path(id), id)).collect();
-        let moved = self.plan.members();
-        let moved = moved
-            .filter_map(|id| Some((id, *ids.get(&self.plan.path(id))?)))
-            .collect();
-        self.own.rename(moved, events.clone());
-        (self.plan, self.events) = (plan, events);
+        self.link.reload(plan, events);
     }
 
     /// Stops processes of members that are not in the next plan, in the background, as the plan that
     /// they were started by says. Call it ahead of `reload`.
     pub fn leave(&self, gone: &[(String, Generation)]) {
-        let ids: BTreeMap<String, MemberId> = self
-            .plan
-            .members()
-            .map(|id| (self.plan.path(id), id))
-            .collect();
+        let plan = self.link.plan();
+        let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
         for (path, generation) in gone {
-            let Some((&id, group)) = ids
-                .get(path)
-                .and_then(|id| Some((id, self.plan.group(id.group)?)))
-            else {
+            let (Some(&member), &generation) = (ids.get(path), generation) else {
                 continue;
             };
-            let (life, launch, path) = (self.own.life(id), group.launch.clone(), path.clone());
-            let Some(life) = life.filter(|life| life.generation == *generation) else {
-                continue;
-            };
+            let stop = Act::Stop { member, generation };
+            let (manager, plan, path) = (self.clone(), Arc::clone(&plan), path.clone());
             tokio::spawn(async move {
-                let stopped = match signal_named(&launch.stop_signal) {
-                    Ok(signal) => life.stop(signal, launch.stop_timeout.as_duration()).await,
+                let stopped = match manager.order(&plan, None, stop) {
+                    Ok(order) => manager.link.act(order).await,
                     Err(why) => Err(why),
                 };
                 if let Err(why) = stopped {
@@ -85,122 +103,194 @@ impl Manager {
         }
     }
 
-    /// Takes over a process that ran before this daemon did, and sends `Event::Started`. False when
-    /// that life is over.
-    pub fn adopt(&self, member: MemberId, generation: Generation) -> bool {
-        self.own.adopt(member, generation)
+    /// Whether the keeper tells of this life: it goes on, or its end was not acknowledged.
+    pub fn knows(&self, path: &str, generation: Generation) -> bool {
+        let lives = self.link.life(path).is_some_and(|l| l.generation == generation);
+        lives || self.link.exit_of(generation).is_some()
     }
 
-    /// Takes over members that the daemon before started and did not live to note, found by the marks
-    /// in their environment. Sends `Event::Started` for each.
-    pub fn adopt_unnoted(&self) -> Vec<(MemberId, Generation)> {
-        let ids: BTreeMap<String, MemberId> = self
-            .plan
-            .members()
-            .map(|id| (self.plan.path(id), id))
-            .collect();
-        let mut adopted = Vec::new();
-        for ([group, member], generation) in self.own.marked() {
-            if let Some(&id) = ids.get(&format!("{group}/{member}"))
-                && self.own.life(id).is_none()
-                && self.own.adopt(id, generation)
-            {
-                adopted.push((id, generation));
-            }
+    /// Whether a life that the journal knows goes on. One that the keeper does not know is adopted by
+    /// its generation; `Event::Started` is sent for it.
+    pub async fn adopt(&self, member: MemberId, generation: Generation) -> bool {
+        let path = self.link.plan().path(member);
+        match self.link.life(&path) {
+            Some(living) => living.generation == generation,
+            None => self.link.adopt(path, generation).await,
         }
-        adopted
+    }
+
+    /// How a life ended that ended while no daemon was there, if the keeper knows.
+    pub fn exit_of(&self, generation: Generation) -> Option<Exit> {
+        self.link.exit_of(generation)
+    }
+
+    /// Which intents the keeper has begun, and whether each has come to its end. One that is here may
+    /// be handed to [`Manager::carry_out`] again: it is not done twice, and its end is told.
+    pub fn begun(&self) -> BTreeMap<IntentId, bool> {
+        self.link.begun()
+    }
+
+    /// The highest intent that the keeper has seen: a journal that begins anew numbers on from here.
+    pub fn highest_intent(&self) -> IntentId {
+        self.link.highest()
+    }
+
+    /// The keeper's process id; 1 when it is the first process of a container.
+    pub fn keeper(&self) -> u32 {
+        self.link.keeper()
+    }
+
+    /// The journal holds what was told so far: the keeper may forget it.
+    pub fn acknowledge(&self) {
+        self.link.acknowledge();
+    }
+
+    /// The last word to the keeper, after the journal was closed.
+    pub async fn end(&self) {
+        self.link.acknowledge();
+        self.link.end().await;
+    }
+
+    /// The members of the plan that live.
+    pub fn lives(&self) -> Vec<(MemberId, Generation)> {
+        let plan = self.link.plan();
+        let lives: BTreeMap<String, Living> = self.link.lives().into_iter().collect();
+        let life = |id| Some((id, lives.get(&plan.path(id))?.generation));
+        plan.members().filter_map(life).collect()
+    }
+
+    /// What runs and is not in the plan: members of an earlier configuration.
+    pub fn unplanned(&self) -> Vec<(String, u32)> {
+        let plan = self.link.plan();
+        let planned: Vec<String> = plan.members().map(|id| plan.path(id)).collect();
+        let lives = self.link.lives().into_iter();
+        lives
+            .filter(|(path, _)| !planned.contains(path))
+            .map(|(path, living)| (path, living.generation.pid))
+            .collect()
     }
 
     /// Carries out one act in the background. `Exited` and `Started` come first, then `Done`.
     pub fn carry_out(&self, intent: IntentId, act: Act) {
         let manager = self.clone();
-        let work = tokio::spawn(async move { manager.act(act).await });
-        let events = self.events.clone();
+        let plan = self.link.plan();
         tokio::spawn(async move {
-            let result = work.await.unwrap_or_else(|broken| {
-                tracing::error!(%broken, "an act broke off");
-                Err("checkd itself broke off the act; please report this".to_owned())
-            });
-            if events.send(Event::Done { intent, result }).is_err() {
-                tracing::debug!("an act ended after the loop had");
-            }
+            let result = match manager.order(&plan, Some(intent), act) {
+                Ok(order) => manager.link.act(order).await,
+                Err(why) => Err(why),
+            };
+            manager.link.send(Event::Done { intent, result });
         });
     }
 
-    async fn act(&self, act: Act) -> Result<(), String> {
-        match act {
-            Act::Start { member } => self.start(member).await,
-            Act::Stop { member, generation } => self.stop(member, generation).await,
-            Act::Restart { member, generation } => {
-                // Stop failed, start anyway: two of them would share a port.
-                self.stop(member, generation).await?;
-                self.start(member).await
-            }
-        }
+    fn order(&self, plan: &Plan, intent: Option<IntentId>, act: Act) -> Result<Order, String> {
+        let (id, generation, verb) = match act {
+            Act::Start { member } => (member, None, Verb::Start),
+            Act::Stop { member, generation } => (member, Some(generation), Verb::Stop),
+            Act::Restart { member, generation } => (member, Some(generation), Verb::Restart),
+        };
+        let (group, member) = planned(plan, id)?;
+        let launch = &group.launch;
+        signal_named(&launch.stop_signal)?;
+        let spec = match verb {
+            Verb::Start | Verb::Restart => Some(launch::spec(group, member, &self.output_dir)?),
+            Verb::Stop | Verb::Kill => None,
+        };
+        Ok(Order {
+            intent,
+            tag: self.tag(),
+            verb,
+            path: plan.path(id),
+            generation,
+            stop: Some(Stop {
+                signal: launch.stop_signal.clone(),
+                patience_ms: launch.stop_timeout.as_millis(),
+            }),
+            spec,
+        })
     }
 
-    async fn start(&self, id: MemberId) -> Result<(), String> {
-        let (group, member) = self.planned(id)?;
-        self.own.start(id, group, member).await
+    fn tag(&self) -> u64 {
+        self.tags.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn stop(&self, id: MemberId, generation: Generation) -> Result<(), String> {
-        let (group, _) = self.planned(id)?;
-        match self.own.life(id) {
-            Some(life) if life.generation == generation => {
-                let signal = signal_named(&group.launch.stop_signal)?;
-                life.stop(signal, group.launch.stop_timeout.as_duration())
-                    .await
-            }
-            Some(life) => Err(format!(
-                "pid {} is gone; it runs as pid {} now, which was left alone",
-                generation.pid, life.generation.pid
-            )),
-            // What was to be stopped has stopped.
-            None => Ok(()),
-        }
-    }
-
-    fn planned(&self, id: MemberId) -> Result<(&GroupPlan, &MemberPlan), String> {
-        let group = self.plan.group(id.group);
-        let found = group.and_then(|g| Some((g, g.members.get(id.member as usize)?)));
-        found.ok_or_else(|| "it is not in the configuration".to_owned())
-    }
-
-    /// Stops every member that runs, dependents before what they depend on. Returns who would not
-    /// stop, and why.
-    pub async fn stop_all(&self) -> Vec<(MemberId, String)> {
+    /// Stops every member that runs, dependents before what they depend on, and what is in no plan any
+    /// more first. Returns who would not stop, and why.
+    pub async fn stop_all(&self) -> Vec<(String, String)> {
+        let plan = self.link.plan();
         let mut failed = Vec::new();
-        for layer in stop_order(&self.plan) {
+        for (path, living) in self.link.lives() {
+            let left = self.unplanned();
+            if left.iter().any(|(other, _)| *other == path) {
+                let stop = Stop {
+                    signal: "TERM".to_owned(),
+                    patience_ms: 10_000,
+                };
+                let order = self.by_hand(Verb::Stop, &path, &living, Some(stop));
+                if let Err(why) = self.link.act(order).await {
+                    failed.push((path, why));
+                }
+            }
+        }
+        for layer in stop_order(&plan) {
             let mut stops = JoinSet::new();
-            for (id, life) in self.own.list() {
-                if layer.contains(&id.group) {
+            for (member, generation) in self.lives() {
+                if layer.contains(&member.group) {
                     let manager = self.clone();
-                    stops.spawn(async move { (id, manager.stop(id, life.generation).await) });
+                    let plan = Arc::clone(&plan);
+                    stops.spawn(async move {
+                        let path = plan.path(member);
+                        let stop = Act::Stop { member, generation };
+                        let result = match manager.order(&plan, None, stop) {
+                            Ok(order) => manager.link.act(order).await,
+                            Err(why) => Err(why),
+                        };
+                        (path, result)
+                    });
                 }
             }
             while let Some(done) = stops.join_next().await {
-                if let Ok((id, Err(why))) = done {
-                    failed.push((id, why));
+                if let Ok((path, Err(why))) = done {
+                    failed.push((path, why));
                 }
             }
         }
         failed
     }
 
+    fn by_hand(&self, verb: Verb, path: &str, living: &Living, stop: Option<Stop>) -> Order {
+        Order {
+            intent: None,
+            tag: self.tag(),
+            verb,
+            path: path.to_owned(),
+            generation: Some(living.generation),
+            stop,
+            spec: None,
+        }
+    }
+
     /// Kills every member that runs, at once.
     pub async fn kill_all(&self) {
         let mut kills = JoinSet::new();
-        for (_, life) in self.own.list() {
-            kills.spawn(async move { life.kill().await });
+        for (path, living) in self.link.lives() {
+            let manager = self.clone();
+            let order = self.by_hand(Verb::Kill, &path, &living, None);
+            kills.spawn(async move { manager.link.act(order).await });
         }
         kills.join_all().await;
     }
 
     /// How many members run.
     pub fn running(&self) -> usize {
-        self.own.list().len()
+        self.link.lives().len()
     }
+}
+
+fn planned(plan: &Plan, id: MemberId) -> Result<(&GroupPlan, &MemberPlan), String> {
+    let group = plan.group(id.group);
+    let found = group.and_then(|g| Some((g, g.members.get(id.member as usize)?)));
+    found.ok_or_else(|| "it is not in the configuration".to_owned())
 }
 
 /// The file that a member's output goes to, and its last lines, each of at most 200 characters.
@@ -250,28 +340,4 @@ fn stop_order(plan: &Plan) -> Vec<Vec<u32>> {
         left = later;
     }
     layers
-}
-
-/// `TERM` or `SIGTERM`.
-fn signal_named(name: &str) -> Result<Signal, String> {
-    let signal = match name.strip_prefix("SIG").unwrap_or(name) {
-        // An empty text is a plan that was not made by the reader; TERM is what it would say.
-        "TERM" | "" => Signal::TERM,
-        "INT" => Signal::INT,
-        "QUIT" => Signal::QUIT,
-        "HUP" => Signal::HUP,
-        "KILL" => Signal::KILL,
-        "ABRT" => Signal::ABORT,
-        "USR1" => Signal::USR1,
-        "USR2" => Signal::USR2,
-        "WINCH" => Signal::WINCH,
-        "ALRM" => Signal::ALARM,
-        _ => {
-            return Err(format!(
-                "`{name}` is no signal to stop with: TERM, INT, QUIT, HUP, KILL, ABRT, USR1, USR2, \
-                 WINCH or ALRM"
-            ));
-        }
-    };
-    Ok(signal)
 }

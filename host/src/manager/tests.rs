@@ -116,11 +116,28 @@ struct Bench {
     state: tempfile::TempDir,
 }
 
+/// A keeper as a thread of the test; it ends when nobody needs it.
+pub(crate) async fn keep(state_dir: &Path) {
+    let setup = crate::keeper::Setup {
+        state_dir: state_dir.to_owned(),
+        resume: None,
+        daemon: Vec::new(),
+        alone: false,
+    };
+    std::thread::spawn(move || crate::keeper::run(setup).unwrap());
+    let (_directory, socket) = crate::keeper::below(state_dir, "keeper.sock").unwrap();
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 impl Bench {
-    fn new(plan: Plan) -> Self {
+    async fn new(plan: Plan) -> Self {
         let state = tempfile::tempdir().unwrap();
+        keep(state.path()).await;
         let (sender, events) = unbounded_channel();
-        let manager = Manager::new(Arc::new(plan), state.path().join("output"), sender);
+        let manager = Manager::open(Arc::new(plan), state.path(), sender).await.unwrap();
+        manager.announce();
         Self {
             manager,
             events,
@@ -168,7 +185,9 @@ impl Bench {
     /// The member's output once it says `line`: how a test knows that the program got that far.
     async fn says(&self, line: &str) -> String {
         let path = self.state.path().join("output/web/web-0.log");
+        let begin = std::time::Instant::now();
         loop {
+            assert!(begin.elapsed() < Duration::from_secs(20), "it never said {line}");
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             if text.lines().any(|l| l == line) {
                 return text;
@@ -179,7 +198,7 @@ impl Bench {
 }
 
 fn lives(pid: u32) -> bool {
-    super::processes::row(pid).is_some_and(|row| !row.zombie)
+    crate::keeper::processes::row(pid).is_some_and(|row| !row.zombie)
 }
 
 #[tokio::test]
@@ -188,7 +207,7 @@ async fn an_exit_is_told_with_its_code() {
         (&["sh", "-c", "exit 7"][..], Exit::Code(7)),
         (&["sh", "-c", "kill -9 $$"], Exit::Signal(9)),
     ] {
-        let mut bench = Bench::new(plan(command, 1));
+        let mut bench = Bench::new(plan(command, 1)).await;
         bench
             .manager
             .carry_out(IntentId(1), Act::Start { member: FIRST });
@@ -208,7 +227,7 @@ async fn an_exit_is_told_with_its_code() {
 
 #[tokio::test]
 async fn a_restart_stops_a_frozen_member_and_starts_it_anew() {
-    let mut bench = Bench::new(plan(&["sleep", "1000"], 1));
+    let mut bench = Bench::new(plan(&["sleep", "1000"], 1)).await;
     let first = bench.start().await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(first.pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
@@ -234,7 +253,7 @@ async fn a_member_that_will_not_stop_is_killed_with_its_whole_tree() {
                   echo ready; wait; wait; while :; do sleep 100; done";
     let mut plan = plan(&["sh", "-c", script], 1);
     plan.groups[0].launch.stop_timeout = Span::millis(100);
-    let mut bench = Bench::new(plan);
+    let mut bench = Bench::new(plan).await;
     let generation = bench.start().await;
     let pids: Vec<u32> = loop {
         let text = bench.says("ready").await;
@@ -266,7 +285,7 @@ async fn what_a_dead_member_leaves_behind_goes_with_it() {
     let mut bench = Bench::new(plan(
         &["sh", "-c", "sleep 1000 & echo $!; echo ready; exit 3"],
         1,
-    ));
+    )).await;
     bench
         .manager
         .carry_out(IntentId(1), Act::Start { member: FIRST });
@@ -285,7 +304,7 @@ async fn what_a_dead_member_leaves_behind_goes_with_it() {
 
 #[tokio::test]
 async fn an_act_on_a_life_that_is_over_touches_nobody() {
-    let mut bench = Bench::new(plan(&["sleep", "1000"], 1));
+    let mut bench = Bench::new(plan(&["sleep", "1000"], 1)).await;
     let generation = bench.start().await;
     let earlier = Generation {
         start: generation.start - 1,
@@ -310,8 +329,8 @@ async fn a_life_is_adopted_by_its_generation_only() {
         .arg("1000")
         .spawn()
         .unwrap();
-    let generation = super::processes::generation_of(super::boot_id(), child.id()).unwrap();
-    let mut bench = Bench::new(plan(&["sleep", "1000"], 1));
+    let generation = crate::keeper::processes::generation_of(super::boot_id(), child.id()).unwrap();
+    let mut bench = Bench::new(plan(&["sleep", "1000"], 1)).await;
     let another_start = Generation {
         start: generation.start + 1,
         ..generation
@@ -320,9 +339,9 @@ async fn a_life_is_adopted_by_its_generation_only() {
         boot: generation.boot ^ 1,
         ..generation
     };
-    assert!(!bench.manager.adopt(FIRST, another_start));
-    assert!(!bench.manager.adopt(FIRST, another_boot));
-    assert!(bench.manager.adopt(FIRST, generation));
+    assert!(!bench.manager.adopt(FIRST, another_start).await);
+    assert!(!bench.manager.adopt(FIRST, another_boot).await);
+    assert!(bench.manager.adopt(FIRST, generation).await);
     assert!(matches!(
         bench.next().await,
         Event::Started { adopted: true, .. }
@@ -334,20 +353,66 @@ async fn a_life_is_adopted_by_its_generation_only() {
 }
 
 #[tokio::test]
-async fn a_start_that_nobody_noted_is_found_by_its_marks() {
-    let mut bench = Bench::new(plan(&["sh", "-c", "setsid sleep 1000 & wait"], 2));
-    let generation = bench.start().await;
-    // Another manager on the same state directory, as after a kill of the daemon.
-    let (sender, _events) = unbounded_channel();
-    let output = bench.state.path().join("output");
-    let plan = Arc::new(plan(&["sleep", "1000"], 2));
-    let next = Manager::new(Arc::clone(&plan), output, sender.clone());
-    assert_eq!(next.adopt_unnoted(), [(FIRST, generation)]);
-    assert_eq!(next.adopt_unnoted(), []);
-    // The members of another state directory are not ours.
-    let stranger = Manager::new(plan, bench.state.path().join("other"), sender);
-    assert_eq!(stranger.adopt_unnoted(), []);
-    bench.manager.kill_all().await;
+async fn the_next_daemon_is_told_who_lives_who_ended_and_what_was_begun() {
+    let mut bench = Bench::new(plan(&["sh", "-c", "[ {index} = 0 ] && sleep 1000; exit 7"], 2)).await;
+    let first = bench.start().await;
+    let second = MemberId {
+        group: 0,
+        member: 1,
+    };
+    bench
+        .manager
+        .carry_out(IntentId(2), Act::Start { member: second });
+    let mut left = 3;
+    let mut exited = None;
+    while left > 0 {
+        match bench.next().await {
+            Event::Started { .. } => {}
+            Event::Exited { generation, exit, .. } => exited = Some((generation, exit)),
+            Event::Done { result, .. } => result.unwrap(),
+            other => panic!("{other:?}"),
+        }
+        left -= 1;
+    }
+    let (generation, exit) = exited.unwrap();
+    assert_eq!(exit, Exit::Code(7));
+
+    // Another daemon, which has noted nothing.
+    let (sender, mut events) = unbounded_channel();
+    let next = Manager::open(Arc::new(plan(&["true"], 2)), bench.state.path(), sender.clone());
+    let next = next.await.unwrap();
+    next.announce();
+    assert_eq!(next.exit_of(generation), Some(Exit::Code(7)));
+    assert_eq!(next.begun(), BTreeMap::from([(IntentId(1), true), (IntentId(2), true)]));
+    assert_eq!(next.highest_intent(), IntentId(2));
+    assert_eq!(next.lives(), [(FIRST, first)]);
+    assert!(matches!(events.recv().await, Some(Event::Exited { exit: Exit::Code(7), .. })));
+    assert!(matches!(events.recv().await, Some(Event::Started { adopted: true, .. })));
+    for _ in 0..2 {
+        let done = events.recv().await;
+        assert!(matches!(done, Some(Event::Done { result: Ok(()), .. })), "{done:?}");
+    }
+    // It asks for what was done already: it is told, and nothing is done.
+    next.carry_out(IntentId(1), Act::Start { member: FIRST });
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Done { intent: IntentId(1), result: Ok(()) })
+    ));
+    assert_eq!(next.lives(), [(FIRST, first)]);
+    // The same number for something else is refused.
+    next.carry_out(IntentId(1), Act::Start { member: second });
+    let done = events.recv().await;
+    assert!(matches!(done, Some(Event::Done { result: Err(_), .. })), "{done:?}");
+    // What was acknowledged is not told again.
+    next.acknowledge();
+    next.end().await;
+    let (sender, mut events) = unbounded_channel();
+    let plan = Arc::new(plan(&["true"], 2));
+    let third = Manager::open(plan, bench.state.path(), sender).await.unwrap();
+    third.announce();
+    assert!(matches!(events.recv().await, Some(Event::Started { .. })));
+    assert_eq!(third.exit_of(generation), None);
+    third.kill_all().await;
 }
 
 #[tokio::test]
@@ -403,7 +468,7 @@ async fn a_start_that_cannot_be_says_why() {
             "`/proc/no`",
         ),
     ] {
-        let mut bench = Bench::new(plan);
+        let mut bench = Bench::new(plan).await;
         bench
             .manager
             .carry_out(IntentId(1), Act::Start { member: FIRST });
@@ -436,7 +501,7 @@ async fn a_member_gets_its_environment_directory_and_names() {
         ("MODE".to_owned(), Text::Plain("of {member}".to_owned())),
     ]);
     launch.umask = Some(0o027);
-    let bench = Bench::new(plan);
+    let bench = Bench::new(plan).await;
     bench
         .manager
         .carry_out(IntentId(1), Act::Start { member: FIRST });

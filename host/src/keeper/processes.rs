@@ -1,8 +1,10 @@
 //! What `/proc` says about processes, and handles that can never mean another process.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use checkd_core::Generation;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -11,17 +13,17 @@ use tokio::io::unix::AsyncFd;
 
 /// One line of the process table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Process id.
-    pub(super) pid: u32,
+    pub(crate) pid: u32,
     /// Its parent.
-    pub(super) parent: u32,
+    pub(crate) parent: u32,
     /// Its process group.
-    pub(super) group: u32,
+    pub(crate) group: u32,
     /// Start time in clock ticks since boot.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// It ended and was not reaped.
-    pub(super) zombie: bool,
+    pub(crate) zombie: bool,
 }
 
 /// This boot's id as a number, the first part of every [`Generation`].
@@ -33,7 +35,7 @@ pub fn boot_id() -> u128 {
 }
 
 /// The row of one process; `None` when it is gone or hidden from us.
-pub(super) fn row(pid: u32) -> Option<Row> {
+pub(crate) fn row(pid: u32) -> Option<Row> {
     let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
     to_row(&process.stat().ok()?)
 }
@@ -57,18 +59,25 @@ fn to_row(stat: &procfs::process::Stat) -> Option<Row> {
     })
 }
 
-/// The children of `parent` that ended and were not reaped, with their start times.
-pub(super) fn zombies_of(parent: u32) -> BTreeSet<(u32, u64)> {
-    let rows = table().into_iter();
-    rows.filter(|row| row.zombie && row.parent == parent)
-        .map(|row| (row.pid, row.start))
-        .collect()
-}
-
 /// Everything that belongs to the process `leader`, itself left out: its process group, its
-/// descendants, and the descendants of `known`, which were seen to be its descendants before.
-pub(super) fn tree(leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row> {
-    tree_in(&table(), leader, known)
+/// descendants, and the descendants of `known`, which were seen to be its descendants before. As it
+/// stood at some moment after `since`: many who ask at once share one look at the process table.
+pub(crate) fn tree(leader: u32, known: &BTreeSet<(u32, u64)>, since: Instant) -> Vec<Row> {
+    thread_local! {
+        static NEWEST: RefCell<Option<(Instant, Rc<Vec<Row>>)>> = const { RefCell::new(None) };
+    }
+    let shared = NEWEST.with_borrow_mut(|newest| {
+        if let Some((at, rows)) = newest
+            && *at > since
+        {
+            return Rc::clone(rows);
+        }
+        let at = Instant::now();
+        let rows = Rc::new(table());
+        *newest = Some((at, Rc::clone(&rows)));
+        rows
+    });
+    tree_in(&shared, leader, known)
 }
 
 fn tree_in(table: &[Row], leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row> {
@@ -99,13 +108,13 @@ fn tree_in(table: &[Row], leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row>
 
 /// A handle of one process: a signal through it reaches that process or nobody.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     pidfd: AsyncFd<OwnedFd>,
 }
 
 impl Handle {
     /// Opens the process `pid` that began at `start`; `None` when it is gone or is another one now.
-    pub(super) fn open(pid: u32, start: u64) -> Option<Self> {
+    pub(crate) fn open(pid: u32, start: u64) -> Option<Self> {
         let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?;
         // Read after opening: the pid cannot have gone to another process in between unseen.
@@ -117,7 +126,7 @@ impl Handle {
     }
 
     /// Opens our own child, which we have not reaped, so its pid is still its own.
-    pub(super) fn of_child(pid: u32) -> Option<Self> {
+    pub(crate) fn of_child(pid: u32) -> Option<Self> {
         let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
         Self::new(rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?)
     }
@@ -131,7 +140,7 @@ impl Handle {
     }
 
     /// Sends a signal. A process that is gone already is no error.
-    pub(super) fn signal(&self, signal: Signal) -> Result<(), String> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
         match rustix::process::pidfd_send_signal(self.pidfd.get_ref(), signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(rustix::io::Errno::PERM) => Err("this user may not send it a signal".to_owned()),
@@ -140,29 +149,30 @@ impl Handle {
     }
 
     /// Waits until the process has ended.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // An error of the reactor is not an end; there is nothing better to wait for.
         while self.pidfd.readable().await.is_err() {
             tokio::task::yield_now().await;
         }
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.pidfd.get_ref().as_fd()
     }
 }
 
 /// Kills everything that belongs to `leader` but the leader itself, and waits for it, until nothing
-/// is left or `patience` is over. Returns what is left.
-pub(super) async fn kill_rest(
+/// is left or `patience` is over.
+pub(crate) async fn kill_rest(
     leader: u32,
     known: &BTreeSet<(u32, u64)>,
+    mut since: Instant,
     patience: Duration,
-) -> Vec<u32> {
+) {
     let sweep = async {
         // What forks while it is being killed is found in the next round.
         loop {
-            let rest = tree(leader, known);
+            let rest = tree(leader, known, since);
             let handles: Vec<Handle> = rest
                 .iter()
                 .filter_map(|r| Handle::open(r.pid, r.start))
@@ -179,35 +189,38 @@ pub(super) async fn kill_rest(
             for handle in &handles {
                 handle.ended().await;
             }
+            since = Instant::now();
         }
     };
     if tokio::time::timeout(patience, sweep).await.is_err() {
-        tracing::warn!(leader, "processes outlived SIGKILL");
+        super::note(&format!("processes of pid {leader} outlived SIGKILL"));
     }
-    tree(leader, known).iter().map(|r| r.pid).collect()
 }
 
 /// Leaders of process groups whose environment holds `mark` (`NAME=value`), oldest first, with the
 /// values of `names` in it: what a daemon started and did not live to note. What a process has as
 /// environment is what it was started with.
-pub(super) fn marked(boot: u128, mark: &str, names: [&str; 2]) -> Vec<([String; 2], Generation)> {
+pub(crate) fn marked<const N: usize>(
+    boot: u128,
+    mark: &str,
+    names: [&str; N],
+) -> Vec<([Option<String>; N], Generation)> {
     let mut rows: Vec<Row> = table()
         .into_iter()
         .filter(|row| row.pid == row.group && !row.zombie)
         .collect();
     // A descendant may lead a group of its own and has inherited the marks: its elder is meant.
-    rows.sort_by_key(|row| row.start);
+    rows.sort_by_key(|row| (row.start, row.pid));
     let marked = rows.into_iter().filter_map(|row| {
         let environment = std::fs::read(format!("/proc/{}/environ", row.pid)).ok()?;
         let environment = String::from_utf8_lossy(&environment).into_owned();
         let value = |name: &str| {
-            let values = environment
+            let mut values = environment
                 .split('\0')
                 .filter_map(|entry| entry.split_once('='));
             values
-                .filter(|(key, _)| *key == name)
+                .find(|(key, _)| *key == name)
                 .map(|(_, value)| value.to_owned())
-                .next()
         };
         environment.split('\0').find(|entry| *entry == mark)?;
         let generation = Generation {
@@ -215,13 +228,13 @@ pub(super) fn marked(boot: u128, mark: &str, names: [&str; 2]) -> Vec<([String; 
             pid: row.pid,
             start: row.start,
         };
-        Some(([value(names[0])?, value(names[1])?], generation))
+        Some((names.map(value), generation))
     });
     marked.collect()
 }
 
 /// The start time of a process, for its [`Generation`].
-pub(super) fn generation_of(boot: u128, pid: u32) -> Option<Generation> {
+pub(crate) fn generation_of(boot: u128, pid: u32) -> Option<Generation> {
     row(pid).map(|r| Generation {
         boot,
         pid,

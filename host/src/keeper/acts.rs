@@ -1,0 +1,381 @@
+//! Acts, each carried out once however often it is asked for, and to its end without the daemon.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use checkd_core::{Generation, IntentId};
+
+use super::life::Life;
+use super::output::{self, Tap};
+use super::processes::{self, Handle};
+use super::protocol::{
+    Begun, Gone, List, Living, Message, Order, Output, Spec, Verb, Word, signal_named,
+};
+use super::upgrade::Act;
+use super::{ACTS_KEPT, ACTS_MAX, EXITS_MAX, INTENT, Keeper, MARK, NAMES, cgroup};
+
+impl Keeper {
+    /// Carries an order out, or answers as the first time.
+    pub(super) fn take(&self, order: Order) {
+        let Some(intent) = order.intent else {
+            self.begin(Act {
+                order,
+                stops_until: None,
+                ended: false,
+                acknowledged: false,
+                error: None,
+            });
+            return;
+        };
+        let known = self.0.acts.borrow().get(&intent).cloned();
+        let refusal = match known {
+            Some(act) if act.order.verb != order.verb || act.order.path != order.path => {
+                format!("intent {} was another act", intent.0)
+            }
+            Some(act) if act.ended => {
+                self.done(&order, act.error);
+                return;
+            }
+            // It goes on, and its end is told.
+            Some(_) => return,
+            None if intent <= self.0.forgotten.get() => {
+                format!("intent {} was carried out long ago", intent.0)
+            }
+            None => {
+                self.0.highest.set(self.0.highest.get().max(intent));
+                let act = Act {
+                    order,
+                    stops_until: None,
+                    ended: false,
+                    acknowledged: false,
+                    error: None,
+                };
+                self.0.acts.borrow_mut().insert(intent, act.clone());
+                self.begin(act);
+                return;
+            }
+        };
+        self.done(&order, Some(refusal));
+    }
+
+    /// Begins an act, or goes on with one that the program before began.
+    pub(super) fn begin(&self, act: Act) {
+        let keeper = self.clone();
+        self.0.going.set(self.0.going.get() + 1);
+        tokio::task::spawn_local(async move {
+            let error = keeper.carry_out(&act).await.err();
+            keeper.0.going.set(keeper.0.going.get().saturating_sub(1));
+            if let Some(intent) = act.order.intent {
+                let mut acts = keeper.0.acts.borrow_mut();
+                if let Some(known) = acts.get_mut(&intent) {
+                    known.ended = true;
+                    known.error.clone_from(&error);
+                    // What is needed to carry it out may be large and secret.
+                    known.order.spec = None;
+                }
+            }
+            keeper.forget();
+            keeper.done(&act.order, error);
+            keeper.0.less.notify_one();
+        });
+    }
+
+    fn done(&self, order: &Order, error: Option<String>) {
+        self.tell(&Message::Done {
+            intent: order.intent,
+            tag: order.tag,
+            error,
+        });
+    }
+
+    async fn carry_out(&self, act: &Act) -> Result<(), String> {
+        let order = &act.order;
+        match order.verb {
+            Verb::Start => self.start(order),
+            Verb::Stop => self.stop(act).await,
+            Verb::Restart => {
+                // Stop failed, start anyway: two of them would share a port.
+                self.stop(act).await?;
+                self.start(order)
+            }
+            Verb::Kill => match self.life(&order.path) {
+                Some(life) if Some(life.generation) == order.generation => life.kill().await,
+                _ => Ok(()),
+            },
+        }
+    }
+
+    async fn stop(&self, act: &Act) -> Result<(), String> {
+        let order = &act.order;
+        let generation = order.generation.ok_or("it does not say which life to stop")?;
+        let how = order.stop.as_ref().ok_or("it does not say how to stop")?;
+        let life = match self.life(&order.path) {
+            Some(life) if life.generation == generation => life,
+            // What was to be stopped has stopped, and this very act has started the next.
+            Some(life) if life.intent.is_some() && life.intent == order.intent => return Ok(()),
+            Some(life) => {
+                return Err(format!(
+                    "pid {} is gone; it runs as pid {} now, which was left alone",
+                    generation.pid, life.generation.pid
+                ));
+            }
+            // What was to be stopped has stopped.
+            None => return Ok(()),
+        };
+        let now = crate::clock::now().0;
+        let until = match act.stops_until {
+            Some(until) => until,
+            None => {
+                life.ask_to_stop(signal_named(&how.signal)?)?;
+                let until = now.saturating_add(how.patience_ms);
+                if let Some(intent) = order.intent
+                    && let Some(act) = self.0.acts.borrow_mut().get_mut(&intent)
+                {
+                    act.stops_until = Some(until);
+                }
+                until
+            }
+        };
+        let patience = Duration::from_millis(until.saturating_sub(now));
+        life.stop_within(patience).await
+    }
+
+    fn start(&self, order: &Order) -> Result<(), String> {
+        if let Some(life) = self.life(&order.path) {
+            if life.intent.is_some() && life.intent == order.intent {
+                return Ok(());
+            }
+            return Err(format!("it already runs as pid {}", life.generation.pid));
+        }
+        let spec = order.spec.as_ref().ok_or("it does not say how to start")?;
+        let mut spec: Spec = spec.clone();
+        if let Some(intent) = order.intent {
+            let words = (INTENT.to_owned(), intent.0.to_string());
+            spec.environment
+                .push((Word::Text(words.0), Word::Text(words.1)));
+        }
+        let ends = output::open(&spec.output, spec.account.as_ref().map(|a| a.uid))?;
+        let tap = match ends.ours {
+            Some(pipe) => Some(
+                Tap::begin(pipe, spec.output.clone()).ok_or("cannot watch the pipe of its output")?,
+            ),
+            None => None,
+        };
+        let pid = spec.spawn(ends.member)?;
+        let cgroup = self.cgroup(&order.path, pid);
+        let handle = Handle::of_child(pid).ok_or("cannot watch the new process (pidfd_open)")?;
+        let generation = processes::generation_of(self.0.boot, pid)
+            .ok_or("cannot read the new process in /proc")?;
+        let living = Living {
+            path: order.path.clone(),
+            generation,
+            intent: order.intent,
+            adopted: false,
+        };
+        let mut life = Life::new(living, handle);
+        life.cgroup = cgroup;
+        life.tap.replace(tap);
+        life.output.replace(Some(spec.output));
+        self.watch(life);
+        Ok(())
+    }
+
+    fn cgroup(&self, path: &str, pid: u32) -> Option<PathBuf> {
+        let home = self.0.cgroups.as_ref()?;
+        let name = path.replace('/', ".");
+        cgroup::put(home, &format!("checkd-{}-{name}", std::process::id()), pid)
+    }
+
+    /// Looks after a life to its end.
+    pub(super) fn watch(&self, life: Life) {
+        let life = Rc::new(life);
+        let mut lives = self.0.lives.borrow_mut();
+        lives.insert(life.path.clone(), Rc::clone(&life));
+        drop(lives);
+        self.tell(&Message::Started(life.living()));
+        let keeper = self.clone();
+        tokio::task::spawn_local(async move {
+            let exit = life.wait().await;
+            keeper.0.lives.borrow_mut().remove(&life.path);
+            let gone = Gone {
+                path: life.path.clone(),
+                generation: life.generation,
+                exit,
+            };
+            let mut exits = keeper.0.exits.borrow_mut();
+            exits.push_back(gone.clone());
+            if exits.len() > EXITS_MAX {
+                exits.pop_front();
+            }
+            drop(exits);
+            keeper.tell(&Message::Exited(gone));
+            life.told();
+            keeper.0.less.notify_one();
+        });
+    }
+
+    /// Takes over a process that another keeper, or nobody, started. False when it is gone, or its
+    /// pid is another process now.
+    pub(super) fn adopt(
+        &self,
+        path: String,
+        generation: Generation,
+        intent: Option<IntentId>,
+        output: Option<Output>,
+    ) -> bool {
+        if let Some(life) = self.life(&path) {
+            return life.generation == generation;
+        }
+        if generation.boot != self.0.boot {
+            return false;
+        }
+        let Some(handle) = Handle::open(generation.pid, generation.start) else {
+            return false;
+        };
+        let living = Living {
+            path,
+            generation,
+            intent,
+            adopted: true,
+        };
+        let mut life = Life::new(living, handle);
+        life.cgroup = cgroup::of(generation.pid, &life.path.replace('/', "."));
+        if let Some(output) = output {
+            attend(&life, output);
+        }
+        self.watch(life);
+        true
+    }
+
+    /// Where the output of a member goes from now on.
+    pub(super) fn redirect(&self, path: &str, output: Output) {
+        if let Some(life) = self.life(path) {
+            attend(&life, output);
+        }
+    }
+
+    /// Takes over what a keeper before this one started, by the marks in its environment.
+    pub(super) fn adopt_marked(&self) {
+        let output = self.0.state_dir.join("output");
+        let mark = format!("{MARK}={}", output.display());
+        for ([group, member, intent], generation) in
+            processes::marked(self.0.boot, &mark, NAMES)
+        {
+            let (Some(group), Some(member)) = (group, member) else {
+                continue;
+            };
+            let intent = intent.and_then(|text| text.parse().ok()).map(IntentId);
+            let path = format!("{group}/{member}");
+            // The elder comes first; the others are its descendants.
+            if self.life(&path).is_none()
+                && self.adopt(path.clone(), generation, intent, None)
+            {
+                super::note(&format!(
+                    "{path} runs as pid {}; how it ends will not be known",
+                    generation.pid
+                ));
+                if let Some(intent) = intent {
+                    self.0.highest.set(self.0.highest.get().max(intent));
+                }
+            }
+        }
+    }
+
+    /// All that we know.
+    pub(super) fn list(&self) -> List {
+        let acts = self.0.acts.borrow();
+        let mut begun: Vec<Begun> = acts
+            .iter()
+            .map(|(&intent, act)| Begun {
+                intent,
+                path: act.order.path.clone(),
+                ended: act.ended,
+                error: act.error.clone(),
+            })
+            .collect();
+        let lives = self.0.lives.borrow();
+        // A life that was found by its marks says that its act came to its end.
+        for life in lives.values() {
+            if let Some(intent) = life.intent
+                && !acts.contains_key(&intent)
+            {
+                begun.push(Begun {
+                    intent,
+                    path: life.path.clone(),
+                    ended: true,
+                    error: None,
+                });
+            }
+        }
+        List {
+            members: lives.values().map(|life| life.living()).collect(),
+            exits: self.0.exits.borrow().iter().cloned().collect(),
+            acts: begun,
+            highest: self.0.highest.get(),
+        }
+    }
+
+    /// The journal holds these.
+    pub(super) fn acknowledge(&self, exits: &[Generation], acts: &[IntentId]) {
+        let mut kept = self.0.exits.borrow_mut();
+        kept.retain(|gone| !exits.contains(&gone.generation));
+        drop(kept);
+        let mut known = self.0.acts.borrow_mut();
+        for intent in acts {
+            if let Some(act) = known.get_mut(intent)
+                && act.ended
+            {
+                act.acknowledged = true;
+            }
+        }
+        drop(known);
+        self.forget();
+        self.0.less.notify_one();
+    }
+
+    /// Keeps the memory of acts bounded: those acknowledged long ago go first.
+    fn forget(&self) {
+        let mut acts = self.0.acts.borrow_mut();
+        let acknowledged = acts.values().filter(|act| act.acknowledged).count();
+        let mut surplus = acknowledged.saturating_sub(ACTS_KEPT);
+        if acts.len() > ACTS_MAX {
+            surplus = surplus.max(acts.len() - ACTS_MAX);
+        }
+        if surplus == 0 {
+            return;
+        }
+        let oldest: Vec<IntentId> = acts
+            .iter()
+            .filter(|(_, act)| act.ended)
+            .map(|(&intent, _)| intent)
+            .take(surplus)
+            .collect();
+        for intent in oldest {
+            acts.remove(&intent);
+            self.0.forgotten.set(self.0.forgotten.get().max(intent));
+        }
+    }
+
+    /// Whether anything is left that somebody may still ask for.
+    pub(super) fn busy(&self) -> bool {
+        !self.0.lives.borrow().is_empty() || self.0.going.get() > 0
+    }
+
+    /// Whether anything is remembered that no daemon knows.
+    pub(super) fn remembers(&self) -> bool {
+        let acts = self.0.acts.borrow();
+        !self.0.exits.borrow().is_empty() || acts.values().any(|act| !act.acknowledged)
+    }
+}
+
+fn attend(life: &Life, output: Output) {
+    let tapped = life.tap.borrow().as_ref().map(|tap| tap.redirect(output.clone()));
+    if tapped.is_none()
+        && life.adopted
+        && let Ok(pipe) = output::open_pipe(&output.pipe)
+    {
+        life.tap.replace(Tap::begin(pipe, output.clone()));
+    }
+    life.output.replace(Some(output));
+}
