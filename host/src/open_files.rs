@@ -26,20 +26,23 @@ static FOUND: OnceLock<Rlimit> = OnceLock::new();
 
 /// Raises the soft limit to the hard one; a warning when even that is too small for the plan.
 pub(crate) fn raise(plan: &Plan) -> Option<Diagnostic> {
+    too_few(plan, raise_soft()?)
+}
+
+/// Raises the soft limit to the hard one; the limit in force, if there is one.
+pub(crate) fn raise_soft() -> Option<u64> {
     let found = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: found.maximum,
         ..found
     };
     // Lowering is never meant, and raising up to the hard limit needs no privilege.
-    let in_force = if found.current != found.maximum && setrlimit(Resource::Nofile, raised).is_ok()
-    {
+    if found.current != found.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
         FOUND.get_or_init(|| found);
         raised.current
     } else {
         found.current
-    };
-    too_few(plan, in_force?)
+    }
 }
 
 /// Lets a child begin with the limit that checkd was started with.

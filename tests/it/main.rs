@@ -14,6 +14,7 @@ mod contract;
 mod docs;
 mod errors;
 mod guide;
+mod keeper;
 mod limits;
 mod logs;
 mod past;

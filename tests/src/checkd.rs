@@ -99,6 +99,14 @@ impl Checkd {
     /// # Panics
     /// When it does not.
     pub fn run(&mut self) {
+        self.run_as(checkd_binary());
+    }
+
+    /// Starts this program as the daemon.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn run_as(&mut self, program: &Path) {
         assert!(self.child.is_none(), "the daemon runs already");
         let talk = File::options()
             .create(true)
@@ -106,7 +114,7 @@ impl Checkd {
             .open(self.dir().join("daemon.log"))
             .expect("the daemon's log is writable");
         let child = self
-            .verb(["run", "checkd.toml"])
+            .verb_of(program, ["run", "checkd.toml"])
             .stdin(Stdio::null())
             .stdout(talk.try_clone().expect("a descriptor"))
             .stderr(talk)
@@ -156,8 +164,16 @@ impl Checkd {
 
     /// A verb of checkd that finds this daemon, not yet run.
     pub fn verb<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        self.verb_of(checkd_binary(), arguments)
+    }
+
+    fn verb_of<S: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let (key, value) = self.marker.split_once('=').unwrap_or_default();
-        let mut command = Command::new(checkd_binary());
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir())

@@ -37,10 +37,7 @@ pub fn run(args: Args) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody may be left to read it.
-            drop(writeln!(
-                std::io::stderr().lock(),
-                "checkd keeper: {error}"
-            ));
+            drop(writeln!(std::io::stderr().lock(), "checkd keeper: {error}"));
             ExitCode::from(super::FAILED)
         }
     }

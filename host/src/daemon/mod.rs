@@ -662,12 +662,7 @@ fn between(past: &Past, begun: &BTreeMap<IntentId, bool>) -> Between {
 
 /// A process that the engine still counts on, and of which the journal knows that it is not the
 /// member's last one, is gone.
-fn forget_the_gone(
-    plan: &Plan,
-    past: &Past,
-    manager: &Manager,
-    events: &UnboundedSender<Event>,
-) {
+fn forget_the_gone(plan: &Plan, past: &Past, manager: &Manager, events: &UnboundedSender<Event>) {
     let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
     for kept in &past.kept {
         if let (Some(&id), Some(generation)) = (ids.get(&kept.path), kept.generation)

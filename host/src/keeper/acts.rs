@@ -1,5 +1,6 @@
 //! Acts, each carried out once however often it is asked for, and to its end without the daemon.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -108,7 +109,9 @@ impl Keeper {
 
     async fn stop(&self, act: &Act) -> Result<(), String> {
         let order = &act.order;
-        let generation = order.generation.ok_or("it does not say which life to stop")?;
+        let generation = order
+            .generation
+            .ok_or("it does not say which life to stop")?;
         let how = order.stop.as_ref().ok_or("it does not say how to stop")?;
         let life = match self.life(&order.path) {
             Some(life) if life.generation == generation => life,
@@ -124,18 +127,17 @@ impl Keeper {
             None => return Ok(()),
         };
         let now = crate::clock::now().0;
-        let until = match act.stops_until {
-            Some(until) => until,
-            None => {
-                life.ask_to_stop(signal_named(&how.signal)?)?;
-                let until = now.saturating_add(how.patience_ms);
-                if let Some(intent) = order.intent
-                    && let Some(act) = self.0.acts.borrow_mut().get_mut(&intent)
-                {
-                    act.stops_until = Some(until);
-                }
-                until
+        let until = if let Some(until) = act.stops_until {
+            until
+        } else {
+            life.ask_to_stop(signal_named(&how.signal)?)?;
+            let until = now.saturating_add(how.patience_ms);
+            if let Some(intent) = order.intent
+                && let Some(act) = self.0.acts.borrow_mut().get_mut(&intent)
+            {
+                act.stops_until = Some(until);
             }
+            until
         };
         let patience = Duration::from_millis(until.saturating_sub(now));
         life.stop_within(patience).await
@@ -158,15 +160,31 @@ impl Keeper {
         let ends = output::open(&spec.output, spec.account.as_ref().map(|a| a.uid))?;
         let tap = match ends.ours {
             Some(pipe) => Some(
-                Tap::begin(pipe, spec.output.clone()).ok_or("cannot watch the pipe of its output")?,
+                Tap::begin(pipe, spec.output.clone())
+                    .ok_or("cannot watch the pipe of its output")?,
             ),
             None => None,
         };
-        let pid = spec.spawn(ends.member)?;
-        let cgroup = self.cgroup(&order.path, pid);
-        let handle = Handle::of_child(pid).ok_or("cannot watch the new process (pidfd_open)")?;
-        let generation = processes::generation_of(self.0.boot, pid)
-            .ok_or("cannot read the new process in /proc")?;
+        let (cgroup, door) = self.cgroup(&order.path).unzip();
+        let pid = spec.spawn(ends.member, door).inspect_err(|_| {
+            if let Some(path) = &cgroup {
+                cgroup::remove(path);
+            }
+        })?;
+        // What cannot be watched must not run: it would hold the port, and be started once more.
+        let watched = Handle::of_child(pid)
+            .ok_or("cannot watch the new process (pidfd_open)")
+            .and_then(|handle| {
+                let generation = processes::generation_of(self.0.boot, pid);
+                Ok((
+                    handle,
+                    generation.ok_or("cannot read the new process in /proc")?,
+                ))
+            });
+        let (handle, generation) = watched.map_err(|why| {
+            processes::kill_child(pid);
+            format!("{why}, so it was killed again; are there descriptors left?")
+        })?;
         let living = Living {
             path: order.path.clone(),
             generation,
@@ -174,17 +192,27 @@ impl Keeper {
             adopted: false,
         };
         let mut life = Life::new(living, handle);
-        life.cgroup = cgroup;
+        let inside = cgroup::of(pid, &name_of(&order.path));
+        life.cgroup = cgroup.filter(|path| {
+            let inside = inside.as_ref() == Some(path);
+            if !inside {
+                // The door was closed: an empty one says nothing about the tree.
+                cgroup::remove(path);
+            }
+            inside
+        });
         life.tap.replace(tap);
         life.output.replace(Some(spec.output));
         self.watch(life);
         Ok(())
     }
 
-    fn cgroup(&self, path: &str, pid: u32) -> Option<PathBuf> {
+    fn cgroup(&self, path: &str) -> Option<(PathBuf, File)> {
         let home = self.0.cgroups.as_ref()?;
-        let name = path.replace('/', ".");
-        cgroup::put(home, &format!("checkd-{}-{name}", std::process::id()), pid)
+        cgroup::make(
+            home,
+            &format!("checkd-{}-{}", std::process::id(), name_of(path)),
+        )
     }
 
     /// Looks after a life to its end.
@@ -240,7 +268,7 @@ impl Keeper {
             adopted: true,
         };
         let mut life = Life::new(living, handle);
-        life.cgroup = cgroup::of(generation.pid, &life.path.replace('/', "."));
+        life.cgroup = cgroup::of(generation.pid, &name_of(&life.path));
         if let Some(output) = output {
             attend(&life, output);
         }
@@ -259,18 +287,14 @@ impl Keeper {
     pub(super) fn adopt_marked(&self) {
         let output = self.0.state_dir.join("output");
         let mark = format!("{MARK}={}", output.display());
-        for ([group, member, intent], generation) in
-            processes::marked(self.0.boot, &mark, NAMES)
-        {
+        for ([group, member, intent], generation) in processes::marked(self.0.boot, &mark, NAMES) {
             let (Some(group), Some(member)) = (group, member) else {
                 continue;
             };
             let intent = intent.and_then(|text| text.parse().ok()).map(IntentId);
             let path = format!("{group}/{member}");
             // The elder comes first; the others are its descendants.
-            if self.life(&path).is_none()
-                && self.adopt(path.clone(), generation, intent, None)
-            {
+            if self.life(&path).is_none() && self.adopt(path.clone(), generation, intent, None) {
                 super::note(&format!(
                     "{path} runs as pid {}; how it ends will not be known",
                     generation.pid
@@ -369,8 +393,17 @@ impl Keeper {
     }
 }
 
+/// A member's path as part of the name of its control group.
+fn name_of(path: &str) -> String {
+    path.replace('/', ".")
+}
+
 fn attend(life: &Life, output: Output) {
-    let tapped = life.tap.borrow().as_ref().map(|tap| tap.redirect(output.clone()));
+    let tapped = life
+        .tap
+        .borrow()
+        .as_ref()
+        .map(|tap| tap.redirect(output.clone()));
     if tapped.is_none()
         && life.adopted
         && let Ok(pipe) = output::open_pipe(&output.pipe)

@@ -1,7 +1,7 @@
 //! A control group for each member, where we may make some: what is in it is the member's whole tree,
 //! however far it forked away.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,8 @@ fn mount() -> Option<PathBuf> {
     })
 }
 
-/// Makes the control group of one life and puts it in, before it had time to fork.
-pub(super) fn put(home: &Path, name: &str, pid: u32) -> Option<PathBuf> {
+/// Makes the control group of one life and opens the door to it: who writes `0` there is in.
+pub(super) fn make(home: &Path, name: &str) -> Option<(PathBuf, File)> {
     let path = home.join(name);
     match fs::create_dir(&path) {
         Ok(()) => {}
@@ -49,11 +49,10 @@ pub(super) fn put(home: &Path, name: &str, pid: u32) -> Option<PathBuf> {
         }
         Err(_) => return None,
     }
-    if fs::write(path.join("cgroup.procs"), pid.to_string()).is_err() {
-        remove(&path);
-        return None;
-    }
-    Some(path)
+    let door = OpenOptions::new()
+        .write(true)
+        .open(path.join("cgroup.procs"));
+    door.ok().map(|door| (path, door))
 }
 
 /// Kills everything in it and waits until nobody is left, at most `patience_ms`.
@@ -66,9 +65,7 @@ pub(super) fn kill(path: &Path, patience_ms: u64) {
     };
     let begin = crate::clock::now();
     // The kernel needs well under a millisecond; the loop ends by `patience_ms` at the latest.
-    while reads_populated(&events)
-        && crate::clock::now().since(begin).as_millis() < patience_ms
-    {
+    while reads_populated(&events) && crate::clock::now().since(begin).as_millis() < patience_ms {
         let mut watched = [PollFd::new(&events, PollFlags::PRI)];
         let wait = rustix::event::Timespec {
             tv_sec: 0,

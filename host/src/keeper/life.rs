@@ -121,12 +121,11 @@ impl Life {
     /// It cannot be signalled.
     pub(super) fn ask_to_stop(&self, signal: Signal) -> Result<(), String> {
         let pid = self.generation.pid;
-        let rest = match &self.cgroup {
-            Some(cgroup) => cgroup::rows(cgroup, pid),
-            None => {
-                let since = Instant::now().checked_sub(TOGETHER * 10);
-                processes::tree(pid, &self.known(), since.unwrap_or_else(Instant::now))
-            }
+        let rest = if let Some(cgroup) = &self.cgroup {
+            cgroup::rows(cgroup, pid)
+        } else {
+            let since = Instant::now().checked_sub(TOGETHER * 10);
+            processes::tree(pid, &self.known(), since.unwrap_or_else(Instant::now))
         };
         self.remember(rest.iter().map(|r| (r.pid, r.start)));
         self.handle

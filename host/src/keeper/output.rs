@@ -372,7 +372,10 @@ impl Log {
             return;
         }
         let mut last = [0u8; 1];
-        let ended = file.read_exact_at(&mut last, size.saturating_sub(1)).is_ok() && last == *b"\n";
+        let ended = file
+            .read_exact_at(&mut last, size.saturating_sub(1))
+            .is_ok()
+            && last == *b"\n";
         if !ended && size < self.output.max_size.saturating_mul(2) {
             return;
         }

@@ -242,6 +242,25 @@ pub(crate) fn generation_of(boot: u128, pid: u32) -> Option<Generation> {
     })
 }
 
+/// Kills a child of ours that nobody watches, with its process group, and reaps it. Its pid cannot be
+/// another's: until it is reaped the kernel gives it to nobody.
+pub(crate) fn kill_child(pid: u32) {
+    let Some(pid) = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    else {
+        return;
+    };
+    let killed = rustix::process::kill_process_group(pid, Signal::KILL)
+        .and_then(|()| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
+    if let Err(error) = killed {
+        super::note(&format!(
+            "pid {} is watched by nobody and cannot be killed: {error}",
+            pid.as_raw_nonzero()
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Row, tree_in};
@@ -273,21 +292,5 @@ mod tests {
         let mut pids: Vec<u32> = tree_in(&table, 100, &known).iter().map(|r| r.pid).collect();
         pids.sort_unstable();
         assert_eq!(pids, [101, 102, 103, 104, 105]);
-    }
-}
-
-/// Kills a child of ours that nobody watches, with its process group, and reaps it. Its pid cannot be
-/// another's: until it is reaped the kernel gives it to nobody.
-pub(super) fn kill_child(pid: u32) {
-    let Some(pid) = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-    else {
-        return;
-    };
-    let killed = rustix::process::kill_process_group(pid, Signal::KILL)
-        .and_then(|()| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
-    if let Err(error) = killed {
-        tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "a process that nobody watches could not be killed");
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum Request {
     /// What is: answered with [`Message::Listed`].
     List,
     /// Start, stop, restart, kill.
-    Act(Order),
+    Act(Box<Order>),
     /// Send a signal to the first process of a member, if it is that life.
     Signal {
         /// Which member.
@@ -340,7 +340,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                     format!("a line is longer than {} bytes", self.max),
                 ));
             }
-            self.line.extend_from_slice(found.get(..taken).unwrap_or_default());
+            self.line
+                .extend_from_slice(found.get(..taken).unwrap_or_default());
             self.reader.consume(taken);
             if end.is_some() {
                 self.line.pop();

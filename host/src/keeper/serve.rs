@@ -121,7 +121,12 @@ fn resume(keeper: &Keeper, memory: Memory) -> io::Result<Held> {
         life.output.replace(one.output);
         keeper.watch(life);
     }
-    let going: Vec<_> = memory.acts.iter().filter(|act| !act.ended).cloned().collect();
+    let going: Vec<_> = memory
+        .acts
+        .iter()
+        .filter(|act| !act.ended)
+        .cloned()
+        .collect();
     let acts = memory
         .acts
         .into_iter()
@@ -146,6 +151,8 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
         None => begin(&setup)?,
     };
     if setup.alone {
+        // Each member takes a pidfd and a pipe.
+        crate::open_files::raise_soft();
         // Whatever a member leaves behind comes to us instead of to the first process.
         rustix::process::set_child_subreaper(Pid::from_raw(1))?;
     }
@@ -281,7 +288,11 @@ fn accept(keeper: &Keeper, stream: UnixStream, to_upgrade: mpsc::Sender<PathBuf>
         if let Err(error) = converse(&keeper, stream, to_upgrade).await {
             note(&format!("a connection broke: {}", plain(&error)));
         }
-        keeper.0.daemons.borrow_mut().retain(|daemon| !daemon.is_closed());
+        keeper
+            .0
+            .daemons
+            .borrow_mut()
+            .retain(|daemon| !daemon.is_closed());
         keeper.0.less.notify_one();
     });
 }
@@ -364,7 +375,7 @@ fn follow(
         Request::Hello { .. } => None,
         Request::List => Some(Message::Listed(keeper.list())),
         Request::Act(order) => {
-            keeper.take(order);
+            keeper.take(*order);
             None
         }
         Request::Signal {

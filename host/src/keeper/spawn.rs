@@ -15,11 +15,11 @@ use super::protocol::{Account, Spec};
 
 impl Spec {
     /// Starts the process and returns its pid once the program itself runs (the exec was seen).
-    /// `output` becomes its standard output and error.
+    /// `output` becomes its standard output and error, `door` leads into its control group.
     ///
     /// # Errors
     /// One line for a person: which file, which directory, which permission.
-    pub(super) fn spawn(&self, output: File) -> Result<u32, String> {
+    pub(super) fn spawn(&self, output: File, door: Option<File>) -> Result<u32, String> {
         let errors = output
             .try_clone()
             .map_err(|e| format!("cannot share its output: {e}"))?;
@@ -46,19 +46,37 @@ impl Spec {
             }
             (_, None) => {}
         }
+        if self.is_no_program() {
+            return Err(self.why_not(&rustix::io::Errno::NOEXEC.into()));
+        }
         // Without these the system's quick way to start a process is taken.
-        if self.umask.is_some() || self.account.is_some() {
+        if door.is_some() || self.umask.is_some() || self.account.is_some() {
             prepare(
                 &mut command,
+                door,
                 self.umask.map(Mode::from_raw_mode),
                 self.account.as_ref(),
             );
         }
+        crate::open_files::as_found(&mut command);
         match command.spawn() {
             // The child is waited for through its pidfd; dropping the handle reaps nothing.
             Ok(child) => Ok(child.id()),
             Err(error) => Err(self.why_not(&error)),
         }
+    }
+
+    /// Whether the kernel would refuse it, in which case the C library would hand it to a shell.
+    fn is_no_program(&self) -> bool {
+        use std::io::Read;
+        let mut head = [0u8; 4];
+        let read = self
+            .find_program()
+            .and_then(|path| File::open(path).ok())
+            .and_then(|mut file| file.read(&mut head).ok());
+        // Unless other formats are registered, there are two.
+        let others = std::fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|d| d.count() > 2);
+        read.is_some() && head != *b"\x7fELF" && !head.starts_with(b"#!") && !others
     }
 
     fn why_not(&self, error: &io::Error) -> String {
@@ -119,7 +137,9 @@ impl Spec {
                 .raw_os_error()
                 .map(rustix::io::Errno::from_raw_os_error)
             {
-                Some(rustix::io::Errno::PERM) if self.account.is_some() => self.may_not("be taken on"),
+                Some(rustix::io::Errno::PERM) if self.account.is_some() => {
+                    self.may_not("be taken on")
+                }
                 Some(rustix::io::Errno::NOEXEC) => {
                     format!("`{program}` is no program of this machine (and has no `#!` line)")
                 }
@@ -176,13 +196,29 @@ impl Spec {
 }
 
 /// What is done in the new process before its program begins.
-#[expect(unsafe_code, reason = "std has no umask and no groups for a child")]
-fn prepare(command: &mut Command, umask: Option<Mode>, account: Option<&Account>) {
+#[expect(
+    unsafe_code,
+    reason = "std has no umask, groups or control group for a child"
+)]
+fn prepare(
+    command: &mut Command,
+    door: Option<File>,
+    umask: Option<Mode>,
+    account: Option<&Account>,
+) {
     let ids = account.map(|account| {
         let groups: Vec<Gid> = account.groups.iter().map(|&g| Gid::from_raw(g)).collect();
-        (Uid::from_raw(account.uid), Gid::from_raw(account.gid), groups)
+        (
+            Uid::from_raw(account.uid),
+            Gid::from_raw(account.gid),
+            groups,
+        )
     });
     let steps = move || {
+        if let Some(door) = &door {
+            // Should it be closed, the tree is known by its process group.
+            rustix::io::write(door, b"0").ok();
+        }
         if let Some(mask) = umask {
             rustix::process::umask(mask);
         }

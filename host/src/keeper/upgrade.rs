@@ -94,13 +94,19 @@ pub(super) fn become_program(
         Ok(file) => file,
         Err(error) => return error,
     };
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
+        .arg0("checkd")
         .arg("keeper")
         .arg("--resume")
         .arg(file.as_raw_fd().to_string())
         .arg(state_dir)
-        .args(rest)
-        .exec()
+        .args(rest);
+    // It raises the limit itself, and must know what members begin with.
+    crate::open_files::as_found(&mut command);
+    let error = command.exec();
+    crate::open_files::raise_soft();
+    error
 }
 
 /// What the program before left in `fd`.
@@ -115,7 +121,10 @@ pub(super) fn recall(fd: RawFd) -> io::Result<Memory> {
 }
 
 /// A descriptor that the program before left open.
-#[expect(unsafe_code, reason = "an inherited descriptor is known by its number only")]
+#[expect(
+    unsafe_code,
+    reason = "an inherited descriptor is known by its number only"
+)]
 pub(super) fn taken(fd: RawFd) -> Option<OwnedFd> {
     // Not one of the three that everybody has, and really open.
     if fd < 3 || std::fs::metadata(format!("/proc/self/fd/{fd}")).is_err() {

@@ -25,7 +25,8 @@ use tokio::time::Instant;
 
 use super::launch::{self, NOT_INHERITED};
 use crate::keeper::protocol::{
-    Gone, Lines, List, Living, MESSAGE_MAX, Message, Order, Output, PROTOCOL, REQUEST_MAX, Request, line,
+    Gone, Lines, List, Living, MESSAGE_MAX, Message, Order, Output, PROTOCOL, REQUEST_MAX, Request,
+    line,
 };
 use crate::keeper::{self, SOCKET, plain};
 
@@ -41,7 +42,7 @@ const LOG_MAX: u64 = 1 << 20;
 /// What the link is asked for.
 #[derive(Debug)]
 enum Ask {
-    Act(Order, oneshot::Sender<Result<(), String>>),
+    Act(Box<Order>, oneshot::Sender<Result<(), String>>),
     Adopt(String, Generation, oneshot::Sender<bool>),
     Request(Request),
     End(oneshot::Sender<()>),
@@ -141,7 +142,10 @@ impl Link {
     /// How a life ended that ended while no daemon was there.
     pub(super) fn exit_of(&self, generation: Generation) -> Option<Exit> {
         let known = self.shared.known();
-        let gone = known.exits.iter().find(|gone| gone.generation == generation)?;
+        let gone = known
+            .exits
+            .iter()
+            .find(|gone| gone.generation == generation)?;
         Some(gone.exit)
     }
 
@@ -192,7 +196,7 @@ impl Link {
     /// For a person: why it could not be.
     pub(super) async fn act(&self, order: Order) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.asks.send(Ask::Act(order, answer));
+        let sent = self.asks.send(Ask::Act(Box::new(order), answer));
         let lost = || Err("checkd is ending".to_owned());
         if sent.is_err() {
             return lost();
@@ -247,14 +251,23 @@ impl Shared {
         let ears = self.ears();
         let id = ears.member(path)?;
         let directory = self.state_dir.join("output");
-        launch::output(ears.plan.group(id.group)?, ears.plan.member(id)?, &directory).ok()
+        launch::output(
+            ears.plan.group(id.group)?,
+            ears.plan.member(id)?,
+            &directory,
+        )
+        .ok()
     }
 
     /// Takes over what a list says about acts; who was thought to live until now.
     fn recall(&self, list: &List) -> BTreeMap<String, Living> {
         let mut known = self.known();
         known.highest = list.highest;
-        known.begun = list.acts.iter().map(|act| (act.intent, act.ended)).collect();
+        known.begun = list
+            .acts
+            .iter()
+            .map(|act| (act.intent, act.ended))
+            .collect();
         known.lives.clone()
     }
 
@@ -298,7 +311,9 @@ impl Shared {
         let mut upgraded = false;
         loop {
             let mut connection = self.reach().await?;
-            let asked = connection.write(&Request::Hello { protocol: PROTOCOL }).await;
+            let asked = connection
+                .write(&Request::Hello { protocol: PROTOCOL })
+                .await;
             let answer = match asked {
                 Ok(()) => connection.read().await,
                 Err(error) => Err(plain(&error)),
@@ -337,7 +352,10 @@ impl Shared {
                 continue;
             }
             self.known().keeper = pid;
-            connection.write(&Request::List).await.map_err(|e| plain(&e))?;
+            connection
+                .write(&Request::List)
+                .await
+                .map_err(|e| plain(&e))?;
             loop {
                 match connection.read().await? {
                     Some(Message::Listed(list)) => return Ok((connection, list)),
@@ -360,8 +378,9 @@ impl Shared {
         let deadline = Instant::now() + PATIENCE;
         let mut started: Option<tokio::process::Child> = None;
         loop {
-            let (_directory, path) = keeper::below(&self.state_dir, SOCKET)
-                .map_err(|e| format!("cannot open `{}`: {}", self.state_dir.display(), plain(&e)))?;
+            let (_directory, path) = keeper::below(&self.state_dir, SOCKET).map_err(|e| {
+                format!("cannot open `{}`: {}", self.state_dir.display(), plain(&e))
+            })?;
             let error = match UnixStream::connect(&path).await {
                 Ok(stream) => {
                     let (reader, writer) = stream.into_split();
@@ -422,6 +441,7 @@ impl Shared {
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
+        crate::open_files::as_found(command.as_std_mut());
         // Dropped it lives on, and is reaped should it end before us.
         command
             .spawn()
@@ -502,7 +522,11 @@ impl Task {
             if lives.contains(&(path.as_str(), living.generation)) {
                 continue;
             }
-            if list.exits.iter().any(|gone| gone.generation == living.generation) {
+            if list
+                .exits
+                .iter()
+                .any(|gone| gone.generation == living.generation)
+            {
                 continue;
             }
             // Only a keeper that did not start it does not know it.
@@ -552,7 +576,7 @@ impl Task {
             }
         } else {
             for (order, _) in self.pending.values() {
-                let request = Request::Act(order.clone());
+                let request = Request::Act(Box::new(order.clone()));
                 connection.write(&request).await.map_err(|e| plain(&e))?;
             }
         }
@@ -576,7 +600,11 @@ impl Task {
                 ..
             } => {
                 // One that we wait for is asked for again, and answered again.
-                if !self.pending.values().any(|(order, _)| order.intent == Some(intent)) {
+                if !self
+                    .pending
+                    .values()
+                    .any(|(order, _)| order.intent == Some(intent))
+                {
                     self.shared.known().begun.insert(intent, true);
                     let result = error.map_or(Ok(()), Err);
                     self.shared.ears().send(Event::Done { intent, result });
@@ -647,7 +675,10 @@ impl Task {
                 }
                 Err(why) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::error!(why, "there is no keeper; no member can be started or stopped");
+                        tracing::error!(
+                            why,
+                            "there is no keeper; no member can be started or stopped"
+                        );
                     }
                     if begin.elapsed() > PATIENCE {
                         for (_, (_, answer)) in std::mem::take(&mut self.pending) {
@@ -697,7 +728,11 @@ impl Task {
                     answer.send(well).ok();
                 }
             }
-            other => self.early(other),
+            Message::Hello { .. }
+            | Message::Listed(_)
+            | Message::Started(_)
+            | Message::Exited(_)
+            | Message::Refused { .. } => self.early(message),
         }
     }
 
@@ -707,7 +742,7 @@ impl Task {
                 let request = Request::Act(order.clone());
                 match line(&request, REQUEST_MAX) {
                     Ok(line) => {
-                        self.pending.insert(order.tag, (order, answer));
+                        self.pending.insert(order.tag, (*order, answer));
                         connection.writer.write_all(&line).await
                     }
                     Err(why) => {

@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use crate::keeper::protocol::{Living, Order, Stop, Verb, signal_named};
 
 pub(crate) use crate::keeper::plain;
-pub(crate) use launch::has_user;
 pub use crate::keeper::processes::boot_id;
+pub(crate) use launch::has_user;
 
 /// Carries out acts; what it sees comes back as events.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl Manager {
     /// where there is none. Events are held back until [`Manager::announce`].
     ///
     /// # Errors
-    /// There is no keeper (C0511). Nothing was started.
+    /// There is no keeper (C0520). Nothing was started.
     pub async fn open(
         plan: Arc<Plan>,
         state_dir: &Path,
@@ -47,7 +47,7 @@ impl Manager {
     ) -> Result<Self, Diagnostic> {
         let link = link::Link::open(plan, state_dir.to_owned(), events).await;
         let link = link.map_err(|why| {
-            Diagnostic::error("C0511", format!("the keeper cannot be used: {why}"))
+            Diagnostic::error("C0520", format!("the keeper cannot be used: {why}"))
                 .note("the keeper is the small process that is the parent of all members")
                 .note("nothing was started and nothing was stopped")
                 .help(format!(
@@ -80,7 +80,8 @@ impl Manager {
     /// they were started by says. Call it ahead of `reload`.
     pub fn leave(&self, gone: &[(String, Generation)]) {
         let plan = self.link.plan();
-        let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
+        let ids: BTreeMap<String, MemberId> =
+            plan.members().map(|id| (plan.path(id), id)).collect();
         for (path, generation) in gone {
             let (Some(&member), &generation) = (ids.get(path), generation) else {
                 continue;
@@ -105,7 +106,10 @@ impl Manager {
 
     /// Whether the keeper tells of this life: it goes on, or its end was not acknowledged.
     pub fn knows(&self, path: &str, generation: Generation) -> bool {
-        let lives = self.link.life(path).is_some_and(|l| l.generation == generation);
+        let lives = self
+            .link
+            .life(path)
+            .is_some_and(|l| l.generation == generation);
         lives || self.link.exit_of(generation).is_some()
     }
 

@@ -136,7 +136,9 @@ impl Bench {
         let state = tempfile::tempdir().unwrap();
         keep(state.path()).await;
         let (sender, events) = unbounded_channel();
-        let manager = Manager::open(Arc::new(plan), state.path(), sender).await.unwrap();
+        let manager = Manager::open(Arc::new(plan), state.path(), sender)
+            .await
+            .unwrap();
         manager.announce();
         Self {
             manager,
@@ -187,7 +189,10 @@ impl Bench {
         let path = self.state.path().join("output/web/web-0.log");
         let begin = std::time::Instant::now();
         loop {
-            assert!(begin.elapsed() < Duration::from_secs(20), "it never said {line}");
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "it never said {line}"
+            );
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             if text.lines().any(|l| l == line) {
                 return text;
@@ -285,7 +290,8 @@ async fn what_a_dead_member_leaves_behind_goes_with_it() {
     let mut bench = Bench::new(plan(
         &["sh", "-c", "sleep 1000 & echo $!; echo ready; exit 3"],
         1,
-    )).await;
+    ))
+    .await;
     bench
         .manager
         .carry_out(IntentId(1), Act::Start { member: FIRST });
@@ -354,7 +360,11 @@ async fn a_life_is_adopted_by_its_generation_only() {
 
 #[tokio::test]
 async fn the_next_daemon_is_told_who_lives_who_ended_and_what_was_begun() {
-    let mut bench = Bench::new(plan(&["sh", "-c", "[ {index} = 0 ] && sleep 1000; exit 7"], 2)).await;
+    let mut bench = Bench::new(plan(
+        &["sh", "-c", "[ {index} = 0 ] && sleep 1000; exit 7"],
+        2,
+    ))
+    .await;
     let first = bench.start().await;
     let second = MemberId {
         group: 0,
@@ -368,7 +378,9 @@ async fn the_next_daemon_is_told_who_lives_who_ended_and_what_was_begun() {
     while left > 0 {
         match bench.next().await {
             Event::Started { .. } => {}
-            Event::Exited { generation, exit, .. } => exited = Some((generation, exit)),
+            Event::Exited {
+                generation, exit, ..
+            } => exited = Some((generation, exit)),
             Event::Done { result, .. } => result.unwrap(),
             other => panic!("{other:?}"),
         }
@@ -379,36 +391,63 @@ async fn the_next_daemon_is_told_who_lives_who_ended_and_what_was_begun() {
 
     // Another daemon, which has noted nothing.
     let (sender, mut events) = unbounded_channel();
-    let next = Manager::open(Arc::new(plan(&["true"], 2)), bench.state.path(), sender.clone());
+    let next = Manager::open(
+        Arc::new(plan(&["true"], 2)),
+        bench.state.path(),
+        sender.clone(),
+    );
     let next = next.await.unwrap();
     next.announce();
     assert_eq!(next.exit_of(generation), Some(Exit::Code(7)));
-    assert_eq!(next.begun(), BTreeMap::from([(IntentId(1), true), (IntentId(2), true)]));
+    assert_eq!(
+        next.begun(),
+        BTreeMap::from([(IntentId(1), true), (IntentId(2), true)])
+    );
     assert_eq!(next.highest_intent(), IntentId(2));
     assert_eq!(next.lives(), [(FIRST, first)]);
-    assert!(matches!(events.recv().await, Some(Event::Exited { exit: Exit::Code(7), .. })));
-    assert!(matches!(events.recv().await, Some(Event::Started { adopted: true, .. })));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Exited {
+            exit: Exit::Code(7),
+            ..
+        })
+    ));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Started { adopted: true, .. })
+    ));
     for _ in 0..2 {
         let done = events.recv().await;
-        assert!(matches!(done, Some(Event::Done { result: Ok(()), .. })), "{done:?}");
+        assert!(
+            matches!(done, Some(Event::Done { result: Ok(()), .. })),
+            "{done:?}"
+        );
     }
     // It asks for what was done already: it is told, and nothing is done.
     next.carry_out(IntentId(1), Act::Start { member: FIRST });
     assert!(matches!(
         events.recv().await,
-        Some(Event::Done { intent: IntentId(1), result: Ok(()) })
+        Some(Event::Done {
+            intent: IntentId(1),
+            result: Ok(())
+        })
     ));
     assert_eq!(next.lives(), [(FIRST, first)]);
     // The same number for something else is refused.
     next.carry_out(IntentId(1), Act::Start { member: second });
     let done = events.recv().await;
-    assert!(matches!(done, Some(Event::Done { result: Err(_), .. })), "{done:?}");
+    assert!(
+        matches!(done, Some(Event::Done { result: Err(_), .. })),
+        "{done:?}"
+    );
     // What was acknowledged is not told again.
     next.acknowledge();
     next.end().await;
     let (sender, mut events) = unbounded_channel();
     let plan = Arc::new(plan(&["true"], 2));
-    let third = Manager::open(plan, bench.state.path(), sender).await.unwrap();
+    let third = Manager::open(plan, bench.state.path(), sender)
+        .await
+        .unwrap();
     third.announce();
     assert!(matches!(events.recv().await, Some(Event::Started { .. })));
     assert_eq!(third.exit_of(generation), None);
