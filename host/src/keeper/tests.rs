@@ -42,7 +42,7 @@ fn what_is_not_understood_is_refused() {
         "",
         "{}",
         "[]",
-        r#"{"ask":"list","more":1}"#,
+        r#"{"ask":"hello","protocol":1,"more":1}"#,
         r#"{"ask":"format_disk"}"#,
         r#"{"ask":"act"}"#,
         r#"{"ask":"act","tag":-1,"verb":"start","path":"a/b"}"#,
