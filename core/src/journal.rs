@@ -108,6 +108,8 @@ pub enum Outcome {
     Failed,
     /// It was not needed any more when its intent was stored; nothing was done.
     Withdrawn,
+    /// A person wanted something else before it was judged.
+    Superseded,
 }
 
 impl Outcome {
@@ -119,6 +121,7 @@ impl Outcome {
             Self::Unproven => "unproven",
             Self::Failed => "failed",
             Self::Withdrawn => "withdrawn",
+            Self::Superseded => "superseded",
         }
     }
 }

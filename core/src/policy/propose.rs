@@ -35,7 +35,15 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
         });
     }
     if member.wanted == Wanted::Down {
-        return None;
+        // Whatever a person stopped and that runs all the same (its start was under way then).
+        let motive = Motive::ByHand { now: true };
+        let step = Step::Stop;
+        return member.generation.map(|_| Proposal {
+            step,
+            motive,
+            blame: Vec::new(),
+            parole: false,
+        });
     }
     let parole = match &member.ledger.given_up {
         Some(given_up) => given_up.parole.is_some_and(|at| at <= view.now),

@@ -242,7 +242,7 @@ impl World {
         let mut turns = 0_u64;
         loop {
             turns += 1;
-            let most = 10_000 + 100 * span.0 / 1_000;
+            let most = 2_000 + 20 * span.0 / 1_000;
             assert!(turns < most, "the engine spins: {turns} turns in {span}");
             let queued = self.queue.keys().next().copied();
             let next = match (queued, self.wake_at) {

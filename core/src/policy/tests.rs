@@ -445,3 +445,30 @@ fn a_crash_loop_at_the_start_spends_no_restart_of_a_sick_member() {
     assert_eq!(world.restarts(), 1);
     assert_eq!(world.health(0), "healthy");
 }
+
+#[test]
+fn a_person_can_stop_and_restart_what_is_starting() {
+    let mut world = World::new(vec![group(2, &["ping"], 1)]);
+    world.say(0, 0, Status::Fail);
+    world.say(1, 0, Status::Fail);
+    world.pass(Span::secs(5));
+    world.command(0, Command::Stop).unwrap();
+    world.command(1, Command::Restart { now: true }).unwrap();
+    world.pass(Span::secs(1));
+    assert_eq!(world.life(0), "stopped");
+    assert_eq!((world.life(1).as_str(), world.restarts()), ("starting", 1));
+}
+
+#[test]
+fn a_stop_at_any_instant_of_a_restart_leaves_it_stopped() {
+    for ms in [0, 1, 50, 99, 101, 120, 149, 151, 152, 200] {
+        let mut world = healthy_world(1, 1);
+        world.command(0, Command::Restart { now: true }).unwrap();
+        world.pass(Span::millis(ms));
+        // While the manager is at it, the order is taken and carried out afterwards.
+        world.command(0, Command::Stop).unwrap();
+        world.pass(Span::mins(10));
+        assert_eq!(world.life(0), "stopped", "{ms} ms");
+        assert!(world.generation(World::id(0)).is_none(), "{ms} ms");
+    }
+}

@@ -3,8 +3,8 @@
 use super::Turn;
 use crate::MemberId;
 use crate::engine::{Command, Effect};
-use crate::journal::Entry;
-use crate::policy::state::{Asked, Control, Ledger, Life, Wanted};
+use crate::journal::{Entry, Outcome};
+use crate::policy::state::{Asked, Control, Ledger, Life, Phase, Wanted};
 use crate::policy::{Axis, Step};
 
 impl Turn<'_> {
@@ -43,7 +43,13 @@ impl Turn<'_> {
             }
             Control::Paused { .. } | Control::Auto => None,
         };
-        let busy = member.attempt.as_ref().map(|attempt| attempt.step.as_str());
+        // What the manager is at goes to its end; what is only stored or judged gives way.
+        let acting = member
+            .attempt
+            .as_ref()
+            .filter(|attempt| attempt.phase == Phase::Acting);
+        let busy = acting.map(|attempt| attempt.step.as_str());
+        let idle = member.attempt.is_none();
         let (alive, wanted) = (member.generation.is_some(), member.wanted);
         let now = self.now;
         let ask = |step, at_once| Asked {
@@ -59,6 +65,7 @@ impl Turn<'_> {
                 if let Some(step) = busy {
                     return Err(format!("a {step} is under way"));
                 }
+                self.supersede(id);
                 let step = if alive { Step::Restart } else { Step::Start };
                 let asked = ask(step, *at_once);
                 self.change(id, |member| {
@@ -70,7 +77,7 @@ impl Turn<'_> {
                 if alive && wanted == Wanted::Up {
                     return Err("it runs already".to_owned());
                 }
-                let asked = (!alive && busy.is_none()).then(|| ask(Step::Start, true));
+                let asked = (!alive && idle).then(|| ask(Step::Start, true));
                 self.change(id, |member| {
                     member.wanted = Wanted::Up;
                     member.asked = asked;
@@ -80,6 +87,7 @@ impl Turn<'_> {
                 if let Some(step) = busy.filter(|step| *step == "stop") {
                     return Err(format!("a {step} is under way"));
                 }
+                self.supersede(id);
                 let asked = alive.then(|| ask(Step::Stop, true));
                 let from = self
                     .state
@@ -139,6 +147,19 @@ impl Turn<'_> {
             }
         }
         Ok(())
+    }
+
+    /// An attempt that nobody is carrying out gives way to what a person wants.
+    pub(super) fn supersede(&mut self, id: MemberId) {
+        let attempt = self
+            .state
+            .member(id)
+            .and_then(|member| member.attempt.as_ref());
+        match attempt.map(|attempt| attempt.phase) {
+            Some(Phase::Storing) => self.conclude(id, Outcome::Withdrawn, "by hand"),
+            Some(Phase::Confirming) => self.conclude(id, Outcome::Superseded, "by hand"),
+            Some(Phase::Acting) | None => {}
+        }
     }
 
     /// The answer to a person: what was done at once, and what happens now.

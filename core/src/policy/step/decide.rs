@@ -5,7 +5,7 @@ use crate::engine::Effect;
 use crate::journal::Entry;
 use crate::policy::gate;
 use crate::policy::propose::{self, Proposal};
-use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase};
+use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase, Wanted};
 use crate::policy::{
     Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, words,
 };
@@ -14,6 +14,13 @@ use crate::{Instant, IntentId, MemberId, Span, Status};
 impl Turn<'_> {
     /// Proposes, reads the gates, and acts or records the refusal.
     pub(super) fn decide(&mut self, id: MemberId) {
+        // It was stopped by hand while its start was under way, and now it runs.
+        let unwanted = (self.state.member(id))
+            .filter(|member| member.wanted == Wanted::Down && member.asked.is_none())
+            .and_then(|member| member.attempt.as_ref());
+        if unwanted.is_some_and(|attempt| attempt.step != Step::Stop) {
+            self.supersede(id);
+        }
         let (proposal, readings) = {
             let Some(view) = self.view(id) else { return };
             match propose::propose(&view) {
