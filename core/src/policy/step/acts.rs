@@ -24,6 +24,10 @@ impl Turn<'_> {
             return;
         }
         if let Some(reason) = self.not_needed(id, &attempt) {
+            // What a person asked for is done already; asking the journal again would never end.
+            if matches!(attempt.motive, Motive::ByHand { .. }) {
+                self.change(id, |member| member.asked = None);
+            }
             self.conclude(id, Outcome::Withdrawn, reason);
             self.consider(id);
             return;
