@@ -167,7 +167,8 @@ impl Checkd {
         self.verb_of(checkd_binary(), arguments)
     }
 
-    fn verb_of<S: AsRef<OsStr>>(
+    /// The same of another program, such as one that runs checkd in a container.
+    pub fn verb_of<S: AsRef<OsStr>>(
         &self,
         program: &Path,
         arguments: impl IntoIterator<Item = S>,

@@ -55,6 +55,20 @@ pub(super) fn make(home: &Path, name: &str) -> Option<(PathBuf, File)> {
     door.ok().map(|door| (path, door))
 }
 
+/// Takes away what keepers left that are gone. One with somebody in it stays, by the kernel's own rule.
+pub(super) fn sweep(home: &Path) {
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let maker = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("checkd-")?.split_once('-'))
+            .and_then(|(maker, _)| maker.parse::<u32>().ok());
+        if maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            remove(&entry.path());
+        }
+    }
+}
+
 /// Kills everything in it and waits until nobody is left, at most `patience_ms`.
 pub(super) fn kill(path: &Path, patience_ms: u64) {
     if !populated(path) || fs::write(path.join("cgroup.kill"), "1").is_err() {

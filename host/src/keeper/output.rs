@@ -271,6 +271,7 @@ impl Log {
     /// Moves once; 0 when the pipe is empty.
     fn take(&mut self, pipe: &OwnedFd) -> io::Result<usize> {
         self.reopen()?;
+        self.say_lost();
         let moved = if self.copies {
             self.copy(pipe)?
         } else {
@@ -333,7 +334,6 @@ impl Log {
             return Ok(());
         }
         self.file = Some(open_file(&self.output.path).map_err(io::Error::other)?);
-        self.say_lost();
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::cgroup;
 use super::life::Life;
 use super::output::Tap;
 use super::processes::Handle;
@@ -158,6 +160,9 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     }
     if !resumed {
         keeper.adopt_marked();
+        if let Some(home) = &keeper.0.cgroups {
+            cgroup::sweep(home);
+        }
     }
     let mut children = signal(SignalKind::child())?;
     // Whoever ends the session or the unit means the daemon; we end when nobody needs us.
@@ -486,7 +491,7 @@ impl Host {
         let Some(program) = words.next() else { return };
         self.connected = false;
         self.code = None;
-        match Command::new(program).args(words).spawn() {
+        match Command::new(program).arg0("checkd").args(words).spawn() {
             Ok(child) => keeper.0.child.set(Some(child.id())),
             Err(error) => note(&format!("cannot run the daemon: {}", plain(&error))),
         }
