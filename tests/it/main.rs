@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod bad_days;
 mod bad_plugins;
 mod budget;
 mod check_folders;

@@ -107,14 +107,41 @@ impl Checkd {
     /// # Panics
     /// When it does not answer.
     pub fn run_as(&mut self, program: &Path) {
+        let command = self.verb_of(program, ["run", "checkd.toml"]);
+        self.run_with(command);
+    }
+
+    /// Starts the daemon with the words of another program before it, which becomes it at the end
+    /// (`unshare`, `sh -c 'exec "$@"'`).
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn run_below(&mut self, before: &[&str]) {
+        let daemon = self.verb(["run", "checkd.toml"]);
+        let (program, arguments) = before.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .arg(daemon.get_program())
+            .args(daemon.get_args())
+            .current_dir(self.dir());
+        for (key, value) in daemon.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        self.run_with(command);
+    }
+
+    fn run_with(&mut self, mut command: Command) {
         assert!(self.child.is_none(), "the daemon runs already");
         let talk = File::options()
             .create(true)
             .append(true)
             .open(self.dir().join("daemon.log"))
             .expect("the daemon's log is writable");
-        let child = self
-            .verb_of(program, ["run", "checkd.toml"])
+        let child = command
             .stdin(Stdio::null())
             .stdout(talk.try_clone().expect("a descriptor"))
             .stderr(talk)

@@ -5,6 +5,7 @@
 mod moment;
 mod open;
 mod read;
+mod rescue;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -85,8 +86,8 @@ impl Journal {
         events: UnboundedSender<Event>,
     ) -> Result<(Self, Past, Option<Diagnostic>), Diagnostic> {
         let (connection, warning) = open::open(path)?;
-        let (mut writer, past) =
-            write::Writer::begin(connection, plan, events.clone()).map_err(|e| {
+        let (mut writer, past) = write::Writer::begin(path, connection, plan, events.clone())
+            .map_err(|e| {
                 Diagnostic::error(
                     "C0501",
                     format!(

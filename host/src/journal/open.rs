@@ -36,9 +36,9 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Option<Diagnostic>), Diag
     match look(path) {
         Ok(Found::Empty | Found::Journal) => {}
         Ok(Found::Newer(version)) => return Err(newer(path, version)),
-        Ok(Found::Foreign(what)) => warning = Some(set_aside(path, &what)?),
+        Ok(Found::Foreign(what)) => warning = Some(set_aside(path, &what)?.1),
         Err(error) if is_damage(&error) => {
-            warning = Some(set_aside(path, &format!("is damaged ({})", words(&error)))?);
+            warning = Some(set_aside(path, &format!("is damaged ({})", words(&error)))?.1);
         }
         Err(error) => return Err(cannot(path, &words(&error))),
     }
@@ -116,7 +116,7 @@ fn look(path: &Path) -> rusqlite::Result<Found> {
     Ok(Found::Journal)
 }
 
-fn begin(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn begin(path: &Path) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -132,7 +132,8 @@ fn begin(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// Whether the file itself is at fault.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
@@ -147,7 +148,11 @@ pub(super) fn words(error: &rusqlite::Error) -> String {
     error.to_string()
 }
 
-fn set_aside(path: &Path, what: &str) -> Result<Diagnostic, Diagnostic> {
+/// Renames what cannot be read as a journal; gives its new name, and what is to be told.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(super) fn set_aside(path: &Path, what: &str) -> Result<(PathBuf, Diagnostic), Diagnostic> {
     let stamp = wall::compact(wall::now_ms());
     let with = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
@@ -168,15 +173,14 @@ fn set_aside(path: &Path, what: &str) -> Result<Diagnostic, Diagnostic> {
             with(&format!(".set-aside-{stamp}{suffix}")),
         ));
     }
-    Ok(
-        Diagnostic::warning("C0504", format!("journal `{}` {what}", path.display()))
-            .note(format!(
-                "it was renamed to `{}`; nothing in it was changed",
-                aside.display()
-            ))
-            .note("a new journal begins: what happened before is not in `history` and `explain`")
-            .note("members that still run are looked for by what stands in their environment"),
-    )
+    let told = Diagnostic::warning("C0504", format!("journal `{}` {what}", path.display()))
+        .note(format!(
+            "it was renamed to `{}`; nothing in it was changed",
+            aside.display()
+        ))
+        .note("a new journal begins: what happened before is not in `history` and `explain`")
+        .note("members that still run are looked for by what stands in their environment");
+    Ok((aside, told))
 }
 
 fn newer(path: &Path, version: i64) -> Diagnostic {

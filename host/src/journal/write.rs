@@ -1,6 +1,7 @@
 //! The writer thread: batches of entries, one commit each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::rescue::Place;
 use super::{Message, Past, open};
 use crate::wall::Both;
 
@@ -30,6 +32,7 @@ const KEEP_MS: u64 = 7 * 86_400_000;
 const DECISIONS_KEEP_TIMES: u64 = 12;
 
 pub(super) struct Writer {
+    place: Place,
     connection: Connection,
     plan: Arc<Plan>,
     events: UnboundedSender<Event>,
@@ -56,6 +59,7 @@ struct Fold {
 impl Writer {
     /// Notes this daemon, and reads what the one before left.
     pub(super) fn begin(
+        path: &Path,
         connection: Connection,
         plan: Arc<Plan>,
         events: UnboundedSender<Event>,
@@ -101,6 +105,7 @@ impl Writer {
             rebooted,
         };
         let writer = Self {
+            place: Place::of(path),
             connection,
             plan,
             events,
@@ -166,10 +171,10 @@ impl Writer {
         if batch.is_empty() && !(fold && self.steady.values().any(|f| f.changed)) {
             return;
         }
-        match self.write(batch, fold, !intents.is_empty()) {
+        match self.attempt(batch, fold, !intents.is_empty()) {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
-                    tracing::info!("the journal takes entries again");
+                    tracing::warn!("the journal takes entries again");
                 }
                 if fold {
                     self.folded_at = now;
@@ -178,8 +183,7 @@ impl Writer {
                     self.send(Event::IntentStored(intent));
                 }
             }
-            Err(error) => {
-                let reason = open::words(&error);
+            Err(reason) => {
                 // Rows of this batch are not there, so no fold may count on one.
                 self.steady.clear();
                 if !std::mem::replace(&mut self.failing, true) {
@@ -199,6 +203,30 @@ impl Writer {
         if self.events.send(event).is_err() {
             tracing::debug!("the journal answered after the loop had ended");
         }
+    }
+
+    /// Writes a batch; to a journal that is put in its place again first, when it is lost.
+    fn attempt(&mut self, batch: &[Message], fold: bool, durable: bool) -> Result<(), String> {
+        if !self.place.holds() {
+            self.connection = self.place.restore(&self.connection)?;
+            self.durable = true;
+            tracing::warn!("the journal was removed; all of it was written to its place again");
+        }
+        let error = match self.write(batch, fold, durable) {
+            Ok(()) => return Ok(()),
+            Err(error) if open::is_damage(&error) => error,
+            Err(error) => return Err(open::words(&error)),
+        };
+        self.connection = self.place.begin_anew(&self.connection)?;
+        self.durable = true;
+        self.steady.clear();
+        let reason = open::words(&error);
+        tracing::error!(
+            reason,
+            "the journal was damaged and is set aside; a new one goes on"
+        );
+        self.write(batch, fold, durable)
+            .map_err(|error| open::words(&error))
     }
 
     fn write(&mut self, batch: &[Message], fold: bool, durable: bool) -> rusqlite::Result<()> {

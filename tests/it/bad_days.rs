@@ -1,0 +1,275 @@
+//! Bad conditions: the disk is full, the journal is gone, damaged or not ours, descriptors run out.
+//! Each time checkd goes on, says so, kills nothing, and acts again when it can.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use checkd_tests::{Checkd, Signal, alive, eventually, never, signal};
+
+const CONFIG: &str = r#"
+[defaults]
+interval = "200ms"
+timeout = "150ms"
+
+[group.web]
+command = [$SERVER]
+processes = 2
+ports = { base = $BASE }
+stop_timeout = "1s"
+
+[group.web.checks.ping]
+kind = "http"
+url = "http://127.0.0.1:{port}/ping"
+
+[group.web.policy]
+fall = 2
+min_fail_span = "200ms"
+confirm_up = "200ms"
+settle = "0s"
+backoff_base = "200ms"
+"#;
+
+const SOON: Duration = Duration::from_mins(1);
+
+fn healthy_pair(checkd: &Checkd) -> [u32; 2] {
+    ["web/web-0", "web/web-1"].map(|path| checkd.wait_health(path, "healthy"))
+}
+
+/// Waits until the daemon says `words`.
+fn wait_said(checkd: &Checkd, words: &str) {
+    eventually(&format!("it says `{words}`"), SOON, || {
+        checkd.talk().contains(words).then_some(())
+    });
+}
+
+/// That nothing is done about the frozen `pid` while checkd cannot write.
+fn left_alone(checkd: &Checkd, pid: u32) {
+    checkd.wait("web/web-0", "has failed", |member| {
+        (member["health"] == "failed").then_some(())
+    });
+    never(
+        "it was killed without an intent on disk",
+        Duration::from_secs(2),
+        || (!alive(pid)).then_some(pid),
+    );
+    assert!(
+        alive(checkd.pid()),
+        "the daemon is gone:\n{}",
+        checkd.talk()
+    );
+}
+
+#[test]
+fn a_full_disk_keeps_acts_back_until_there_is_room() {
+    let mut checkd = Checkd::prepare("");
+    checkd.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"$DIR/control.sock\"\n{CONFIG}"
+    ));
+    // A small disk of its own, seen by this daemon and its members alone.
+    let state = checkd.state_dir().display().to_string();
+    let script =
+        format!("mkdir -p {state} && mount -t tmpfs -o size=2m none {state} && exec \"$@\"");
+    let below = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ];
+    let unprivileged = [&["unshare", "--user", "--map-root-user"], &below[1..]].concat();
+    let root = rustix::process::geteuid().is_root();
+    checkd.run_below(if root { &below } else { &unprivileged });
+    let [first, _] = healthy_pair(&checkd);
+
+    let fill = PathBuf::from(format!("/proc/{}/root{state}/fill", checkd.pid()));
+    let full = fs::write(&fill, vec![1_u8; 4 << 20]);
+    assert!(full.is_err(), "the disk takes more than it has room for");
+    signal(first, Signal::STOP);
+    left_alone(&checkd, first);
+    wait_said(&checkd, "journal cannot be written");
+    let answer = checkd.ask(["explain", "web/web-0"]);
+    assert!(answer.stdout.contains("journal"), "{}", answer.stdout);
+    let said = checkd.talk().matches("journal cannot be written").count();
+    assert_eq!(said, 1, "it says so again and again:\n{}", checkd.talk());
+
+    fs::remove_file(&fill).expect("the disk has room again");
+    checkd.wait_replaced("web/web-0", first);
+    wait_said(&checkd, "journal takes entries again");
+}
+
+#[test]
+fn a_state_directory_that_was_removed_is_made_again_with_all_that_was_in_the_journal() {
+    let mut checkd = Checkd::prepare("");
+    checkd.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"$DIR/control.sock\"\n{CONFIG}"
+    ));
+    checkd.run();
+    let [first, second] = healthy_pair(&checkd);
+    fs::remove_dir_all(checkd.state_dir()).expect("it can be removed");
+    // In its place something that is no directory: it cannot be made again yet.
+    fs::write(checkd.state_dir(), "").expect("a file");
+    signal(first, Signal::STOP);
+    left_alone(&checkd, first);
+    wait_said(&checkd, "journal cannot be written");
+
+    fs::remove_file(checkd.state_dir()).expect("it can be removed");
+    let replaced = checkd.wait_replaced("web/web-0", first);
+    let acts = checkd.acts("web/web-0");
+    assert_eq!(acts.len(), 2, "its first start is forgotten: {acts:?}");
+
+    // The next daemon finds everybody.
+    checkd.end(Signal::KILL);
+    checkd.run();
+    assert_eq!(healthy_pair(&checkd), [replaced, second]);
+}
+
+/// Where the journal is.
+fn journal(checkd: &Checkd) -> PathBuf {
+    checkd.state_dir().join("journal.db")
+}
+
+fn set_aside(checkd: &Checkd) -> Vec<PathBuf> {
+    let entries = fs::read_dir(checkd.state_dir()).expect("the state directory");
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("journal.db.set-aside-")
+                && !name.ends_with("-wal")
+                && !name.ends_with("-shm")
+        })
+        .collect()
+}
+
+fn scribble(path: &Path) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::File::options().write(true).open(path).expect("a file");
+    let length = file.metadata().expect("it is there").len();
+    // Not random: a test fails the same way each time.
+    let noise: Vec<u8> = (0_u32..8_192)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    for place in [length / 4, length / 2, length * 3 / 4] {
+        file.write_all_at(&noise, place).expect("it is written");
+    }
+}
+
+#[test]
+fn a_journal_that_is_damaged_or_foreign_is_set_aside_and_members_are_found() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 2] = [
+        ("damaged", scribble),
+        ("foreign", |path| {
+            fs::write(path, "somebody else's notes\n".repeat(400)).expect("a file");
+        }),
+    ];
+    for (what, harm) in harms {
+        let mut checkd = Checkd::start(CONFIG);
+        let before = healthy_pair(&checkd);
+        checkd.end(Signal::TERM);
+        harm(&journal(&checkd));
+        let bytes = fs::read(journal(&checkd)).expect("the journal");
+
+        checkd.run();
+        assert_eq!(healthy_pair(&checkd), before, "{what}: others run now");
+        assert!(
+            checkd.talk().contains("warning[C0504]"),
+            "{what}: {}",
+            checkd.talk()
+        );
+        let aside = set_aside(&checkd);
+        assert_eq!(aside.len(), 1, "{what}: {aside:?}");
+        assert!(
+            fs::read(&aside[0]).expect("it is kept") == bytes,
+            "{what}: its bytes were changed"
+        );
+        for (member, pid) in ["web-0", "web-1"].into_iter().zip(before) {
+            assert_eq!(checkd.log(member).starts(), [pid], "{what}: {member}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_is_damaged_under_the_daemon_is_replaced_and_acts_go_on() {
+    let mut checkd = Checkd::start(CONFIG);
+    let [first, second] = healthy_pair(&checkd);
+    // Everything of it that is not in the first page is noise from now on.
+    for suffix in ["", "-wal"] {
+        let mut path = journal(&checkd).into_os_string();
+        path.push(suffix);
+        scribble(Path::new(&path));
+    }
+    signal(first, Signal::STOP);
+    let replaced = checkd.wait_replaced("web/web-0", first);
+    assert!(alive(checkd.pid()), "{}", checkd.talk());
+    checkd.end(Signal::KILL);
+    checkd.run();
+    assert_eq!(healthy_pair(&checkd), [replaced, second]);
+}
+
+#[test]
+fn a_journal_of_a_newer_checkd_is_left_alone_and_nobody_is_touched() {
+    use std::os::unix::fs::FileExt;
+    let mut checkd = Checkd::start(CONFIG);
+    let before = healthy_pair(&checkd);
+    checkd.end(Signal::TERM);
+    // SQLite keeps the version of the user at this place of the head.
+    let file = fs::File::options()
+        .write(true)
+        .open(journal(&checkd))
+        .expect("the journal");
+    file.write_all_at(&99_u32.to_be_bytes(), 60)
+        .expect("it is written");
+    let bytes = fs::read(journal(&checkd)).expect("the journal");
+    let refused = checkd.ask(["run", "checkd.toml"]);
+    assert!(matches!(refused.code, Some(1 | 2)), "{refused:?}");
+    assert!(refused.stderr.contains("error[C0503]"), "{refused:?}");
+    assert!(refused.stderr.contains("version is 99"), "{refused:?}");
+    assert!(fs::read(journal(&checkd)).expect("the journal") == bytes);
+    assert!(before.iter().all(|&pid| alive(pid)), "somebody was killed");
+    let answer = checkd.ask(["history"]);
+    assert!(answer.stderr.contains("newer checkd"), "{answer:?}");
+}
+
+#[test]
+fn without_descriptors_nobody_can_tell_and_nobody_is_restarted() {
+    let checkd = Checkd::start(CONFIG);
+    let before = healthy_pair(&checkd);
+    let limit = |soft: &str| {
+        let limited = Command::new("prlimit")
+            .args([
+                "--pid",
+                &checkd.pid().to_string(),
+                &format!("--nofile={soft}:"),
+            ])
+            .status()
+            .expect("prlimit is part of util-linux");
+        assert!(limited.success());
+    };
+    // Fewer than are open already: nothing at all can be opened.
+    limit("8");
+    never(
+        "a member was killed for lack of descriptors",
+        Duration::from_secs(3),
+        || before.iter().find(|&&pid| !alive(pid)),
+    );
+    assert!(
+        alive(checkd.pid()),
+        "the daemon is gone:\n{}",
+        checkd.talk()
+    );
+    limit("1024");
+    assert_eq!(healthy_pair(&checkd), before);
+    checkd.wait_check("web/web-0", "ping", "pass");
+    assert_eq!(checkd.acts("web/web-0").len(), 1, "{}", checkd.talk());
+
+    // And it acts again.
+    signal(before[0], Signal::STOP);
+    checkd.wait_replaced("web/web-0", before[0]);
+}
