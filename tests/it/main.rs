@@ -27,4 +27,6 @@ mod reload;
 #[cfg(feature = "peers")]
 mod supervise;
 mod survival;
+#[cfg(feature = "peers")]
+mod systemd;
 mod wait;
