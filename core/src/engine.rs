@@ -192,6 +192,9 @@ pub struct Run {
     pub leaf: LeafId,
     /// The life to look at; `None` for scope `host` and `dependency`. Goes back in the sample.
     pub generation: Option<Generation>,
+    /// What `{port}` stands for: the port that this life was started with, whatever a newer
+    /// configuration says.
+    pub port: Option<u16>,
     /// When it was due: now, or earlier when the loop was late.
     pub due: Instant,
 }

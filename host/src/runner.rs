@@ -356,7 +356,7 @@ impl Inner {
             member: member.map(|member| member.name.as_str().to_owned()),
             index: member.map(|member| member.index),
             pid: run.generation.map(|generation| generation.pid),
-            port: member.and_then(|member| member.port),
+            port: run.port,
         };
         Some((check, target))
     }

@@ -233,3 +233,37 @@ fn verbs_say_plainly_that_no_daemon_answers() {
         );
     }
 }
+
+#[test]
+fn what_stands_at_the_control_path_and_is_no_socket_is_left_alone() {
+    let checkd = Checkd::prepare(CONFIG);
+    let precious = checkd.dir().join("precious.txt");
+    std::fs::write(&precious, "precious").unwrap();
+    checkd.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"precious.txt\"\n{CONFIG}"
+    ));
+    let answer = checkd.ask(["run", "checkd.toml"]);
+    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+    assert!(answer.stderr.contains("C0505"), "{}", answer.stderr);
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[test]
+fn a_daemon_that_ends_in_order_leaves_no_riddle_to_the_next() {
+    let mut checkd = Checkd::start(CONFIG);
+    let before = healthy_pair(&checkd);
+    // It ends while a restart by hand is under way.
+    checkd.ask(["restart", "web/web-0"]);
+    checkd.end(Signal::TERM);
+    checkd.run();
+    let replaced = checkd.wait_replaced("web/web-0", before[0]);
+    assert_eq!(checkd.log("web-0").starts(), [before[0], replaced]);
+    let riddle = "nobody saw how it ended";
+    assert!(!checkd.talk().contains(riddle), "{}", checkd.talk());
+
+    // And with its members, as on_exit = "stop" or Ctrl-C has it.
+    checkd.end(Signal::INT);
+    checkd.run();
+    healthy_pair(&checkd);
+    assert!(!checkd.talk().contains(riddle), "{}", checkd.talk());
+}

@@ -30,6 +30,8 @@ pub struct KeptMember {
     pub generation: Option<Generation>,
     /// Fingerprint of what it was started with.
     launched: u64,
+    #[serde(default)]
+    port: Option<u16>,
     wanted: Wanted,
     life: Life,
     health: Health,
@@ -104,6 +106,7 @@ impl State {
             at: now,
             generation: member.generation,
             launched: member.launched,
+            port: member.port,
             wanted: member.wanted,
             life: member.life,
             health: member.health.clone(),
@@ -166,6 +169,8 @@ impl State {
             if let Some(incident) = member.incident {
                 self.next_incident = self.next_incident.max(IncidentId(incident.0 + 1));
             }
+        }
+        for group in &mut self.groups {
             group.recount();
         }
     }
@@ -180,12 +185,11 @@ impl State {
 
     /// Puts back the shared leaves of a reloaded configuration whose checks are the same.
     pub(crate) fn take_shared(&mut self, plan: &Plan, old: &mut Self, old_plan: &Plan) {
+        let mut before: BTreeMap<&str, _> = (old_plan.groups.iter().zip(&mut old.groups))
+            .map(|(plan, group)| (plan.name.as_str(), (plan, group)))
+            .collect();
         for (group_plan, group) in plan.groups.iter().zip(&mut self.groups) {
-            let before = old_plan.groups.iter().zip(&mut old.groups);
-            let Some((was_plan, was)) = before
-                .into_iter()
-                .find(|(plan, _)| plan.name == group_plan.name)
-            else {
+            let Some((was_plan, was)) = before.remove(group_plan.name.as_str()) else {
                 continue;
             };
             for (check, leaf) in group_plan.checks.iter().zip(&mut group.shared) {
@@ -209,6 +213,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     let recent = now.since(kept.at) <= GAP;
     member.generation = kept.generation;
     member.launched = kept.launched;
+    member.port = kept.port;
     member.wanted = kept.wanted;
     member.life = kept.life;
     member.ready = kept.ready && recent;

@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) entries: Vec<(Instant, Entry)>,
     /// Acts that were carried out.
     pub(crate) acts: Vec<(Instant, Act)>,
+    /// The ports that runs were told.
+    pub(crate) ports: BTreeSet<Option<u16>>,
     /// What the engine wants to outlive it.
     pub(crate) kept: BTreeMap<String, KeptMember>,
     /// The same as it was when the journal last stored an intent: what a crash may leave.
@@ -157,6 +159,7 @@ impl World {
             ledger: Vec::new(),
             entries: Vec::new(),
             acts: Vec::new(),
+            ports: BTreeSet::new(),
             kept: BTreeMap::new(),
             durable: (BTreeMap::new(), 0),
             stored: BTreeSet::new(),
@@ -395,6 +398,7 @@ impl World {
                 Effect::Record(entry) => self.record(entry),
                 Effect::Do(intent, act) => self.act(intent, act),
                 Effect::Run(run) => {
+                    self.ports.insert(run.port);
                     let (status, cause) = self
                         .says
                         .get(&run.leaf)

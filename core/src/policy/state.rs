@@ -1,6 +1,6 @@
 //! What the engine knows: three axes a member, a ledger, and counts a group.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ pub(crate) struct Group {
     /// Members that are up and healthy; kept incrementally.
     pub(crate) healthy: u32,
     /// Members with a proposal and a closed gate, the longest waiting first.
-    pub(crate) waiting: VecDeque<u32>,
+    pub(crate) waiting: BTreeMap<u64, u32>,
 }
 
 /// One member.
@@ -89,6 +89,8 @@ pub(crate) struct Member {
     /// What a person asked for and is not yet done.
     pub(crate) asked: Option<Asked>,
     pub(crate) incident: Option<IncidentId>,
+    /// Its place among those that wait in its group.
+    pub(crate) ticket: Option<u64>,
     /// The gates that were closed when a refusal was last recorded.
     pub(crate) refusal: Option<(Step, GateSet)>,
     pub(crate) last_exit: Option<Exit>,
@@ -96,6 +98,8 @@ pub(crate) struct Member {
     pub(crate) cannot_start: Option<String>,
     /// Fingerprint of what its process was started with; 0 when that is not known.
     pub(crate) launched: u64,
+    /// What `{port}` stood for when its process began.
+    pub(crate) port: Option<u16>,
 }
 
 /// Whether it should run.
@@ -270,10 +274,12 @@ impl Member {
             control: Control::Auto,
             asked: None,
             incident: None,
+            ticket: None,
             refusal: None,
             last_exit: None,
             cannot_start: None,
             launched: 0,
+            port: None,
         }
     }
 
@@ -358,7 +364,7 @@ impl Group {
             out: 0,
             ready: 0,
             healthy: 0,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
         }
     }
 

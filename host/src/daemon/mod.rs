@@ -38,6 +38,8 @@ use talk::Talk;
 
 /// So many events are taken before the timer and the signals are looked at again.
 const BURST: usize = 1_024;
+/// And for so long at most: a signal or a person must be heard soon.
+const BURST_TIME: Duration = Duration::from_millis(5);
 /// How long acts in flight may still take when the daemon ends and members live on.
 const LAST_ACTS: Duration = Duration::from_secs(30);
 
@@ -298,8 +300,12 @@ impl Daemon {
                     }
                 }
                 Some(event) = events.recv() => {
+                    let began = std::time::Instant::now();
                     self.step(&event);
                     for _ in 1..BURST {
+                        if began.elapsed() > BURST_TIME {
+                            break;
+                        }
                         let Ok(event) = events.try_recv() else { break };
                         self.step(&event);
                     }
@@ -472,6 +478,8 @@ impl Daemon {
                 restart,
                 answer,
             } => self.reload(by, restart, Some(answer)),
+            // Whoever asked was told that nobody answers, and has gone: it must not happen later.
+            Question::Command { answer, .. } if answer.is_closed() => {}
             Question::Command {
                 by,
                 member,
@@ -572,11 +580,13 @@ impl Daemon {
         for effect in effects {
             match effect {
                 // Nobody is there to carry it out, so it is not written down as if.
-                Effect::Record(Entry::Intent { .. } | Entry::Decision { .. }) => {}
+                Effect::Record(Entry::Intent { .. } | Entry::Decision { .. })
+                | Effect::Do(..)
+                | Effect::Run(_)
+                | Effect::WakeAt(_) => {}
                 Effect::Record(_) | Effect::Keep(_) | Effect::Notify(_) | Effect::Answer { .. } => {
                     self.carry_out(effect);
                 }
-                Effect::Do(..) | Effect::Run(_) | Effect::WakeAt(_) => {}
             }
         }
     }

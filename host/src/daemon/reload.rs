@@ -4,7 +4,7 @@
 //! on meanwhile. What is taken over changes in one turn of the loop: nobody is started or killed by it,
 //! checks that did not change keep their counters and their place in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,16 +110,10 @@ impl Daemon {
             );
         }
         // What is on its way under the old plan arrives under the new one.
-        let before = std::mem::replace(events, receiver);
-        tokio::spawn(forward(
-            before,
-            Arc::clone(&old),
-            Arc::clone(&plan),
-            sender.clone(),
-        ));
+        let mut before = std::mem::replace(events, receiver);
         let gone = self.engine.reload(Arc::clone(&plan), crate::clock::now());
         self.manager.leave(&gone);
-        self.manager.reload(Arc::clone(&plan), sender);
+        self.manager.reload(Arc::clone(&plan), sender.clone());
         let runs = std::mem::replace(&mut self.runner, runner);
         tokio::spawn(async move {
             tokio::time::sleep(DRAIN).await;
@@ -131,6 +125,14 @@ impl Daemon {
         drop(self.plans.send(Arc::clone(&plan)));
         self.wake_at = None;
         self.step(&Event::Wake);
+        // From here on nobody but the runner before sends to the old channel. What is in it was sent
+        // earlier than anything in the new one, so it comes first: an exit must not overtake its start.
+        while let Ok(event) = before.try_recv() {
+            if let Some(event) = event.rebased(&old, &plan) {
+                self.step(&event);
+            }
+        }
+        tokio::spawn(forward(before, Arc::clone(&old), Arc::clone(&plan), sender));
 
         let mut text = difference(&old, &plan, gone.len());
         let later = [
@@ -279,19 +281,12 @@ fn difference(old: &Plan, new: &Plan, gone: usize) -> String {
         checks.collect()
     };
     let (before, after) = (names(old), names(new));
-    let members = |plan: &Plan| -> Vec<String> { plan.members().map(|id| plan.path(id)).collect() };
+    let members =
+        |plan: &Plan| -> BTreeSet<String> { plan.members().map(|id| plan.path(id)).collect() };
     let (was, is) = (members(old), members(new));
     let counts = [
-        (
-            is.iter().filter(|m| !was.contains(m)).count(),
-            "member",
-            "new",
-        ),
-        (
-            was.iter().filter(|m| !is.contains(m)).count(),
-            "member",
-            "gone",
-        ),
+        (is.difference(&was).count(), "member", "new"),
+        (was.difference(&is).count(), "member", "gone"),
         (
             after.keys().filter(|c| !before.contains_key(*c)).count(),
             "check",

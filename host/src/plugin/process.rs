@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 
 use super::image::Image;
 use super::limiter::{Limiter, Line};
@@ -156,9 +158,10 @@ impl Process {
         let Some(mut child) = child else {
             return "ended".into();
         };
-        let lived_on = matches!(child.try_wait(), Ok(None));
-        // Also when it has ended by itself: what it started belongs to its group. Until `wait`
-        // below its pid cannot be another's; a group that is empty is no error for us.
+        // Looked at without reaping: until `wait` below its pid, and so its group, cannot be
+        // another's. A group that is empty is no error for us.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let lived_on = pid.is_some_and(|pid| matches!(waitid(WaitId::Pid(pid), options), Ok(None)));
         kill_group(&mut child);
         let ending = match child.wait() {
             Ok(_) if lived_on => "closed its stream and was killed".into(),

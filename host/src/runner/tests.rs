@@ -80,6 +80,7 @@ fn run(check: u32, member: u32) -> Run {
             member: Some(member),
         },
         generation: Some(generation),
+        port: None,
         due: clock::now(),
     }
 }

@@ -137,6 +137,24 @@ fn a_changed_command_makes_members_outdated_until_they_are_restarted() {
 }
 
 #[test]
+fn a_process_is_asked_at_the_port_that_it_was_started_with() {
+    let mut first = group(1, &["ping"], 1);
+    first.members[0].port = Some(8000);
+    let mut world = World::new(vec![first.clone()]);
+    world.pass(Span::mins(1));
+    first.members[0].port = Some(9000);
+    world.reload(vec![first]);
+    world.ports.clear();
+    world.pass(Span::mins(1));
+    assert_eq!(world.ports, [Some(8000)].into());
+    world.command(0, Command::Restart { now: true }).unwrap();
+    world.pass(Span::secs(2));
+    world.ports.clear();
+    world.pass(Span::mins(1));
+    assert_eq!(world.ports, [Some(9000)].into());
+}
+
+#[test]
 fn members_that_are_gone_from_the_plan_are_handed_out() {
     let mut world = healthy_world(3);
     let gone = world.reload(vec![group(2, &["ping", "memory"], 1)]);

@@ -119,11 +119,29 @@ impl<'a> Turn<'a> {
         self.remove_waiting(id);
     }
 
+    /// Puts a member behind everybody who waits in its group, unless it waits already.
+    pub(super) fn wait(&mut self, id: MemberId) {
+        let Some(group) = self.state.groups.get_mut(id.group as usize) else {
+            return;
+        };
+        let next = group
+            .waiting
+            .last_key_value()
+            .map_or(0, |(last, _)| last + 1);
+        if let Some(member) = group.members.get_mut(id.member as usize)
+            && member.ticket.is_none()
+        {
+            member.ticket = Some(next);
+            group.waiting.insert(next, id.member);
+        }
+    }
+
     pub(super) fn remove_waiting(&mut self, id: MemberId) {
         if let Some(group) = self.state.groups.get_mut(id.group as usize)
-            && !group.waiting.is_empty()
+            && let Some(member) = group.members.get_mut(id.member as usize)
+            && let Some(ticket) = member.ticket.take()
         {
-            group.waiting.retain(|member| *member != id.member);
+            group.waiting.remove(&ticket);
         }
     }
 

@@ -160,11 +160,7 @@ impl Turn<'_> {
             return;
         };
         let (told, incident) = (member.refusal, member.incident);
-        if let Some(group) = self.state.groups.get_mut(id.group as usize)
-            && !group.waiting.contains(&id.member)
-        {
-            group.waiting.push_back(id.member);
-        }
+        self.wait(id);
         if told == Some((proposal.step, closed)) {
             return;
         }

@@ -71,22 +71,22 @@ impl Turn<'_> {
 
     /// A leaf is due: it is run, and its next run is set.
     pub(super) fn run(&mut self, leaf: LeafId, due: Instant) {
-        let generation = match leaf.member {
-            None => None,
-            Some(member) => {
-                let id = MemberId {
-                    group: leaf.group,
-                    member,
-                };
-                match self.state.member(id).and_then(|member| member.generation) {
-                    Some(generation) => Some(generation),
-                    None => return,
-                }
-            }
-        };
+        let (mut generation, mut port) = (None, None);
+        if let Some(member) = leaf.member {
+            let id = MemberId {
+                group: leaf.group,
+                member,
+            };
+            let Some(member) = self.state.member(id).filter(|m| m.generation.is_some()) else {
+                return;
+            };
+            let planned = self.plan.member(id).and_then(|member| member.port);
+            (generation, port) = (member.generation, member.port.or(planned));
+        }
         self.out.push(Effect::Run(Run {
             leaf,
             generation,
+            port,
             due,
         }));
         self.set_run(leaf);
@@ -191,6 +191,7 @@ impl Turn<'_> {
             .map_or(Span::ZERO, |policy| policy.startup_timeout);
         // Of a stranger nobody knows what it was started with.
         let ours = !adopted || member.attempt.is_some();
+        let port = self.plan.member(id).and_then(|member| member.port);
         let launched = if ours { self.launch_of(id) } else { 0 };
         let (now, from) = (self.now, member.life.as_str());
         self.change(id, |member| {
@@ -201,6 +202,7 @@ impl Turn<'_> {
             member.blind = false;
             member.forget_leaves();
             member.launched = launched;
+            member.port = port;
             if let Some(attempt) = &mut member.attempt
                 && attempt.phase == Phase::Acting
             {

@@ -12,9 +12,9 @@ mod verdicts;
 
 use std::collections::BTreeSet;
 
-use super::Step;
 use super::leaf::Leaf;
 use super::state::{Attempt, Member, State};
+use super::{GateName, Step};
 use crate::engine::{Act, Effect, Event};
 use crate::plan::Plan;
 use crate::{Instant, MemberId};
@@ -75,8 +75,11 @@ impl Turn<'_> {
     fn finish(&mut self) {
         while let Some(group) = self.again.pop_first() {
             let waiting = self.state.group(group).map(|group| group.waiting.clone());
-            for member in waiting.unwrap_or_default() {
-                self.consider(MemberId { group, member });
+            for member in waiting.unwrap_or_default().into_values() {
+                let id = MemberId { group, member };
+                if !self.still_blocked(id) {
+                    self.consider(id);
+                }
             }
         }
         while let Some(id) = self.changed.pop_first() {
@@ -91,6 +94,20 @@ impl Turn<'_> {
             self.state.wake_at = next;
             self.out.push(Effect::WakeAt(at));
         }
+    }
+
+    /// Whether a member waits for the budget, and the budget is spent again: then nothing about it
+    /// can have changed, and thousands of others need not be looked at for one place.
+    fn still_blocked(&self, id: MemberId) -> bool {
+        let policy = self.policy(id).map(|policy| policy.max_out);
+        let out = self.state.group(id.group).map(|group| group.out);
+        self.state.member(id).is_some_and(|member| {
+            let others = out.map(|out| out.saturating_sub(u32::from(member.out())));
+            member
+                .refusal
+                .is_some_and(|(_, closed)| closed.contains(GateName::Budget))
+                && others >= policy
+        })
     }
 
     /// The incremental counts against the sum over all members.
