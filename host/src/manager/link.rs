@@ -21,6 +21,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::launch::{self, NOT_INHERITED};
@@ -87,7 +88,9 @@ struct Ears {
 
 struct Connection {
     lines: Lines<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    /// Written by a task of its own: while we write, the keeper may be writing to us.
+    writer: UnboundedSender<Vec<u8>>,
+    writing: JoinHandle<()>,
 }
 
 impl Link {
@@ -117,7 +120,7 @@ impl Link {
             shared: Arc::clone(&shared),
             pending: BTreeMap::new(),
             adopting: Vec::new(),
-            gone: false,
+            ended: None,
         };
         let connection = task.begin(connection, list, true).await?;
         tokio::spawn(task.serve(connection, questions));
@@ -311,14 +314,8 @@ impl Shared {
         let mut upgraded = false;
         loop {
             let mut connection = self.reach().await?;
-            let asked = connection
-                .write(&Request::Hello { protocol: PROTOCOL })
-                .await;
-            let answer = match asked {
-                Ok(()) => connection.read().await,
-                Err(error) => Err(plain(&error)),
-            };
-            let (build, pid) = match answer {
+            connection.write(&Request::Hello { protocol: PROTOCOL })?;
+            let (build, pid) = match connection.read().await {
                 Ok(Some(Message::Hello { build, pid, .. })) => (build, pid),
                 Ok(Some(Message::Refused { why })) if upgraded => {
                     return Err(format!("the keeper that runs refuses us: {why}"));
@@ -327,7 +324,7 @@ impl Shared {
                 Ok(Some(_)) => {
                     upgraded = true;
                     let mut connection = self.reach().await?;
-                    drop(connection.write(&Self::upgrade()).await);
+                    connection.write(&Self::upgrade())?;
                     drop(connection.read().await);
                     continue;
                 }
@@ -340,7 +337,7 @@ impl Shared {
             };
             if build != keeper::build() && !upgraded {
                 upgraded = true;
-                drop(connection.write(&Self::upgrade()).await);
+                connection.write(&Self::upgrade())?;
                 match connection.read().await {
                     Ok(Some(Message::Refused { why })) => {
                         tracing::warn!(why, "the keeper stays at its version");
@@ -352,10 +349,7 @@ impl Shared {
                 continue;
             }
             self.known().keeper = pid;
-            connection
-                .write(&Request::List)
-                .await
-                .map_err(|e| plain(&e))?;
+            connection.write(&Request::List)?;
             loop {
                 match connection.read().await? {
                     Some(Message::Listed(list)) => return Ok((connection, list)),
@@ -384,8 +378,12 @@ impl Shared {
             let error = match UnixStream::connect(&path).await {
                 Ok(stream) => {
                     let (reader, writer) = stream.into_split();
-                    let lines = Lines::new(reader, MESSAGE_MAX);
-                    return Ok(Connection { lines, writer });
+                    let (lines_out, queue) = unbounded_channel();
+                    return Ok(Connection {
+                        lines: Lines::new(reader, MESSAGE_MAX),
+                        writer: lines_out,
+                        writing: tokio::spawn(write_all(writer, queue)),
+                    });
                 }
                 Err(error) => error,
             };
@@ -466,9 +464,16 @@ impl Ears {
 }
 
 impl Connection {
-    async fn write(&mut self, request: &Request) -> io::Result<()> {
-        let line = line(request, REQUEST_MAX).map_err(io::Error::other)?;
-        self.writer.write_all(&line).await
+    fn write(&self, request: &Request) -> Result<(), String> {
+        self.put(line(request, REQUEST_MAX)?);
+        Ok(())
+    }
+
+    fn put(&self, line: Vec<u8>) {
+        if self.writer.send(line).is_err() {
+            // The reader sees the end of the connection too, and acts on it.
+            tracing::debug!("the keeper's connection has broken");
+        }
     }
 
     /// One message, soon; nothing when the keeper is gone.
@@ -490,11 +495,25 @@ impl Connection {
     }
 }
 
+async fn write_all(mut writer: OwnedWriteHalf, mut queue: UnboundedReceiver<Vec<u8>>) {
+    while let Some(line) = queue.recv().await {
+        if let Err(error) = writer.write_all(&line).await {
+            tracing::debug!(%error, "the keeper's connection has broken");
+            return;
+        }
+    }
+    // All is said.
+    if let Err(error) = writer.shutdown().await {
+        tracing::debug!(%error, "the keeper was gone first");
+    }
+}
+
 struct Task {
     shared: Arc<Shared>,
     pending: BTreeMap<u64, (Order, oneshot::Sender<Result<(), String>>)>,
     adopting: Vec<(String, Generation, oneshot::Sender<bool>)>,
-    gone: bool,
+    /// Who waits for the last word to be said.
+    ended: Option<oneshot::Sender<()>>,
 }
 
 impl Task {
@@ -537,7 +556,7 @@ impl Task {
                 generation,
                 output,
             };
-            connection.write(&adopt).await.map_err(|e| plain(&e))?;
+            connection.write(&adopt)?;
             let well = loop {
                 match connection.read().await? {
                     Some(Message::Adopted { well, .. }) => break well,
@@ -558,7 +577,7 @@ impl Task {
             if let Some(output) = self.shared.output(&living.path) {
                 let path = living.path.clone();
                 let request = Request::Output { path, output };
-                connection.write(&request).await.map_err(|e| plain(&e))?;
+                connection.write(&request)?;
             }
             let same = before
                 .get(&living.path)
@@ -577,7 +596,7 @@ impl Task {
         } else {
             for (order, _) in self.pending.values() {
                 let request = Request::Act(Box::new(order.clone()));
-                connection.write(&request).await.map_err(|e| plain(&e))?;
+                connection.write(&request)?;
             }
         }
         Ok(connection)
@@ -618,7 +637,7 @@ impl Task {
     }
 
     async fn serve(mut self, mut connection: Connection, mut asks: UnboundedReceiver<Ask>) {
-        while !self.gone {
+        while self.ended.is_none() {
             let told = tokio::select! {
                 biased;
                 message = connection.next() => match message {
@@ -630,7 +649,10 @@ impl Task {
                     Err(error) => Err(plain(&error)),
                 },
                 ask = asks.recv() => match ask {
-                    Some(ask) => self.ask(&mut connection, ask).await.map_err(|e| plain(&e)),
+                    Some(ask) => {
+                        self.ask(&connection, ask);
+                        Ok(())
+                    }
                     None => return,
                 },
             };
@@ -640,6 +662,14 @@ impl Task {
                     None => return,
                 }
             }
+        }
+        drop(connection.writer);
+        if connection.writing.await.is_err() {
+            tracing::debug!("the writer to the keeper ended badly");
+        }
+        if let Some(answer) = self.ended.take() {
+            // Whoever waits may have gone.
+            answer.send(()).ok();
         }
     }
 
@@ -736,18 +766,17 @@ impl Task {
         }
     }
 
-    async fn ask(&mut self, connection: &mut Connection, ask: Ask) -> io::Result<()> {
+    fn ask(&mut self, connection: &Connection, ask: Ask) {
         match ask {
             Ask::Act(order, answer) => {
                 let request = Request::Act(order.clone());
                 match line(&request, REQUEST_MAX) {
                     Ok(line) => {
                         self.pending.insert(order.tag, (*order, answer));
-                        connection.writer.write_all(&line).await
+                        connection.put(line);
                     }
                     Err(why) => {
                         drop(answer.send(Err(format!("its start cannot be described: {why}"))));
-                        Ok(())
                     }
                 }
             }
@@ -759,15 +788,16 @@ impl Task {
                     output,
                 };
                 self.adopting.push((path, generation, answer));
-                connection.write(&request).await
+                Self::request(connection, &request);
             }
-            Ask::Request(request) => connection.write(&request).await,
-            Ask::End(answer) => {
-                self.gone = true;
-                drop(connection.writer.shutdown().await);
-                answer.send(()).ok();
-                Ok(())
-            }
+            Ask::Request(request) => Self::request(connection, &request),
+            Ask::End(answer) => self.ended = Some(answer),
+        }
+    }
+
+    fn request(connection: &Connection, request: &Request) {
+        if let Err(why) = connection.write(request) {
+            tracing::warn!(why, "something cannot be asked of the keeper");
         }
     }
 }

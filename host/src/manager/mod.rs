@@ -8,7 +8,7 @@ mod placeholders;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -166,7 +166,7 @@ impl Manager {
     /// What runs and is not in the plan: members of an earlier configuration.
     pub fn unplanned(&self) -> Vec<(String, u32)> {
         let plan = self.link.plan();
-        let planned: Vec<String> = plan.members().map(|id| plan.path(id)).collect();
+        let planned: BTreeSet<String> = plan.members().map(|id| plan.path(id)).collect();
         let lives = self.link.lives().into_iter();
         lives
             .filter(|(path, _)| !planned.contains(path))
@@ -223,17 +223,17 @@ impl Manager {
     pub async fn stop_all(&self) -> Vec<(String, String)> {
         let plan = self.link.plan();
         let mut failed = Vec::new();
-        for (path, living) in self.link.lives() {
-            let left = self.unplanned();
-            if left.iter().any(|(other, _)| *other == path) {
-                let stop = Stop {
-                    signal: "TERM".to_owned(),
-                    patience_ms: 10_000,
-                };
-                let order = self.by_hand(Verb::Stop, &path, &living, Some(stop));
-                if let Err(why) = self.link.act(order).await {
-                    failed.push((path, why));
-                }
+        for (path, _) in self.unplanned() {
+            let Some(living) = self.link.life(&path) else {
+                continue;
+            };
+            let stop = Stop {
+                signal: "TERM".to_owned(),
+                patience_ms: 10_000,
+            };
+            let order = self.by_hand(Verb::Stop, &path, &living, Some(stop));
+            if let Err(why) = self.link.act(order).await {
+                failed.push((path, why));
             }
         }
         for layer in stop_order(&plan) {
