@@ -156,6 +156,9 @@ pub(crate) struct Attempt {
     pub(crate) step: Step,
     pub(crate) motive: Motive,
     pub(crate) intent: IntentId,
+    /// One line for a person.
+    #[serde(default)]
+    pub(crate) why: String,
     pub(crate) phase: Phase,
     /// When it is judged at the latest; moves when the process starts.
     pub(crate) confirm_by: Instant,

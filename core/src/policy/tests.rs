@@ -3,7 +3,7 @@
 use super::sim::{World, group};
 use crate::engine::{Act, Command, Exit};
 use crate::journal::{Entry, Outcome};
-use crate::plan::Mode;
+use crate::plan::{Mode, RestartType};
 use crate::{Span, Status};
 
 fn healthy_world(members: u32, max_out: u32) -> World {
@@ -250,6 +250,10 @@ fn nothing_is_done_that_cannot_be_written_down() {
     world.say(0, 0, Status::Fail);
     world.pass(Span::mins(10));
     assert_eq!(world.restarts(), 0);
+    assert!(
+        !world.happened().contains("restart: "),
+        "nothing is told that never happens"
+    );
     let report = world.engine.explain(World::id(0), world.now).unwrap();
     let gate = report
         .gates
@@ -471,4 +475,27 @@ fn a_stop_at_any_instant_of_a_restart_leaves_it_stopped() {
         assert_eq!(world.life(0), "stopped", "{ms} ms");
         assert!(world.generation(World::id(0)).is_none(), "{ms} ms");
     }
+}
+
+#[test]
+fn a_job_that_ends_well_did_what_it_was_started_for() {
+    let mut plan = group(1, &["ping"], 1);
+    plan.policy.restart = RestartType::Transient;
+    let mut world = World::new(vec![plan]);
+    world.dies_after.insert(World::id(0), (Span::secs(2), 0));
+    world.pass(Span::mins(5));
+    assert_eq!((world.life(0).as_str(), world.starts()), ("stopped", 1));
+    let outcomes: Vec<Outcome> = world
+        .entries
+        .iter()
+        .filter_map(|(_, entry)| {
+            if let Entry::Outcome { outcome, .. } = entry {
+                Some(*outcome)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(outcomes, [Outcome::Effective]);
+    assert_eq!(world.happened(), "");
 }

@@ -55,6 +55,11 @@ impl Turn<'_> {
                 Motive::Begin | Motive::ByHand { .. } => {}
             }
         });
+        // Told now and not when it was decided: at a full disk it would never happen.
+        if attempt.motive != Motive::Begin {
+            let text = format!("{}: {}", attempt.step.as_str(), attempt.why);
+            self.notify(id, NoticeKind::Acting, text);
+        }
         let act = act(id, &attempt);
         self.out.push(Effect::Do(intent, act));
     }

@@ -100,12 +100,18 @@ impl Turn<'_> {
         };
         let generation = member.generation.filter(|_| proposal.step != Step::Start);
         let (incident, asked) = (member.incident, member.asked.clone());
+        let explanation = self.explanation(id, proposal, readings);
+        let why = match asked {
+            Some(asked) => format!("by hand: {}", asked.by),
+            None => explanation.because.clone(),
+        };
         let intent = self.state.next_intent;
         self.state.next_intent = IntentId(intent.0 + 1);
         let attempt = Attempt {
             step: proposal.step,
             motive: proposal.motive,
             intent,
+            why: why.clone(),
             phase: Phase::Storing,
             confirm_by: self.now,
             generation,
@@ -117,11 +123,6 @@ impl Turn<'_> {
             member.refusal = None;
         });
         self.remove_waiting(id);
-        let explanation = self.explanation(id, proposal, readings);
-        let why = match asked {
-            Some(asked) => format!("by hand: {}", asked.by),
-            None => explanation.because.clone(),
-        };
         self.out.push(Effect::Record(Entry::Decision {
             member: id,
             at: self.now,
@@ -136,16 +137,9 @@ impl Turn<'_> {
             intent,
             at: self.now,
             act,
-            why: why.clone(),
+            why,
             incident,
         }));
-        if proposal.motive != Motive::Begin {
-            self.notify(
-                id,
-                NoticeKind::Acting,
-                format!("{}: {why}", proposal.step.as_str()),
-            );
-        }
     }
 
     /// A refusal is recorded when its set of closed gates changes, not at each look.

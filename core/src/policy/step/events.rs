@@ -268,6 +268,9 @@ impl Turn<'_> {
             (Some(_), _) => self.transition(id, Axis::Life, from, "dead", "by our hand".to_owned()),
             (None, Some(attempt)) => {
                 match attempt.phase {
+                    Phase::Confirming if self.ended_well(id, exit) => {
+                        self.conclude(id, Outcome::Effective, &why);
+                    }
                     Phase::Confirming => self.conclude(id, Outcome::Futile, &why),
                     Phase::Storing => self.conclude(id, Outcome::Withdrawn, &why),
                     // A start that is being acted on has no generation yet: this was another one.
@@ -278,6 +281,12 @@ impl Turn<'_> {
             (None, None) => self.died(id, exit, from, &why),
         }
         self.consider(id);
+    }
+
+    /// Whether an exit says that the member did what it was started for.
+    fn ended_well(&self, id: MemberId, exit: Exit) -> bool {
+        self.policy(id)
+            .is_some_and(|policy| propose::ended(policy, exit) == Ended::Well)
     }
 
     /// A member ended by itself.
