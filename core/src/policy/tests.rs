@@ -251,7 +251,7 @@ fn nothing_is_done_that_cannot_be_written_down() {
     world.pass(Span::mins(10));
     assert_eq!(world.restarts(), 0);
     assert!(
-        !world.happened().contains("restart: "),
+        !world.happened().contains("web-0 restart: "),
         "nothing is told that never happens"
     );
     let report = world.engine.explain(World::id(0), world.now).unwrap();
