@@ -1,4 +1,4 @@
-//! Runs `docs/plugin-guide.md`: every block is written to a file, or executed and its output compared.
+//! Runs `docs/plugin-guide.md` and `docs/operations.md`: every block is written to a file, or executed and its output compared.
 //!
 //! - ```` ```toml title="Cargo.toml" ```` (in any language) is written to that file.
 //! - ```` ```sh ```` is executed, beginning where the block before it ended. It must succeed, or with
@@ -6,12 +6,13 @@
 //! - ```` ```text ```` right after it is what it prints: standard output, or standard error when it is
 //!   to fail. `…` in it stands for anything within a line, and on a line of its own for any lines.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use checkd_tests::{checkd_binary, library, root};
+use checkd_tests::{Checkd, checkd_binary, library, root};
 
 /// A fenced block of the guide.
 #[derive(Debug, Default)]
@@ -38,10 +39,37 @@ impl Block {
 
 #[test]
 fn every_block_of_the_plugin_guide_does_what_it_says() {
-    let guide = fs::read_to_string(root().join("docs/plugin-guide.md")).expect("the guide");
-    let blocks = blocks(&guide);
+    let [written, executed, compared] = follow("docs/plugin-guide.md", &Desk::new());
+    assert!(
+        written >= 3 && executed >= 5 && compared >= 3,
+        "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
+    );
+}
+
+#[test]
+fn every_block_of_the_operations_page_does_what_it_says() {
+    // Its members are found and ended by what they inherit, also when a block fails.
+    let checkd = Checkd::prepare("");
+    let mut desk = Desk::new();
+    let inherited = checkd.verb(["status"]);
+    desk.environment = inherited
+        .get_envs()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("CHECKD_TEST"))
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect();
+    assert_eq!(desk.environment.len(), 1);
+    let [written, executed, compared] = follow("docs/operations.md", &desk);
+    assert!(
+        written >= 1 && executed >= 6 && compared >= 2,
+        "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
+    );
+}
+
+/// Follows a document block by block: how many were written, executed, compared.
+fn follow(document: &str, desk: &Desk) -> [usize; 3] {
+    let text = fs::read_to_string(root().join(document)).expect("the document");
+    let blocks = blocks(&text);
     let (mut written, mut executed, mut compared) = (0, 0, 0);
-    let desk = Desk::new();
     let mut place = desk.directory.path().to_path_buf();
     let mut blocks = blocks.iter().peekable();
     while let Some(block) = blocks.next() {
@@ -49,13 +77,13 @@ fn every_block_of_the_plugin_guide_does_what_it_says() {
             desk.write(&place.join(title), &block.text);
             written += 1;
         } else if block.language == "sh" {
-            let (printed, end) = desk.execute(&place, block);
+            let (printed, end) = desk.execute(document, &place, block);
             place = end;
             executed += 1;
             if let Some(expected) = blocks.next_if(|next| next.language == "text") {
                 assert!(
                     fits(&expected.text, &printed),
-                    "docs/plugin-guide.md:{}: expected\n{}\nbut it printed\n{printed}",
+                    "{document}:{}: expected\n{}\nbut it printed\n{printed}",
                     expected.line,
                     expected.text
                 );
@@ -63,15 +91,12 @@ fn every_block_of_the_plugin_guide_does_what_it_says() {
             }
         } else {
             panic!(
-                "docs/plugin-guide.md:{}: this block is neither written nor executed",
+                "{document}:{}: this block is neither written nor executed",
                 block.line
             );
         }
     }
-    assert!(
-        written >= 3 && executed >= 5 && compared >= 3,
-        "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
-    );
+    [written, executed, compared]
 }
 
 /// Where the guide is followed: an empty directory, with `checkd` in PATH.
@@ -80,6 +105,8 @@ struct Desk {
     path: String,
     /// Kept between runs and shared with the example, so that only the guide's own crate is built.
     target: PathBuf,
+    /// What commands inherit besides.
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Desk {
@@ -102,6 +129,7 @@ impl Desk {
             directory,
             path: format!("{}:{path}", bin.display()),
             target,
+            environment: Vec::new(),
         }
     }
 
@@ -125,7 +153,7 @@ impl Desk {
     }
 
     /// What the block printed, and the directory in which it ended.
-    fn execute(&self, place: &Path, block: &Block) -> (String, PathBuf) {
+    fn execute(&self, document: &str, place: &Path, block: &Block) -> (String, PathBuf) {
         let end = self.directory.path().join(".place");
         let script = format!("trap 'pwd >{}' EXIT\n{}", end.display(), block.text);
         let output = Command::new("sh")
@@ -136,6 +164,7 @@ impl Desk {
             .env_remove("CHECKD_CONFIG")
             .env_remove("CHECKD_CONTROL")
             .env_remove("CARGO_TARGET_DIR")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .output()
             .expect("sh runs");
@@ -146,7 +175,7 @@ impl Desk {
         assert_eq!(
             output.status.code(),
             Some(expected),
-            "docs/plugin-guide.md:{}:\n{}\nstandard output:\n{stdout}\nstandard error:\n{stderr}",
+            "{document}:{}:\n{}\nstandard output:\n{stdout}\nstandard error:\n{stderr}",
             block.line,
             block.text
         );
