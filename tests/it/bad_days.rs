@@ -87,8 +87,8 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
     let [first, _] = healthy_pair(&checkd);
 
     let fill = PathBuf::from(format!("/proc/{}/root{state}/fill", checkd.pid()));
-    let full = fs::write(&fill, vec![1_u8; 4 << 20]);
-    assert!(full.is_err(), "the disk takes more than it has room for");
+    let written = fs::write(&fill, vec![1_u8; 4 << 20]);
+    assert!(written.is_err(), "the disk takes more than it has room for");
     signal(first, Signal::STOP);
     left_alone(&checkd, first);
     wait_said(&checkd, "journal cannot be written");
@@ -153,7 +153,7 @@ fn scribble(path: &Path) {
     let length = file.metadata().expect("it is there").len();
     // Not random: a test fails the same way each time.
     let noise: Vec<u8> = (0_u32..8_192)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
         .collect();
     for place in [length / 4, length / 2, length * 3 / 4] {
         file.write_all_at(&noise, place).expect("it is written");
