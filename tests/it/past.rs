@@ -21,10 +21,13 @@ url = "http://127.0.0.1:{port}/ping"
 [group.web.policy]
 fall = 2
 min_fail_span = "200ms"
-confirm_up = "200ms"
+confirm_up = "1500ms"
 settle = "0s"
 "#;
 
+/// A moment is named to the second, so `confirm_up` is longer than one: what came after the restart
+/// is not in its second.
+///
 /// The time at which checkd began the last restart of `web/web-0`, as the journal writes it.
 fn restarted_at(checkd: &Checkd) -> (String, i64) {
     let answer = checkd.ask(["history", "web/web-0", "--json"]);
