@@ -9,7 +9,7 @@ interval = "200ms"
 timeout = "150ms"
 
 [group.web]
-command = [$SERVER]
+command = [$SERVER, "--slow-start", "1.5"]
 processes = 2
 ports = { base = $BASE }
 stop_timeout = "1s"
@@ -21,12 +21,12 @@ url = "http://127.0.0.1:{port}/ping"
 [group.web.policy]
 fall = 2
 min_fail_span = "200ms"
-confirm_up = "1500ms"
+confirm_up = "200ms"
 settle = "0s"
 "#;
 
-/// A moment is named to the second, so `confirm_up` is longer than one: what came after the restart
-/// is not in its second.
+/// A moment is named to the second, and the server listens only after more than one: that it answers
+/// again is not in the second of its restart.
 ///
 /// The time at which checkd began the last restart of `web/web-0`, as the journal writes it.
 fn restarted_at(checkd: &Checkd) -> (String, i64) {
