@@ -182,7 +182,7 @@ pub const DAEMON: &[Key] = &[
     key(
         "journal_max_size",
         Form::Size,
-        Said::Words("no limit"),
+        Said::Words("1GiB"),
         "How large the journal may grow; the oldest runs go first.",
     ),
     key(

@@ -381,3 +381,32 @@ fn an_intent_that_cannot_be_stored_is_refused_with_the_reason() {
     ));
     journal.close();
 }
+
+#[test]
+fn a_life_that_could_not_be_written_is_written_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, mut events, _) = open(&path);
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON life BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+        )
+        .unwrap();
+    journal.started(MEMBER, generation(4711));
+    // In the same batch or in the next one: with the life ahead of it, it is refused.
+    journal.record(intent(1));
+    assert!(matches!(
+        events.blocking_recv().unwrap(),
+        Event::IntentRefused { .. }
+    ));
+    other.execute_batch("DROP TRIGGER full").unwrap();
+    journal.record(intent(2));
+    assert!(matches!(
+        events.blocking_recv().unwrap(),
+        Event::IntentStored(IntentId(2))
+    ));
+    journal.close();
+    let (_journal, past, _events, _) = open(&path);
+    assert_eq!(past.lives, [(MEMBER, generation(4711))]);
+}

@@ -30,6 +30,9 @@ const SWEEP_EVERY: Duration = Duration::from_hours(1);
 /// `DECISIONS_KEEP_TIMES` as long.
 const KEEP_MS: u64 = 7 * 86_400_000;
 const DECISIONS_KEEP_TIMES: u64 = 12;
+/// How large the journal may grow when `journal_max_size` says nothing: weeks of a thousand checks, and
+/// a bound for the day on which thousands of them fail every few seconds.
+const MAX_SIZE: u64 = 1 << 30;
 
 pub(super) struct Writer {
     place: Place,
@@ -44,6 +47,9 @@ pub(super) struct Writer {
     folded_at: Instant,
     swept_at: Option<Instant>,
     failing: bool,
+    /// Lives and what is kept of members, of batches that could not be written: the next daemon must
+    /// know them, so they are tried again with the next batch. At most three of a member.
+    unwritten: Vec<Message>,
 }
 
 /// A row of `run` that counts steady passes.
@@ -117,6 +123,7 @@ impl Writer {
             folded_at: crate::clock::now(),
             swept_at: None,
             failing: false,
+            unwritten: Vec::new(),
         };
         Ok((writer, past))
     }
@@ -125,7 +132,7 @@ impl Writer {
     pub(super) fn serve(&mut self, messages: &Receiver<Message>) {
         let mut going = true;
         while going {
-            let mut batch = Vec::new();
+            let mut batch = std::mem::take(&mut self.unwritten);
             match messages.recv_timeout(FOLD_LAG) {
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => going = false,
                 Ok(message) => batch.push(message),
@@ -146,8 +153,11 @@ impl Writer {
                 }
             }
             let switch = batch.pop_if(|last| matches!(last, Message::Switch(..)));
-            self.commit(&batch, !going || switch.is_some());
+            self.commit(batch, !going || switch.is_some());
             if let Some(Message::Switch(plan, events)) = switch {
+                // Members of the old plan are known here by its ids; what is kept, by their names.
+                self.unwritten
+                    .retain(|message| matches!(message, Message::Keep(_)));
                 // Rows that count steady passes are known by ids of the old plan.
                 self.steady.clear();
                 (self.plan, self.events) = (plan, events);
@@ -156,7 +166,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &[Message], last: bool) {
+    fn commit(&mut self, batch: Vec<Message>, last: bool) {
         let intents: Vec<IntentId> = batch
             .iter()
             .filter_map(|message| {
@@ -171,7 +181,7 @@ impl Writer {
         if batch.is_empty() && !(fold && self.steady.values().any(|f| f.changed)) {
             return;
         }
-        match self.attempt(batch, fold, !intents.is_empty()) {
+        match self.attempt(&batch, fold, !intents.is_empty()) {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
                     tracing::warn!("the journal takes entries again");
@@ -189,6 +199,7 @@ impl Writer {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(reason, lost = batch.len(), "the journal cannot be written");
                 }
+                self.unwritten = still_due(batch);
                 for intent in intents {
                     self.send(Event::IntentRefused {
                         intent,
@@ -323,9 +334,7 @@ impl Writer {
 
     /// Removes the oldest runs while the file is larger than `journal_max_size`.
     fn shrink(&self) -> rusqlite::Result<()> {
-        let Some(max) = self.plan.daemon.journal_max_size else {
-            return Ok(());
-        };
+        let max = self.plan.daemon.journal_max_size.unwrap_or(MAX_SIZE);
         let pragma = |name: &str| -> rusqlite::Result<u64> {
             let value: i64 = self
                 .connection
@@ -390,6 +399,25 @@ fn read_lives(
         }
     }
     Ok(lives)
+}
+
+/// What of a batch that could not be written must not be lost: of each member the newest of a kind.
+fn still_due(batch: Vec<Message>) -> Vec<Message> {
+    let mut due = BTreeMap::new();
+    for (order, message) in batch.into_iter().enumerate() {
+        let key = match &message {
+            Message::Keep(kept) => (0, kept.path.clone()),
+            Message::Started(id, _) => (1, format!("{id:?}")),
+            Message::Exited(id, ..) => (2, format!("{id:?}")),
+            Message::Entry(_) | Message::Interrupted(_) | Message::Switch(..) | Message::End => {
+                continue;
+            }
+        };
+        due.insert(key, (order, message));
+    }
+    let mut due: Vec<(usize, Message)> = due.into_values().collect();
+    due.sort_by_key(|(order, _)| *order);
+    due.into_iter().map(|(_, message)| message).collect()
 }
 
 /// The rows of one batch.
