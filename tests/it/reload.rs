@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use checkd_tests::{Checkd, Signal, alive, eventually, signal};
+use checkd_tests::{Checkd, Signal, alive, eventually, library, root, signal};
 
 const CONFIG: &str = r#"
 [defaults]
@@ -122,4 +122,79 @@ fn a_changed_command_waits_for_its_restart() {
     }
     let lives = checkd.log("web-0").lives();
     assert_eq!(lives.len(), 2, "once each: {lives:?}");
+}
+
+/// The user's plugin as its team ships it next: ten files count as one more than they are.
+fn spool_check_with_a_lower_threshold() -> std::path::PathBuf {
+    let (from, to) = (
+        root().join("docs/examples/spool-check"),
+        root().join("target/fixtures/spool-changed"),
+    );
+    std::fs::create_dir_all(to.join("src")).unwrap();
+    for file in ["Cargo.toml", "Cargo.lock", "README.md", "example.toml"] {
+        // Another name, so that it is built beside the first and not in its place.
+        let text = std::fs::read_to_string(from.join(file)).unwrap();
+        let text = text.replace("name = \"spool-check\"", "name = \"spool-next\"");
+        std::fs::write(to.join(file), text).unwrap();
+    }
+    for file in std::fs::read_dir(from.join("src")).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let changed = text.replace(
+            "fn seen(options: &Options, spool: Spool) -> Sample {",
+            CHANGE,
+        );
+        let judge = file.file_name() == "judge.rs";
+        assert_eq!(text != changed, judge, "the change found its place");
+        std::fs::write(to.join("src").join(file.file_name()), changed).unwrap();
+    }
+    library("target/fixtures/spool-changed", "spool-next")
+}
+
+const CHANGE: &str = "fn seen(options: &Options, mut spool: Spool) -> Sample {
+    spool.depth *= 10;";
+
+#[test]
+fn a_rebuilt_plugin_takes_effect_and_a_broken_one_does_not() {
+    let mut checkd = Checkd::prepare(&format!(
+        "plugins = [\"$DIR/plugins\"]\n{CONFIG}\n[group.web.checks.spool]\nkind = \"spool\"\n\
+         directory = \"$DIR/spool\"\nmax_depth = 20\n\
+         [group.web.health]\nlive = \"ping\"\nready = \"ping and spool\"\n"
+    ));
+    let installed = checkd.dir().join("plugins/libspool_check.so");
+    std::fs::create_dir(checkd.dir().join("plugins")).unwrap();
+    std::fs::create_dir(checkd.dir().join("spool")).unwrap();
+    for file in 0..5 {
+        std::fs::write(checkd.dir().join(format!("spool/{file}")), "").unwrap();
+    }
+    let first = library("docs/examples/spool-check", "spool-check");
+    std::fs::copy(&first, &installed).unwrap();
+    let next = spool_check_with_a_lower_threshold();
+    checkd.run();
+    let (pids, daemon) = (healthy_pair(&checkd), checkd.pid());
+    checkd.wait_check("web/web-0", "spool", "pass");
+
+    // Copied over the old file, as people do; what runs is not touched by it.
+    std::fs::copy(&next, &installed).unwrap();
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let leaf = checkd.wait_check("web/web-0", "spool", "fail");
+    assert_eq!(leaf["message"], "50 files over 20");
+
+    // A broken one is refused, and the one before goes on serving.
+    std::fs::write(&installed, "no library").unwrap();
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(2), "{}", answer.stdout);
+    assert!(answer.stderr.contains("C02"), "{}", answer.stderr);
+    for file in 0..5 {
+        std::fs::remove_file(checkd.dir().join(format!("spool/{file}"))).unwrap();
+    }
+    checkd.wait_check("web/web-0", "spool", "pass");
+
+    assert_eq!((healthy_pair(&checkd), checkd.pid()), (pids, daemon));
+    let gap = checkd.log("web-0").longest_gap("/ping").unwrap();
+    assert!(
+        gap < Duration::from_millis(950),
+        "a gap of {gap:?} in the checks"
+    );
 }
