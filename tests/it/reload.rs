@@ -125,30 +125,30 @@ fn a_changed_command_waits_for_its_restart() {
 }
 
 /// The user's plugin as its team ships it next: ten files count as one more than they are.
-fn spool_check_with_a_lower_threshold() -> std::path::PathBuf {
+fn spool_check_with_a_lower_threshold() -> std::io::Result<std::path::PathBuf> {
     let (from, to) = (
         root().join("docs/examples/spool-check"),
         root().join("target/fixtures/spool-changed"),
     );
-    std::fs::create_dir_all(to.join("src")).unwrap();
+    std::fs::create_dir_all(to.join("src"))?;
     for file in ["Cargo.toml", "Cargo.lock", "README.md", "example.toml"] {
         // Another name, so that it is built beside the first and not in its place.
-        let text = std::fs::read_to_string(from.join(file)).unwrap();
+        let text = std::fs::read_to_string(from.join(file))?;
         let text = text.replace("name = \"spool-check\"", "name = \"spool-next\"");
-        std::fs::write(to.join(file), text).unwrap();
+        std::fs::write(to.join(file), text)?;
     }
-    for file in std::fs::read_dir(from.join("src")).unwrap() {
-        let file = file.unwrap();
-        let text = std::fs::read_to_string(file.path()).unwrap();
+    for file in std::fs::read_dir(from.join("src"))? {
+        let file = file?;
+        let text = std::fs::read_to_string(file.path())?;
         let changed = text.replace(
             "fn seen(options: &Options, spool: Spool) -> Sample {",
             CHANGE,
         );
         let judge = file.file_name() == "judge.rs";
         assert_eq!(text != changed, judge, "the change found its place");
-        std::fs::write(to.join("src").join(file.file_name()), changed).unwrap();
+        std::fs::write(to.join("src").join(file.file_name()), changed)?;
     }
-    library("target/fixtures/spool-changed", "spool-next")
+    Ok(library("target/fixtures/spool-changed", "spool-next"))
 }
 
 const CHANGE: &str = "fn seen(options: &Options, mut spool: Spool) -> Sample {
@@ -169,7 +169,7 @@ fn a_rebuilt_plugin_takes_effect_and_a_broken_one_does_not() {
     }
     let first = library("docs/examples/spool-check", "spool-check");
     std::fs::copy(&first, &installed).unwrap();
-    let next = spool_check_with_a_lower_threshold();
+    let next = spool_check_with_a_lower_threshold().unwrap();
     checkd.run();
     let (pids, daemon) = (healthy_pair(&checkd), checkd.pid());
     checkd.wait_check("web/web-0", "spool", "pass");
