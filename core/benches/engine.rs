@@ -11,12 +11,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use checkd_core::compose::{Complex, Expr};
-use checkd_core::diagnostic::Place;
 use checkd_core::engine::{Effect, Engine, Event};
-use checkd_core::plan::{
-    Backoff, CheckPlan, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType,
-    Scope,
-};
+use checkd_core::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPlan};
 use checkd_core::schedule::Schedule;
 use checkd_core::{
     CheckKind, CheckName, Generation, GroupName, Instant, IntentId, LeafId, MemberId, MemberName,
@@ -33,55 +29,10 @@ fn main() {
 }
 
 fn check(name: &str) -> CheckPlan {
-    CheckPlan {
-        name: CheckName::new(name).unwrap(),
-        kind: CheckKind::new("tcp").unwrap(),
-        scope: Scope::Process,
-        options: serde_json::Map::new(),
-        interval: Span::secs(10),
-        fast_interval: Span::secs(5),
-        timeout: Span::secs(5),
-        fall: 5,
-        ready_fall: 3,
-        rise: 2,
-        min_fail_span: Span::secs(15),
-        n_of_m: None,
-        freshness: Span::secs(30),
-        passive: false,
-        place: Place::default(),
-    }
-}
-
-fn policy() -> PolicyPlan {
-    PolicyPlan {
-        startup_timeout: Span::secs(120),
-        confirm_up: Span::secs(10),
-        settle: Span::secs(30),
-        max_out: 1,
-        min_up: 0,
-        sick_restarts: Limit {
-            max: 4,
-            window: Span::mins(60),
-        },
-        dead_starts: Limit {
-            max: 10,
-            window: Span::mins(10),
-        },
-        futile_max: 3,
-        dead_backoff: Backoff {
-            base: Span::secs(1),
-            cap: Span::secs(60),
-        },
-        sick_backoff: Backoff {
-            base: Span::secs(10),
-            cap: Span::secs(300),
-        },
-        backoff_reset: Span::mins(10),
-        down_interval: Span::secs(30),
-        restart: RestartType::Permanent,
-        success_codes: vec![0],
-        permanent_codes: vec![78, 125],
-    }
+    CheckPlan::of_defaults(
+        CheckName::new(name).unwrap(),
+        CheckKind::new("tcp").unwrap(),
+    )
 }
 
 /// `groups` groups of `members` members with four checks each: `a and b and (c or d)`.
@@ -107,7 +58,10 @@ fn plan(groups: u32, members: u32) -> Arc<Plan> {
         ready: live.clone(),
         startup: live.clone(),
         ready_members: members,
-        policy: policy(),
+        policy: PolicyPlan {
+            max_out: 1,
+            ..PolicyPlan::of_defaults(members)
+        },
         launch: Launch::default(),
         depends_on: Vec::new(),
     });

@@ -1,7 +1,8 @@
 //! The one home of every default, with its reason.
 
-use crate::Span;
-use crate::plan::{Backoff, Launch, Limit, PolicyPlan, RestartType};
+use crate::diagnostic::Place;
+use crate::plan::{Backoff, CheckPlan, Launch, Limit, PolicyPlan, RestartType, Scope};
+use crate::{CheckKind, CheckName, Span};
 
 /// From one run to the next: Kubernetes' `periodSeconds`.
 pub const INTERVAL: Span = Span::secs(10);
@@ -98,6 +99,29 @@ pub fn settle(longest_interval: Span) -> Span {
 pub fn max_out(percent: u32, members: u32) -> u32 {
     let share = u64::from(members) * u64::from(percent) / 100;
     u32::try_from(share).unwrap_or(u32::MAX).max(1)
+}
+
+impl CheckPlan {
+    /// A check of scope `process` of which the configuration says nothing but its name and its kind.
+    pub fn of_defaults(name: CheckName, kind: CheckKind) -> Self {
+        Self {
+            name,
+            kind,
+            scope: Scope::Process,
+            options: serde_json::Map::new(),
+            interval: INTERVAL,
+            fast_interval: INTERVAL / 2,
+            timeout: TIMEOUT,
+            fall: FALL,
+            ready_fall: READY_FALL,
+            rise: RISE,
+            min_fail_span: MIN_FAIL_SPAN,
+            n_of_m: None,
+            freshness: INTERVAL * FRESHNESS_INTERVALS,
+            passive: false,
+            place: Place::default(),
+        }
+    }
 }
 
 impl PolicyPlan {

@@ -5,69 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::compose::{Complex, Expr};
-use crate::diagnostic::Place;
 use crate::engine::{Act, Command, Effect, Engine, Event, Exit};
 use crate::journal::Entry;
-use crate::plan::{
-    Backoff, CheckPlan, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType,
-    Scope,
-};
+use crate::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPlan};
 use crate::policy::keep::{Between, KeptMember};
 use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 use crate::{CheckKind, CheckName, GroupName, MemberName};
 
 /// A check every 10 s with the default thresholds.
 pub(crate) fn check(name: &str) -> CheckPlan {
-    CheckPlan {
-        name: CheckName::new(name).unwrap(),
-        kind: CheckKind::new("test").unwrap(),
-        scope: Scope::Process,
-        options: serde_json::Map::new(),
-        interval: Span::secs(10),
-        fast_interval: Span::secs(5),
-        timeout: Span::secs(5),
-        fall: 5,
-        ready_fall: 3,
-        rise: 2,
-        min_fail_span: Span::secs(15),
-        n_of_m: None,
-        freshness: Span::secs(30),
-        passive: false,
-        place: Place::default(),
-    }
-}
-
-/// The defaults of policy.md.
-pub(crate) fn policy(max_out: u32) -> PolicyPlan {
-    PolicyPlan {
-        startup_timeout: Span::secs(120),
-        confirm_up: Span::secs(10),
-        settle: Span::secs(30),
-        max_out,
-        min_up: 0,
-        sick_restarts: Limit {
-            max: 4,
-            window: Span::mins(60),
-        },
-        dead_starts: Limit {
-            max: 10,
-            window: Span::mins(10),
-        },
-        futile_max: 3,
-        dead_backoff: Backoff {
-            base: Span::secs(1),
-            cap: Span::secs(60),
-        },
-        sick_backoff: Backoff {
-            base: Span::secs(10),
-            cap: Span::secs(300),
-        },
-        backoff_reset: Span::mins(10),
-        down_interval: Span::secs(30),
-        restart: RestartType::Permanent,
-        success_codes: vec![0],
-        permanent_codes: vec![78, 125],
-    }
+    CheckPlan::of_defaults(
+        CheckName::new(name).unwrap(),
+        CheckKind::new("test").unwrap(),
+    )
 }
 
 /// A group `web` of `members` members with these checks, all of them in `live`.
@@ -92,7 +42,10 @@ pub(crate) fn group(members: u32, checks: &[&str], max_out: u32) -> GroupPlan {
         ready: all.clone(),
         startup: all,
         ready_members: members,
-        policy: policy(max_out),
+        policy: PolicyPlan {
+            max_out,
+            ..PolicyPlan::of_defaults(members)
+        },
         launch: Launch::default(),
         depends_on: Vec::new(),
     }

@@ -11,12 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkd_core::compose::{Complex, Expr};
-use checkd_core::diagnostic::Place;
 use checkd_core::engine::{Act, Event, Exit};
-use checkd_core::plan::{
-    Backoff, CheckPlan, GroupPlan, Launch, Limit, MemberPlan, Mode, Plan, PolicyPlan, RestartType,
-    Scope, Text,
-};
+use checkd_core::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPlan, Text};
 use checkd_core::{
     CheckKind, CheckName, Generation, GroupName, IntentId, MemberId, MemberName, Span,
 };
@@ -35,14 +31,6 @@ pub(crate) fn plan(command: &[&str], members: u32) -> Plan {
         text: "all()".to_owned(),
         expr: Expr::All(Vec::new()),
     };
-    let limit = Limit {
-        max: 10,
-        window: Span::mins(10),
-    };
-    let backoff = Backoff {
-        base: Span::secs(1),
-        cap: Span::secs(60),
-    };
     let group = GroupPlan {
         name: GroupName::new("web").unwrap(),
         mode: Mode::Auto,
@@ -58,23 +46,7 @@ pub(crate) fn plan(command: &[&str], members: u32) -> Plan {
         ready: all(),
         startup: all(),
         ready_members: members,
-        policy: PolicyPlan {
-            startup_timeout: Span::secs(120),
-            confirm_up: Span::secs(10),
-            settle: Span::secs(30),
-            max_out: 1,
-            min_up: 0,
-            sick_restarts: limit,
-            dead_starts: limit,
-            futile_max: 3,
-            dead_backoff: backoff,
-            sick_backoff: backoff,
-            backoff_reset: Span::mins(10),
-            down_interval: Span::secs(30),
-            restart: RestartType::Permanent,
-            success_codes: vec![0],
-            permanent_codes: vec![78, 125],
-        },
+        policy: PolicyPlan::of_defaults(members),
         launch: Launch {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             stop_signal: "TERM".to_owned(),
@@ -91,23 +63,10 @@ pub(crate) fn plan(command: &[&str], members: u32) -> Plan {
 
 /// A check called `name` of kind `tcp`.
 pub(crate) fn check(name: &str) -> CheckPlan {
-    CheckPlan {
-        name: CheckName::new(name).unwrap(),
-        kind: CheckKind::new("tcp").unwrap(),
-        scope: Scope::Process,
-        options: serde_json::Map::new(),
-        interval: Span::secs(10),
-        fast_interval: Span::secs(5),
-        timeout: Span::secs(5),
-        fall: 5,
-        ready_fall: 3,
-        rise: 2,
-        min_fail_span: Span::secs(15),
-        n_of_m: None,
-        freshness: Span::secs(30),
-        passive: false,
-        place: Place::default(),
-    }
+    CheckPlan::of_defaults(
+        CheckName::new(name).unwrap(),
+        CheckKind::new("tcp").unwrap(),
+    )
 }
 
 struct Bench {
