@@ -18,6 +18,7 @@ mod guide;
 mod keeper;
 mod limits;
 mod logs;
+mod pair;
 mod past;
 mod plugins;
 #[cfg(feature = "peers")]

@@ -4,31 +4,7 @@ use std::time::Duration;
 
 use checkd_tests::{Checkd, Signal, alive, eventually, never, signal};
 
-const CONFIG: &str = r#"
-[defaults]
-interval = "500ms"
-timeout = "250ms"
-
-[group.web]
-command = [$SERVER]
-processes = 2
-ports = { base = $BASE }
-stop_timeout = "2s"
-
-[group.web.checks.ping]
-kind = "http"
-url = "http://127.0.0.1:{port}/ping"
-
-[group.web.policy]
-fall = 2
-min_fail_span = "250ms"
-confirm_up = "1s"
-settle = "0s"
-"#;
-
-fn healthy_pair(checkd: &Checkd) -> [u32; 2] {
-    ["web/web-0", "web/web-1"].map(|path| checkd.wait_health(path, "healthy"))
-}
+use crate::pair::{CONFIG, healthy_pair};
 
 #[test]
 fn members_outlive_a_killed_daemon_and_are_adopted() {
