@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::engine::{Act, Command};
+use crate::event::{Act, Command};
 use crate::id::IncidentId;
 use crate::policy::{Axis, Explanation, Step};
 use crate::{Instant, IntentId, LeafId, MemberId, Sample};

@@ -21,6 +21,8 @@ pub mod config;
 
 pub mod schedule;
 
+pub mod event;
+
 pub mod policy;
 
 pub mod journal;

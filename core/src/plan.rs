@@ -300,6 +300,11 @@ impl Plan {
         self.groups.get(index as usize)
     }
 
+    /// The name of the group at `index`, or `?`.
+    pub fn group_name(&self, index: u32) -> &str {
+        self.group(index).map_or("?", |group| group.name.as_str())
+    }
+
     /// Every member, group by group.
     pub fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
         self.groups.iter().zip(0u32..).flat_map(|(group, g)| {

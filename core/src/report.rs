@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Exit;
+use crate::event::Exit;
 use crate::plan::{Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
 use crate::policy::keep::fingerprint_of_launch;

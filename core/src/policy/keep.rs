@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leaf::Leaf;
 use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
-use crate::engine::Exit;
+use crate::event::Exit;
 use crate::id::IncidentId;
 use crate::plan::{CheckPlan, GroupPlan, Launch, Plan, Scope};
 use crate::{Generation, Instant, IntentId, MemberId, Span};

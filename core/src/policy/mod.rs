@@ -1,5 +1,4 @@
 //! The restart policy engine: what would help, and whether it may be done now.
-
 //!
 //! [`step()`] is the whole of it: an event at a time, never a clock. What it does with an event:
 //! a sample enters its leaf ([`leaf`]); leaves make verdicts (`judge`); a verdict moves the member
@@ -231,8 +230,8 @@ pub struct Explanation {
 /// Something that a person wants to hear about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Notice {
-    /// About which member.
-    pub member: MemberId,
+    /// About whom.
+    pub about: About,
     /// When.
     pub at: Instant,
     /// What kind of news.
@@ -241,6 +240,18 @@ pub struct Notice {
     pub text: String,
     /// The incident that it belongs to.
     pub incident: Option<IncidentId>,
+}
+
+/// Whom news is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum About {
+    /// One member.
+    Member(MemberId),
+    /// A whole group, by its index in the plan.
+    Group(u32),
+    /// This machine.
+    Host,
 }
 
 /// The kinds of news.

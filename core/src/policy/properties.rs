@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::sim::{World, group};
-use crate::engine::{Act, Command, Exit};
+use crate::event::{Act, Command, Exit};
 use crate::journal::{Entry, Outcome};
 use crate::policy::Motive;
 use crate::{Instant, IntentId, MemberId, Span, Status};

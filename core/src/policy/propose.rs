@@ -4,7 +4,7 @@ use super::gate::View;
 use super::state::{Health, Life, Wanted};
 use super::{Motive, Step, judge};
 use crate::Status;
-use crate::engine::Exit;
+use crate::event::Exit;
 use crate::plan::RestartType;
 
 /// A step with its reason.

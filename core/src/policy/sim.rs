@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::compose::{Complex, Expr};
-use crate::engine::{Act, Command, Effect, Engine, Event, Exit};
+use crate::engine::Engine;
+use crate::event::{Act, Command, Effect, Event, Exit};
 use crate::journal::Entry;
 use crate::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPlan};
+use crate::policy::About;
 use crate::policy::keep::{Between, KeptMember};
 use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 use crate::{CheckKind, CheckName, GroupName, MemberName};
@@ -380,14 +382,13 @@ impl World {
                 }
                 Effect::WakeAt(at) => self.wake_at = Some(at),
                 Effect::Notify(notice) => {
-                    let name = self
-                        .engine
-                        .plan()
-                        .member(notice.member)
-                        .unwrap()
-                        .name
-                        .clone();
-                    self.tell(&format!("{name} {}", notice.text));
+                    let plan = self.engine.plan();
+                    let who = match notice.about {
+                        About::Member(id) => plan.member(id).unwrap().name.to_string(),
+                        About::Group(group) => plan.group(group).unwrap().name.to_string(),
+                        About::Host => "host".to_owned(),
+                    };
+                    self.tell(&format!("{who} {}", notice.text));
                 }
                 Effect::Keep(kept) => {
                     self.kept.insert(kept.path.clone(), *kept);

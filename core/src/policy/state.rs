@@ -8,7 +8,7 @@ use super::backoff::Chance;
 use super::leaf::Leaf;
 use super::window::SlidingWindow;
 use super::{GateSet, Motive, Step};
-use crate::engine::Exit;
+use crate::event::Exit;
 use crate::id::IncidentId;
 use crate::plan::{GroupPlan, Plan, Scope};
 use crate::schedule::Schedule;

@@ -1,7 +1,7 @@
 //! Behaviour of the whole engine on virtual time: incidents, and what checkd did about them.
 
 use super::sim::{World, group};
-use crate::engine::{Act, Command, Exit};
+use crate::event::{Act, Command, Exit};
 use crate::journal::{Entry, Outcome};
 use crate::plan::{Mode, RestartType};
 use crate::{Span, Status};

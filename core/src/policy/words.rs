@@ -4,7 +4,7 @@
 use super::leaf::Leaf;
 use super::state::{Group, Member};
 use super::{Comparison, Reading};
-use crate::engine::Exit;
+use crate::event::Exit;
 use crate::plan::{GroupPlan, Plan};
 use crate::{Span, Status};
 

@@ -19,7 +19,7 @@ use checkd_core::engine::{Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
 use checkd_core::policy::keep::Between;
-use checkd_core::policy::{Axis, NoticeKind};
+use checkd_core::policy::{About, Axis, NoticeKind};
 use checkd_core::report::{self, MemberReport, StatusReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -384,7 +384,7 @@ impl Daemon {
         let noticed = |id: MemberId| {
             effects
                 .iter()
-                .any(|e| matches!(e, Effect::Notify(notice) if notice.member == id))
+                .any(|e| matches!(e, Effect::Notify(notice) if notice.about == About::Member(id)))
         };
         for effect in effects {
             let Effect::Record(entry) = effect else {
@@ -450,7 +450,11 @@ impl Daemon {
             Effect::WakeAt(at) => self.wake_at = Some(at),
             Effect::Notify(notice) => {
                 let wall = Both::read().wall_ms(notice.at);
-                let who = self.plan.path(notice.member);
+                let who = match notice.about {
+                    About::Member(id) => self.plan.path(id),
+                    About::Group(group) => self.plan.group_name(group).to_owned(),
+                    About::Host => "this machine".to_owned(),
+                };
                 self.talk.about(wall, &who, &notice.text, Some(notice.kind));
             }
             Effect::Answer { id, answer } => {

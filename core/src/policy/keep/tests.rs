@@ -1,6 +1,6 @@
 //! Daemons that end and begin again, and configurations that change.
 
-use crate::engine::{Command, Event, Exit};
+use crate::event::{Command, Event, Exit};
 use crate::plan::Plan;
 use crate::policy::sim::{World, group};
 use crate::{Generation, Instant, LeafId, MemberId, Sample, Span, Status};

@@ -1,7 +1,7 @@
 //! The life of an act: its intent is stored, it is done, it is judged.
 
 use super::{Turn, act};
-use crate::engine::{Effect, Exit};
+use crate::event::{Effect, Exit};
 use crate::journal::{Entry, Outcome};
 use crate::policy::state::{Attempt, Control, Life, PAROLE, Phase, Refused, Wanted};
 use crate::policy::{Motive, NoticeKind, Step, judge};

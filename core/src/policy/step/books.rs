@@ -1,7 +1,7 @@
 //! The books: counts, incidents, who waits, when to look again, what is told.
 
 use super::Turn;
-use crate::engine::Effect;
+use crate::event::Effect;
 use crate::id::IncidentId;
 use crate::journal::Entry;
 use crate::plan::{Plan, PolicyPlan};
@@ -9,7 +9,7 @@ use crate::policy::gate::{self, View};
 use crate::policy::keep::fingerprint_of_launch;
 use crate::policy::propose;
 use crate::policy::state::{Control, Health, Life, Member};
-use crate::policy::{Axis, Notice, NoticeKind};
+use crate::policy::{About, Axis, Notice, NoticeKind};
 use crate::{Instant, IntentId, LeafId, MemberId};
 
 impl<'a> Turn<'a> {
@@ -218,9 +218,20 @@ impl<'a> Turn<'a> {
 
     pub(super) fn notify(&mut self, id: MemberId, kind: NoticeKind, text: String) {
         let incident = self.state.member(id).and_then(|member| member.incident);
+        self.tell(About::Member(id), kind, text, incident);
+    }
+
+    /// Tells a person something that is not only about one member.
+    pub(super) fn tell(
+        &mut self,
+        about: About,
+        kind: NoticeKind,
+        text: String,
+        incident: Option<IncidentId>,
+    ) {
         let at = self.now;
         self.out.push(Effect::Notify(Notice {
-            member: id,
+            about,
             at,
             kind,
             text,

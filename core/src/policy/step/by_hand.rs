@@ -2,7 +2,7 @@
 
 use super::Turn;
 use crate::MemberId;
-use crate::engine::{Command, Effect};
+use crate::event::{Command, Effect};
 use crate::journal::{Entry, Outcome};
 use crate::policy::state::{Asked, Control, Ledger, Life, Phase, Wanted};
 use crate::policy::{Axis, Step};

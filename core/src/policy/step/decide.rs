@@ -1,7 +1,7 @@
 //! From a proposal to an act or a refusal, and to giving up.
 
 use super::{Turn, act};
-use crate::engine::Effect;
+use crate::event::Effect;
 use crate::journal::Entry;
 use crate::policy::gate;
 use crate::policy::propose::{self, Proposal};

@@ -1,7 +1,7 @@
 //! What the world says: time, samples, starts and exits.
 
 use super::{Turn, act};
-use crate::engine::{Effect, Exit, Run};
+use crate::event::{Effect, Exit, Run};
 use crate::journal::{Entry, Outcome};
 use crate::policy::propose::{self, Ended};
 use crate::policy::state::{Group, Health, Life, Phase, Slot, Wanted};

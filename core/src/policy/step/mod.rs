@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use super::leaf::Leaf;
 use super::state::{Attempt, Member, State};
 use super::{GateName, Step};
-use crate::engine::{Act, Effect, Event};
+use crate::event::{Act, Effect, Event};
 use crate::plan::Plan;
 use crate::{Instant, MemberId};
 
