@@ -275,12 +275,63 @@ pub struct Launch {
     pub env_file: Vec<String>,
     /// File mode creation mask.
     pub umask: Option<u32>,
+    /// Resource limits; what is not named here is as checkd was started with it.
+    pub limits: BTreeMap<Resource, Bounds>,
     /// Where standard output and error go; `None`: a file in the state directory.
     pub output: Option<String>,
+    /// How that file is kept.
+    pub output_file: OutputFile,
     /// The signal that asks a member to stop: `TERM`, `INT`, `QUIT`, …
     pub stop_signal: String,
     /// How long it may take before its whole tree is killed.
     pub stop_timeout: Span,
+}
+
+/// What the kernel limits for each process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// File descriptors.
+    OpenFiles,
+    /// Processes and threads of the member's user, all of them together.
+    Processes,
+    /// Address space, in bytes.
+    Memory,
+    /// A core file, in bytes.
+    Core,
+    /// Any file that is written, in bytes.
+    FileSize,
+    /// The stack of the first thread, in bytes.
+    Stack,
+    /// Processor time, in seconds.
+    Cpu,
+    /// Memory that is kept from being paged out, in bytes.
+    LockedMemory,
+}
+
+/// A resource limit; [`Bounds::UNLIMITED`] is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// What holds for the process, which may raise it up to `hard`.
+    pub soft: u64,
+    /// What it can be raised to; `None`: as checkd was started with it.
+    pub hard: Option<u64>,
+}
+
+impl Bounds {
+    /// No limit.
+    pub const UNLIMITED: u64 = u64::MAX;
+}
+
+/// How the file of a member's output is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputFile {
+    /// It is set aside when it is so large, in bytes.
+    pub max_size: u64,
+    /// So many that were set aside are kept beside it.
+    pub keep: u32,
+    /// Each line begins with the time at which it came.
+    pub timestamps: bool,
 }
 
 /// A text, or where to read one that is secret.

@@ -18,6 +18,7 @@ mod guide;
 mod keeper;
 mod limits;
 mod logs;
+mod members;
 mod pair;
 mod past;
 mod plugins;

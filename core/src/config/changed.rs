@@ -46,6 +46,12 @@ pub fn changed(document: &Document) -> Vec<Changed> {
             );
         }
         compare(
+            group.table("output"),
+            keys::OUTPUT,
+            &format!("{path}.output"),
+            &mut found,
+        );
+        compare(
             group.table("health"),
             keys::HEALTH,
             &format!("{path}.health"),
@@ -120,6 +126,7 @@ fn written(form: Form, node: &Node) -> Option<String> {
     )]
     match form {
         Form::Span | Form::Wait => form::span(node).ok().map(units::exact),
+        Form::Size => form::size(node).ok().map(units::exact_size),
         Form::Limit => form::limit(node)
             .ok()
             .map(|l| format!("{} in {}", l.max, units::exact(l.window))),

@@ -1,7 +1,7 @@
 //! The one home of every default, with its reason.
 
 use crate::diagnostic::Place;
-use crate::plan::{Backoff, CheckPlan, Launch, Limit, PolicyPlan, RestartType, Scope};
+use crate::plan::{Backoff, CheckPlan, Launch, Limit, OutputFile, PolicyPlan, RestartType, Scope};
 use crate::{CheckKind, CheckName, Span};
 
 /// From one run to the next: Kubernetes' `periodSeconds`.
@@ -71,6 +71,13 @@ pub const PROCESSES: u32 = 1;
 pub const STOP_SIGNAL: &str = "TERM";
 /// How long it may take.
 pub const STOP_TIMEOUT: Span = Span::secs(10);
+
+/// A member's output file is set aside at this size: what people still page through.
+pub const OUTPUT_MAX_SIZE: u64 = 10 << 20;
+/// The same in words.
+pub const OUTPUT_MAX_SIZE_TEXT: &str = "10MiB";
+/// So many old ones are kept.
+pub const OUTPUT_KEEP: u32 = 3;
 
 /// Half of the interval, as `HAProxy`'s `fastinter` and Envoy's edge intervals, and never shorter
 /// than one run may take.
@@ -143,6 +150,16 @@ impl PolicyPlan {
             restart: RestartType::Permanent,
             success_codes: SUCCESS_CODES.to_vec(),
             permanent_codes: PERMANENT_CODES.to_vec(),
+        }
+    }
+}
+
+impl Default for OutputFile {
+    fn default() -> Self {
+        Self {
+            max_size: OUTPUT_MAX_SIZE,
+            keep: OUTPUT_KEEP,
+            timestamps: false,
         }
     }
 }

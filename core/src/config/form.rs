@@ -1,11 +1,11 @@
 //! Whether a value has the form that its key wants, and the value as a Rust type.
 
-use super::keys::Form;
+use super::keys::{Form, Unit};
 use super::units;
 use super::{Node, Table, Value};
 use crate::Span;
 use crate::diagnostic::nearest;
-use crate::plan::{Limit, NOfM};
+use crate::plan::{Bounds, Limit, NOfM};
 
 /// What is wrong with a value, before it is known whose it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -347,6 +347,48 @@ pub(super) fn mask(node: &Node) -> Judged<u32> {
     }
 }
 
+/// One value of a resource limit, in what the kernel counts.
+pub(super) fn bound(node: &Node, unit: Unit) -> Judged<u64> {
+    const UNLIMITED: &str = "unlimited";
+    if let Value::Text(text) = &node.value {
+        if text == UNLIMITED {
+            return Ok(Bounds::UNLIMITED);
+        }
+        let lower = text.to_ascii_lowercase();
+        let elsewhere = ["infinity", "infinite", "none", "max", "-1"].contains(&lower.as_str());
+        if elsewhere || nearest(&lower, [UNLIMITED]).is_some() {
+            return Err(Box::new(
+                Wrong::new(VALUE, format!("cannot be {}", quoted(text)))
+                    .help(format!("write `\"{UNLIMITED}\"` for no limit")),
+            ));
+        }
+    }
+    let told = match unit {
+        Unit::Count => count(node, 1).map(u64::from),
+        Unit::Size => size(node),
+        Unit::Time => match wait(node) {
+            Ok(span) if span.as_millis() % 1_000 == 0 => Ok(span.as_millis() / 1_000),
+            Ok(_) => Err(Box::new(Wrong::new(
+                VALUE,
+                format!("must be whole seconds, not {}", shown(node)),
+            ))),
+            Err(wrong) => Err(wrong),
+        },
+    };
+    told.map_err(|wrong| match node.value {
+        Value::Integer(-1) => Box::new(
+            Wrong::new(VALUE, "cannot be `-1`")
+                .help(format!("write `\"{UNLIMITED}\"` for no limit")),
+        ),
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Bool(_)
+        | Value::List(_)
+        | Value::Table(_) => wrong,
+    })
+}
+
 pub(super) fn sha256(node: &Node) -> Judged<String> {
     let digits = text(node)?;
     if digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -385,6 +427,17 @@ pub(super) fn judge(form: Form, node: &Node) -> Judged<()> {
         Form::Codes => codes(node).map(drop),
         Form::Mask => mask(node).map(drop),
         Form::Sha256 => sha256(node).map(drop),
+        // Tables are judged key by key.
+        Form::Output | Form::Bounds(_) if table(node).is_ok() => Ok(()),
+        Form::Output => match &node.value {
+            Value::List(_) => Err(Box::new(must("a path or a table", node))),
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Bool(_)
+            | Value::Table(_) => text(node).map(drop),
+        },
+        Form::Bounds(unit) | Form::Bound(unit) => bound(node, unit).map(drop),
         Form::Ports | Form::Environment | Form::Table => table(node).map(drop),
     }
 }

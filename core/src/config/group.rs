@@ -8,7 +8,7 @@ use super::placeholder::Placeholder;
 use super::read::Reader;
 use super::schema::sounds_secret;
 use super::section::{MISSING, Of, Section};
-use super::{Node, Table, Value, check, defaults, health, policy};
+use super::{Node, Table, Value, check, defaults, health, policy, resources};
 use crate::diagnostic::{Diagnostic, Place, nearest};
 use crate::plan::{GroupPlan, Launch, MemberPlan, Mode, Text};
 use crate::{GroupName, MemberName};
@@ -216,7 +216,7 @@ fn launch<'a>(
             (!ports).then_some("the group has no `ports`"),
         ),
     ];
-    for key in ["command", "directory", "env_file", "output"] {
+    for key in ["command", "directory", "env_file"] {
         if let Some(node) = section.node(key) {
             reader.placeholders(node, &allowed, &of);
         }
@@ -239,6 +239,8 @@ fn launch<'a>(
         }
     }
     let environment = environment(reader, section, name, &allowed);
+    let (output, output_file) = resources::output(reader, section, name, &allowed);
+    let limits = resources::limits(reader, section, name);
     let text = |key| section.text(key).map(str::to_owned);
     Launch {
         directory: text("directory"),
@@ -246,7 +248,9 @@ fn launch<'a>(
         environment,
         env_file: section.words("env_file"),
         umask: section.mask("umask"),
-        output: text("output"),
+        limits,
+        output,
+        output_file,
         stop_signal: section
             .choice("stop_signal")
             .unwrap_or(defaults::STOP_SIGNAL)

@@ -61,8 +61,25 @@ pub enum Form {
     Environment,
     /// 64 hex digits.
     Sha256,
+    /// A path, or a table about the file.
+    Output,
+    /// A resource limit: one value, or two of them.
+    Bounds(Unit),
+    /// One value of a resource limit.
+    Bound(Unit),
     /// A table with keys of its own.
     Table,
+}
+
+/// What a resource is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things, at least one.
+    Count,
+    /// Bytes.
+    Size,
+    /// Whole seconds.
+    Time,
 }
 
 /// A default, as the reference shows it.
@@ -286,12 +303,17 @@ pub const GROUP: &[Key] = &[
         Said::Nothing,
         "Files of `KEY=value` lines, read at each start.",
     ),
-    later("limits", Form::Table, "Resource limits of members."),
+    key(
+        "limits",
+        Form::Table,
+        Said::Words("as checkd was started with"),
+        "Resource limits of each process of a member.",
+    ),
     key(
         "output",
-        Form::Template,
+        Form::Output,
         Said::Words("a file per member in `state_dir`"),
-        "Where standard output and error go.",
+        "Where standard output and error go: a path, with placeholders, or a table.",
     ),
     key(
         "stop_signal",
@@ -584,6 +606,115 @@ pub const PORTS: &[Key] = &[
     later("pattern", Form::Text, "A pattern on the member's name."),
 ];
 
+/// `output = { … }`
+pub const OUTPUT: &[Key] = &[
+    key(
+        "path",
+        Form::Template,
+        Said::Words("a file per member in `state_dir`"),
+        "The file; or a device or a pipe, which the member then writes itself.",
+    ),
+    key(
+        "max_size",
+        Form::Size,
+        Said::Text(d::OUTPUT_MAX_SIZE_TEXT),
+        "The file is set aside, as `path.1`, at the end of the line that makes it so large; a line that never ends may make it twice as large.",
+    ),
+    key(
+        "keep",
+        Form::Count(0),
+        Said::Number(d::OUTPUT_KEEP),
+        "So many files that were set aside are kept: `path.1` is the newest of them.",
+    ),
+    key(
+        "timestamps",
+        Form::Bool,
+        Said::Text("false"),
+        "Whether each line begins with the time at which it came, in UTC.",
+    ),
+];
+
+/// `limits = { … }`
+pub const LIMITS: &[Key] = &[
+    key(
+        "open_files",
+        Form::Bounds(Unit::Count),
+        Said::Nothing,
+        "File descriptors; systemd's `LimitNOFILE`, `ulimit -n`.",
+    ),
+    key(
+        "processes",
+        Form::Bounds(Unit::Count),
+        Said::Nothing,
+        "Processes and threads of the member's user, whoever started them; root has no such limit; `LimitNPROC`, `ulimit -u`.",
+    ),
+    key(
+        "memory",
+        Form::Bounds(Unit::Size),
+        Said::Nothing,
+        "Address space, which is more than the memory in use: past it a process gets no more; `LimitAS`, `ulimit -v`.",
+    ),
+    key(
+        "core",
+        Form::Bounds(Unit::Size),
+        Said::Nothing,
+        "A core file; `\"0B\"` for none; `LimitCORE`, `ulimit -c`.",
+    ),
+    key(
+        "file_size",
+        Form::Bounds(Unit::Size),
+        Said::Nothing,
+        "Any file that a process writes itself; its output is no such file; `LimitFSIZE`, `ulimit -f`.",
+    ),
+    key(
+        "stack",
+        Form::Bounds(Unit::Size),
+        Said::Nothing,
+        "The stack of a process; `LimitSTACK`, `ulimit -s`.",
+    ),
+    key(
+        "cpu",
+        Form::Bounds(Unit::Time),
+        Said::Nothing,
+        "Processor time of a process; past it the kernel ends it with SIGXCPU; `LimitCPU`, `ulimit -t`.",
+    ),
+    key(
+        "locked_memory",
+        Form::Bounds(Unit::Size),
+        Said::Nothing,
+        "Memory that is kept from being paged out; `LimitMEMLOCK`, `ulimit -l`.",
+    ),
+];
+
+const fn bounds(unit: Unit) -> [Key; 2] {
+    [
+        key(
+            "soft",
+            Form::Bound(unit),
+            Said::Words("`hard`"),
+            "What holds; a process may raise it up to `hard`.",
+        ),
+        key(
+            "hard",
+            Form::Bound(unit),
+            Said::Words("as checkd was started with"),
+            "What it can be raised to.",
+        ),
+    ]
+}
+const COUNTS: &[Key] = &bounds(Unit::Count);
+const SIZES: &[Key] = &bounds(Unit::Size);
+const TIMES: &[Key] = &bounds(Unit::Time);
+
+/// The keys of a limit that is written as a table.
+pub(super) fn bounds_of(unit: Unit) -> &'static [Key] {
+    match unit {
+        Unit::Count => COUNTS,
+        Unit::Size => SIZES,
+        Unit::Time => TIMES,
+    }
+}
+
 /// `[defaults]`: what a check or a policy may say, said once for all groups.
 #[expect(
     clippy::indexing_slicing,
@@ -676,6 +807,16 @@ pub const SHAPES: &[Shape] = &[
         "group.N",
         "A named set of members with one policy. N is its name: `[a-z][a-z0-9_-]*`.",
         GROUP,
+    ),
+    shape(
+        "group.N.output",
+        "How the output of a member is kept. `output = \"/path/{member}.log\"` is short for `output = { path = \"/path/{member}.log\" }`.",
+        OUTPUT,
+    ),
+    shape(
+        "group.N.limits",
+        "Resource limits of each process of a member. One value is the soft and the hard limit; `{ soft = …, hard = … }` tells them apart, and `\"unlimited\"` is none. Above the hard limit that checkd was started with only root can go.",
+        LIMITS,
     ),
     shape(
         "group.N.checks.C",

@@ -15,6 +15,7 @@ pub mod placeholder;
 mod policy;
 mod read;
 pub mod reference;
+mod resources;
 mod schema;
 mod section;
 #[cfg(test)]

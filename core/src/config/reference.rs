@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::changed::said;
-use super::keys::{self, Form, Key, Said, Shape};
+use super::keys::{self, Form, Key, Said, Shape, Unit};
 use super::{KindFacts, Kinds};
 
 /// What stands before the tables.
@@ -66,9 +66,9 @@ fn form_in_words(form: Form) -> String {
         Form::Template => "text with placeholders".to_owned(),
         Form::Templates => "list of texts with placeholders".to_owned(),
         Form::Texts => "list of texts".to_owned(),
-        Form::Span | Form::Wait => "time".to_owned(),
-        Form::Size => "size".to_owned(),
-        Form::Count(0) => "whole number".to_owned(),
+        Form::Span | Form::Wait | Form::Bound(Unit::Time) => "time".to_owned(),
+        Form::Size | Form::Bound(Unit::Size) => "size".to_owned(),
+        Form::Count(0) | Form::Bound(Unit::Count) => "whole number".to_owned(),
         Form::Count(least) => format!("whole number, at least {least}"),
         Form::Bool => "`true`, `false`".to_owned(),
         Form::Choice(words) => words
@@ -84,6 +84,10 @@ fn form_in_words(form: Form) -> String {
         Form::Mask => "octal mask as text".to_owned(),
         Form::Environment => "table of texts".to_owned(),
         Form::Sha256 => "64 hex digits".to_owned(),
+        Form::Output => "text with placeholders, or table".to_owned(),
+        Form::Bounds(Unit::Count) => "whole number, `\"unlimited\"`, or table".to_owned(),
+        Form::Bounds(Unit::Size) => "size, `\"unlimited\"`, or table".to_owned(),
+        Form::Bounds(Unit::Time) => "time, `\"unlimited\"`, or table".to_owned(),
         Form::Ports | Form::Table => "table".to_owned(),
     }
 }
@@ -127,6 +131,11 @@ pub fn json_schema(kinds: &Kinds) -> Json {
             ("health", object(keys::HEALTH, Vec::new())),
             ("policy", object(keys::POLICY, Vec::new())),
             ("ports", object(keys::PORTS, Vec::new())),
+            ("limits", object(keys::LIMITS, Vec::new())),
+            (
+                "output",
+                json!({ "anyOf": [{ "type": "string" }, object(keys::OUTPUT, Vec::new())] }),
+            ),
         ],
     );
     let named = |each: Json| {
@@ -244,17 +253,25 @@ fn object(keys: &[Key], inner: Vec<(&str, Json)>) -> Json {
     schema
 }
 
+const TIME: &str = r"^([0-9]+(\.[0-9]{1,3})?(d|h|ms|m|s))+$";
+const SIZE: &str = r"^[0-9]+(\.[0-9]{1,3})?(B|[kMGT]B|[KMGT]iB)$";
+
+fn bound(unit: Unit) -> Json {
+    match unit {
+        Unit::Count => json!({ "type": "integer", "minimum": 1 }),
+        Unit::Size => json!({ "type": "string", "pattern": SIZE }),
+        Unit::Time => json!({ "type": "string", "pattern": TIME }),
+    }
+}
+
 fn value(key: &Key) -> Json {
-    const TIME: &str = r"^([0-9]+(\.[0-9]{1,3})?(d|h|ms|m|s))+$";
     let mut schema = match key.form {
         Form::Text | Form::Template | Form::Expression => json!({ "type": "string" }),
         Form::Texts | Form::Templates => {
             json!({ "type": "array", "items": { "type": "string" } })
         }
         Form::Span | Form::Wait => json!({ "type": "string", "pattern": TIME }),
-        Form::Size => {
-            json!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]{1,3})?(B|[kMGT]B|[KMGT]iB)$" })
-        }
+        Form::Size => json!({ "type": "string", "pattern": SIZE }),
         Form::Count(least) => json!({ "type": "integer", "minimum": least }),
         Form::Bool => json!({ "type": "boolean" }),
         Form::Choice(words) => json!({ "enum": words }),
@@ -289,6 +306,15 @@ fn value(key: &Key) -> Json {
                     },
                 ]
             },
+        }),
+        Form::Output => json!({ "type": ["string", "object"] }),
+        Form::Bound(unit) => json!({ "anyOf": [{ "const": "unlimited" }, bound(unit)] }),
+        Form::Bounds(unit) => json!({
+            "anyOf": [
+                { "const": "unlimited" },
+                bound(unit),
+                object(keys::bounds_of(unit), Vec::new()),
+            ]
         }),
         Form::Ports | Form::Table => json!({ "type": "object" }),
     };

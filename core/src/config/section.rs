@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::form::{self, Share, Wrong};
-use super::keys::{self, Form, Key};
+use super::keys::{self, Form, Key, Unit};
 use super::{Node, Table};
 use crate::Span;
 use crate::diagnostic::{Diagnostic, Place, nearest};
@@ -22,6 +22,9 @@ pub(super) enum Of<'a> {
     Plugin(&'a str),
     Group(&'a str),
     Ports(&'a str),
+    Output(&'a str),
+    Limits(&'a str),
+    Limit(&'a str, &'a str),
     Check(&'a str, &'a str),
     Health(&'a str),
     Policy(&'a str),
@@ -37,6 +40,9 @@ impl fmt::Display for Of<'_> {
             Self::Plugin(name) => write!(f, "`[plugin.{name}]`"),
             Self::Group(group) => write!(f, "group `{group}`"),
             Self::Ports(group) => write!(f, "`ports` of group `{group}`"),
+            Self::Output(group) => write!(f, "`output` of group `{group}`"),
+            Self::Limits(group) => write!(f, "`limits` of group `{group}`"),
+            Self::Limit(group, name) => write!(f, "limit `{name}` of group `{group}`"),
             Self::Check(group, check) => write!(f, "check `{check}` of group `{group}`"),
             Self::Health(group) => write!(f, "`health` of group `{group}`"),
             Self::Policy(group) => write!(f, "`policy` of group `{group}`"),
@@ -188,6 +194,12 @@ impl<'a> Section<'a> {
     }
     pub(super) fn codes(&self, key: &str) -> Option<Vec<i32>> {
         form::codes(self.node(key)?).ok()
+    }
+    pub(super) fn boolean(&self, key: &str) -> Option<bool> {
+        form::boolean(self.node(key)?).ok()
+    }
+    pub(super) fn bound(&self, key: &str, unit: Unit) -> Option<u64> {
+        form::bound(self.node(key)?, unit).ok()
     }
     pub(super) fn mask(&self, key: &str) -> Option<u32> {
         form::mask(self.node(key)?).ok()

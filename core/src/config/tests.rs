@@ -556,6 +556,32 @@ fn what_is_wrong_is_refused() {
         (json!({ "processes": -1 }), &["C0106"]),
         (json!({ "command": [""] }), &["C0123"]),
         (json!({ "umask": "888" }), &["C0106"]),
+        (json!({ "output": ["a"] }), &["C0105"]),
+        (
+            json!({ "output": { "pth": "a", "max_size": 7, "timestamps": 1 } }),
+            &["C0107", "C0102", "C0105"],
+        ),
+        (
+            json!({ "output": { "max_size": "1KiB", "keep": 1000 } }),
+            &["C0106", "C0106"],
+        ),
+        (json!({ "limits": { "open_fils": 7 } }), &["C0102"]),
+        (
+            json!({ "limits": { "cpu": "1.5s", "memory": "7", "open_files": 0 } }),
+            &["C0106", "C0107", "C0106"],
+        ),
+        (
+            json!({ "limits": { "open_files": -1, "memory": "infinity", "core": 0 } }),
+            &["C0107", "C0106", "C0106"],
+        ),
+        (
+            json!({ "limits": { "open_files": { "soft": 9, "hard": 8 } } }),
+            &["C0118"],
+        ),
+        (
+            json!({ "limits": { "open_files": { "sft": 9 }, "cpu": {} } }),
+            &["C0102", "C0108"],
+        ),
         (json!({ "environment": { "A": 1 } }), &["C0105"]),
         (
             json!({ "environment": { "A": { "fil": "x" } } }),
@@ -641,10 +667,48 @@ fn plugins_are_known_before_kinds_are() {
 }
 
 #[test]
+fn limits_and_output_are_what_was_written() {
+    use crate::plan::{Bounds, Resource};
+    let one = |both| Bounds {
+        soft: both,
+        hard: Some(both),
+    };
+    let of = |more| plan(&group(&more)).groups[0].launch.clone();
+    let found = of(json!({
+        "limits": {
+            "open_files": 4096,
+            "processes": { "soft": 100 },
+            "memory": { "hard": "1GiB" },
+            "core": "unlimited",
+            "stack": { "soft": "8MiB", "hard": "unlimited" },
+            "cpu": "90m",
+        },
+        "output": { "path": "/var/log/{member}", "max_size": "1MB", "keep": 0, "timestamps": true },
+    }));
+    let soft = |soft, hard| Bounds { soft, hard };
+    let expected = [
+        (Resource::OpenFiles, one(4096)),
+        (Resource::Processes, soft(100, None)),
+        (Resource::Memory, one(1 << 30)),
+        (Resource::Core, one(u64::MAX)),
+        (Resource::Stack, soft(8 << 20, Some(u64::MAX))),
+        (Resource::Cpu, one(5400)),
+    ];
+    assert_eq!(found.limits.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(found.output.as_deref(), Some("/var/log/{member}"));
+    let file = (found.output_file.max_size, found.output_file.keep);
+    assert_eq!((file, found.output_file.timestamps), ((1_000_000, 0), true));
+    let short = of(json!({ "output": "/a" }));
+    assert_eq!(short.output.as_deref(), Some("/a"));
+    assert_eq!(short.output_file.keep, 3);
+}
+
+#[test]
 fn only_what_differs_is_called_changed() {
     let mut all = group(&json!({
         "processes": 1,
         "stop_timeout": "20s",
+        "output": { "max_size": "10240KiB", "keep": 5, "timestamps": false },
         "checks": { "ping": { "interval": "10000ms", "timeout": "1s" } },
         "policy": { "sick_restarts": "4 in 1h", "fall": 3, "max_out": 1 },
     }));
@@ -668,6 +732,7 @@ fn only_what_differs_is_called_changed() {
             "daemon.on_exit stop (leave)",
             "group.web.stop_timeout 20s (10s)",
             "group.web.checks.ping.timeout 1s (5s, or `fast_interval` when that is shorter)",
+            "group.web.output.keep 5 (3)",
             "group.web.policy.fall 3 (5)",
             "group.web.policy.max_out 1 (25%)",
         ]

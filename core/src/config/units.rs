@@ -113,6 +113,23 @@ pub fn exact(span: Span) -> String {
     }
 }
 
+/// A size as [`size`] reads it, in the largest unit of 1024 that divides it.
+pub fn exact_size(bytes: u64) -> String {
+    let units = [
+        ("TiB", 1u64 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
+    let fitting = units
+        .iter()
+        .find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    match fitting {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
+}
+
 fn whole(text: &str) -> Option<u32> {
     text.bytes()
         .all(|b| b.is_ascii_digit())

@@ -286,7 +286,11 @@ pub(crate) fn fingerprint_of_launch(launch: &Launch, port: Option<u16>) -> u64 {
         launch.umask,
         &launch.env_file,
     );
-    let text = format!("{seen:?} {:?} {:?}", launch.environment, launch.output);
+    let mut text = format!("{seen:?} {:?} {:?}", launch.environment, launch.output);
+    // Said only where there are some, so that members of an older checkd stay what they are.
+    if !launch.limits.is_empty() {
+        text.push_str(&format!(" {:?}", launch.limits));
+    }
     crate::schedule::phase([&text, &format!("{port:?}"), ""])
 }
 

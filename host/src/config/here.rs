@@ -1,4 +1,5 @@
-//! What the configuration asks of this machine and it does not have: programs, users, directories.
+//! What the configuration asks of this machine and it does not have: programs, users, directories,
+//! limits.
 //!
 //! Lints, because a configuration may be judged elsewhere than where it runs, and what is missing
 //! now may be there later.
@@ -13,6 +14,7 @@ use checkd_core::config::{Document, Node, Value};
 use checkd_core::diagnostic::{Diagnostic, Place};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan, Text};
 
+use crate::keeper::limits;
 use crate::manager::has_user;
 
 const MISSING: &str = "C0127";
@@ -56,6 +58,17 @@ pub(super) fn judge(plan: &Plan, document: &Document, out: &mut Vec<Diagnostic>)
                 no_program(program, group, member)
             });
             tell("command", missing);
+        }
+        for (&of, &to) in &launch.limits {
+            let tables = document.root.table("group").and_then(|all| all.table(name));
+            let node = tables.and_then(|group| group.table("limits")?.get(of.as_str()));
+            if let (Err(why), Some(node)) = (limits::sets(&[(of, to)]), node) {
+                let told = Diagnostic::warning(MISSING, why);
+                out.push(told.at(
+                    node.place,
+                    format!("group `{name}` could not be started here"),
+                ));
+            }
         }
     }
 }

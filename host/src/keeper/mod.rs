@@ -7,6 +7,7 @@
 mod acts;
 mod cgroup;
 mod life;
+pub(crate) mod limits;
 mod output;
 pub(crate) mod processes;
 pub(crate) mod protocol;

@@ -270,17 +270,14 @@ impl Log {
 
     /// Moves once; 0 when the pipe is empty.
     fn take(&mut self, pipe: &OwnedFd) -> io::Result<usize> {
+        self.rotate(pipe);
         self.reopen()?;
         self.say_lost();
-        let moved = if self.copies {
-            self.copy(pipe)?
+        if self.copies {
+            self.copy(pipe)
         } else {
-            self.splice(pipe)?
-        };
-        if moved > 0 {
-            self.rotate();
+            self.splice(pipe)
         }
-        Ok(moved)
     }
 
     fn splice(&mut self, pipe: &OwnedFd) -> io::Result<usize> {
@@ -361,9 +358,9 @@ impl Log {
         self.file = None;
     }
 
-    /// Sets the file aside when it is large, between two lines if the member lets us: one that never
-    /// ends a line gets twice the size.
-    fn rotate(&mut self) {
+    /// Sets the file aside when it is large and more is to come, between two lines if the member lets
+    /// us: one that never ends a line gets twice the size.
+    fn rotate(&mut self, pipe: &OwnedFd) {
         let Some(file) = &self.file else { return };
         let Ok(size) = file.metadata().map(|meta| meta.len()) else {
             return;
@@ -376,7 +373,8 @@ impl Log {
             .read_exact_at(&mut last, size.saturating_sub(1))
             .is_ok()
             && last == *b"\n";
-        if !ended && size < self.output.max_size.saturating_mul(2) {
+        let full = ended || size >= self.output.max_size.saturating_mul(2);
+        if !full || rustix::io::ioctl_fionread(pipe).unwrap_or(0) == 0 {
             return;
         }
         let old = |n: u32| {
@@ -394,6 +392,12 @@ impl Log {
                 let path = self.output.path.display();
                 super::note(&format!("{path}: cannot be set aside: {}", plain(&error)));
                 return;
+            }
+        }
+        // Fewer may be wanted than before.
+        for n in self.output.keep + 1.. {
+            if fs::remove_file(old(n)).is_err() {
+                break;
             }
         }
         self.file = None;

@@ -10,6 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use checkd_core::engine::Exit;
+use checkd_core::plan::{Bounds, Resource};
 use checkd_core::{Generation, IntentId};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,9 @@ pub(crate) struct Spec {
     pub(crate) environment: Vec<(Word, Word)>,
     /// File mode creation mask.
     pub(crate) umask: Option<u32>,
+    /// Resource limits. A keeper that knows none becomes another program before it is asked.
+    #[serde(default)]
+    pub(crate) limits: Vec<(Resource, Bounds)>,
     /// Where its output goes.
     pub(crate) output: Output,
 }

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{Gid, Mode, Uid};
 
-use super::plain;
 use super::protocol::{Account, Spec};
+use super::{limits, plain};
 
 impl Spec {
     /// Starts the process and returns its pid once the program itself runs (the exec was seen).
@@ -49,16 +49,18 @@ impl Spec {
         if self.is_no_program() {
             return Err(self.why_not(&rustix::io::Errno::NOEXEC.into()));
         }
+        let limits = limits::sets(&self.limits)?;
+        crate::open_files::as_found(&mut command);
         // Without these the system's quick way to start a process is taken.
-        if door.is_some() || self.umask.is_some() || self.account.is_some() {
+        if door.is_some() || self.umask.is_some() || self.account.is_some() || !limits.is_empty() {
             prepare(
                 &mut command,
                 door,
+                limits,
                 self.umask.map(Mode::from_raw_mode),
                 self.account.as_ref(),
             );
         }
-        crate::open_files::as_found(&mut command);
         match command.spawn() {
             // The child is waited for through its pidfd; dropping the handle reaps nothing.
             Ok(child) => Ok(child.id()),
@@ -144,7 +146,8 @@ impl Spec {
                     format!("`{program}` is no program of this machine (and has no `#!` line)")
                 }
                 Some(rustix::io::Errno::AGAIN) => {
-                    "the limit of processes is reached (`ulimit -u`, or pids.max)".to_owned()
+                    "the limit of processes is reached (`limits.processes`, `ulimit -u`, or pids.max)"
+                        .to_owned()
                 }
                 _ => format!("cannot start `{program}`: {}", plain(error)),
             },
@@ -198,11 +201,12 @@ impl Spec {
 /// What is done in the new process before its program begins.
 #[expect(
     unsafe_code,
-    reason = "std has no umask, groups or control group for a child"
+    reason = "std has no umask, groups, limits or control group for a child"
 )]
 fn prepare(
     command: &mut Command,
     door: Option<File>,
+    limits: Vec<limits::Set>,
     umask: Option<Mode>,
     account: Option<&Account>,
 ) {
@@ -219,6 +223,7 @@ fn prepare(
             // Should it be closed, the tree is known by its process group.
             rustix::io::write(door, b"0").ok();
         }
+        limits::apply(&limits)?;
         if let Some(mask) = umask {
             rustix::process::umask(mask);
         }

@@ -19,9 +19,6 @@ pub(super) const NOT_INHERITED: [&str; 5] = [
     "LISTEN_FDS",
     "LISTEN_PID",
 ];
-/// A member's output file is set aside when it is so large, and so many old ones are kept.
-const MAX_SIZE: u64 = 10 << 20;
-const KEEP: u32 = 3;
 
 /// Reads the launch of one member, its secrets and its environment files.
 ///
@@ -76,6 +73,7 @@ pub(super) fn spec(
             .map(|(key, value)| (Word::new(key), Word::new(value)))
             .collect(),
         umask: launch.umask,
+        limits: launch.limits.iter().map(|(&of, &to)| (of, to)).collect(),
         output: output(group, member, output_dir)?,
     })
 }
@@ -91,14 +89,15 @@ pub(super) fn output(
 ) -> Result<Output, String> {
     let path = output_path(group, member, output_dir)?;
     let path = std::path::absolute(&path).unwrap_or(path);
+    let file = group.launch.output_file;
     Ok(Output {
         path: ours(path),
         pipe: output_dir
             .join(group.name.as_str())
             .join(format!("{}.pipe", member.name)),
-        max_size: MAX_SIZE,
-        keep: KEEP,
-        timestamps: false,
+        max_size: file.max_size,
+        keep: file.keep,
+        timestamps: file.timestamps,
     })
 }
 
