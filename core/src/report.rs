@@ -160,6 +160,13 @@ pub struct Advice {
     pub does: String,
 }
 
+impl MemberReport {
+    /// Whether its process was started with other settings than the plan has now.
+    pub fn outdated(&self) -> bool {
+        self.labels.iter().any(|label| label == "outdated")
+    }
+}
+
 /// The numbers that a gate compared, as a sentence: what `explain` shows, the journal keeps.
 pub fn numbers(plan: &Plan, reading: &Reading) -> String {
     words::numbers(plan, reading)
@@ -464,6 +471,9 @@ fn summary(
                 words::warnings(view.group_plan, view.group, it)
             )
         }
+        (_, Health::Healthy { .. }) if report.outdated() => {
+            "healthy; outdated: it runs with the settings of before a reload".to_owned()
+        }
         (_, Health::Healthy { .. }) => "healthy; nothing to do".to_owned(),
         (_, Health::Unproven) => {
             format!(
@@ -516,6 +526,12 @@ fn advice(view: &View<'_>, report: &MemberReport) -> Vec<Advice> {
                 "keeps checkd from acting while you look",
             ));
         }
+    }
+    if report.outdated() {
+        all.push(advice(
+            "reload --restart".to_owned(),
+            "replaces all that is outdated, through the budget",
+        ));
     }
     if it.wanted == Wanted::Down {
         all.push(advice(format!("start {path}"), "starts it and wants it up"));

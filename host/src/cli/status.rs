@@ -242,7 +242,7 @@ fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {
         " ".repeat(10usize.saturating_sub(word.len())),
     );
     let column = 2 + width + 2 + 10 + 1 + 6 + 2 + 7 + 2;
-    let quiet = matches!(word, "healthy");
+    let quiet = matches!(word, "healthy") && !member.outdated();
     let text = match member.last_exit {
         _ if quiet && matches!(member.control.as_str(), "auto" | "observe") => String::new(),
         Some(exit) if member.life == "dead" => format!("{exit}; {}", member.summary),

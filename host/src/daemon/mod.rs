@@ -724,6 +724,9 @@ async fn adopt(
             }
             let text = match exit {
                 Some(exit) => format!("{exit} while no checkd ran (it was pid {pid})"),
+                None if runs(generation) => {
+                    format!("pid {pid} is kept by another checkd; left alone")
+                }
                 None => format!("ended while no checkd ran (it was pid {pid})"),
             };
             talk.about(Both::read().now_ms(), &who, &text, None);
@@ -741,6 +744,13 @@ async fn adopt(
             "{path} runs as pid {pid} and is not in the configuration any more; it is left alone"
         ));
     }
+}
+
+/// Whether this very process runs.
+fn runs(generation: Generation) -> bool {
+    let row = crate::keeper::processes::row(generation.pid);
+    generation.boot == crate::keeper::processes::boot_id()
+        && row.is_some_and(|row| row.start == generation.start && !row.zombie)
 }
 
 /// What matters once, at the start.

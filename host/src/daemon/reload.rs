@@ -76,9 +76,19 @@ impl Daemon {
         } = read;
         match fresh.and_then(|fresh| self.take_fresh(fresh, events)) {
             Ok(mut text) => {
+                let outdated = self.outdated();
+                let n = outdated.len();
+                let s = if n == 1 { "" } else { "s" };
                 if restart {
-                    let asked = self.restart_outdated(&by);
-                    text.push_str(&format!("; {asked} to be restarted, through the budget"));
+                    self.restart_each(outdated, &by);
+                    text.push_str(&format!("; {n} to be restarted, through the budget"));
+                } else if n > 0 {
+                    text.push_str(&format!(
+                        "; {n} member{s} run{} on with the settings of before, \
+                         `checkd reload --restart` replaces {}",
+                        if n == 1 { "s" } else { "" },
+                        if n == 1 { "it" } else { "them" },
+                    ));
                 }
                 self.tell(told, Ok(text));
             }
@@ -164,17 +174,19 @@ impl Daemon {
         Ok(text)
     }
 
-    /// Asks for a restart of every member whose process was started with other settings.
-    fn restart_outdated(&mut self, by: &str) -> usize {
+    /// Every member whose process was started with other settings.
+    fn outdated(&self) -> Vec<MemberId> {
         let status = self.engine.status(crate::clock::now());
-        let outdated: Vec<_> = self
-            .plan
-            .members()
-            .zip(status.groups.iter().flat_map(|group| &group.members))
-            .filter(|(_, report)| report.labels.iter().any(|label| label == "outdated"))
+        let reports = status.groups.iter().flat_map(|group| &group.members);
+        let all = self.plan.members().zip(reports);
+        all.filter(|(_, report)| report.outdated())
             .map(|(id, _)| id)
-            .collect();
-        for &member in &outdated {
+            .collect()
+    }
+
+    /// Asks for a restart of each.
+    fn restart_each(&mut self, members: Vec<MemberId>, by: &str) {
+        for member in members {
             let (id, by) = (u64::MAX, by.to_owned());
             let command = Command::Restart { now: false };
             self.step(&Event::Command {
@@ -184,7 +196,6 @@ impl Daemon {
                 command,
             });
         }
-        outdated.len()
     }
 
     fn tell(&self, told: Option<Told>, what: Result<String, String>) {

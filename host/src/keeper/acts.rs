@@ -261,6 +261,9 @@ impl Keeper {
         let Some(handle) = Handle::open(generation.pid, generation.start) else {
             return false;
         };
+        if self.kept_by_another(generation.pid) {
+            return false;
+        }
         let living = Living {
             path,
             generation,
@@ -274,6 +277,18 @@ impl Keeper {
         }
         self.watch(life);
         true
+    }
+
+    /// Whether a process belongs to a state directory that another keeper serves: a journal that was
+    /// copied while checkd ran knows lives that are not its own.
+    fn kept_by_another(&self, pid: u32) -> bool {
+        let Some(output) = processes::variable(pid, MARK) else {
+            return false;
+        };
+        let Some(home) = PathBuf::from(output).parent().map(PathBuf::from) else {
+            return false;
+        };
+        home != self.0.state_dir && super::serve::is_served(&home)
     }
 
     /// Where the output of a member goes from now on.

@@ -233,6 +233,16 @@ pub(crate) fn marked<const N: usize>(
     marked.collect()
 }
 
+/// One variable of the environment that a process was started with.
+pub(crate) fn variable(pid: u32, name: &str) -> Option<std::ffi::OsString> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment.split(|&byte| byte == 0).find_map(|entry| {
+        let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(std::ffi::OsStr::from_bytes(value).to_owned())
+    })
+}
+
 /// The start time of a process, for its [`Generation`].
 pub(crate) fn generation_of(boot: u128, pid: u32) -> Option<Generation> {
     row(pid).map(|r| Generation {

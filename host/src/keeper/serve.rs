@@ -90,6 +90,15 @@ fn begin(setup: &Setup) -> io::Result<Held> {
     })
 }
 
+/// Whether a keeper serves this state directory, other than the one that is served by us.
+pub(super) fn is_served(state_dir: &Path) -> bool {
+    // Whoever only looks may not keep a keeper from starting for longer than this moment.
+    File::open(state_dir.join(LOCK)).is_ok_and(|lock| {
+        let locked = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared);
+        locked == Err(rustix::io::Errno::WOULDBLOCK)
+    })
+}
+
 /// Goes on where the program before left off.
 fn resume(keeper: &Keeper, memory: Memory) -> io::Result<Held> {
     let gone = || io::Error::from(io::ErrorKind::InvalidInput);
