@@ -19,6 +19,7 @@ mod keeper;
 mod limits;
 mod logs;
 mod members;
+mod operations;
 mod pair;
 mod past;
 mod plugins;

@@ -72,6 +72,18 @@ impl Systemd {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// What must fail.
+    fn refuse(&self, arguments: &[&str]) {
+        let status = Command::new("systemctl")
+            .arg("--user")
+            .args(arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::null())
+            .status()
+            .expect("systemctl is installed");
+        assert!(!status.success(), "systemctl {arguments:?} was obeyed");
+    }
+
     fn property(&self, name: &str) -> String {
         self.control(&["show", "--value", "--property", name, "checkd.service"])
     }
@@ -105,17 +117,11 @@ fn healthy_pair(checkd: &Checkd) -> [u32; 2] {
     })
 }
 
-#[test]
-fn the_unit_keeps_members_over_restarts_crashes_and_a_daemon_that_hangs() {
-    let checkd = Checkd::prepare(CONFIG);
-    let systemd = Systemd::start();
+/// Installs the unit of the sources, and what differs on this machine as an administrator writes it.
+fn install(systemd: &Systemd, checkd: &Checkd) {
     let units = systemd.units();
-    fs::copy(
-        root().join("host/checkd.service"),
-        units.join("checkd.service"),
-    )
-    .expect("the unit");
-    // What differs on this machine, as an administrator writes it.
+    let unit = fs::read_to_string(root().join("host/checkd.service")).expect("the unit");
+    fs::write(units.join("checkd.service"), unit).expect("the unit");
     let (marker, value) = checkd
         .verb(["status"])
         .get_envs()
@@ -135,10 +141,24 @@ fn the_unit_keeps_members_over_restarts_crashes_and_a_daemon_that_hangs() {
     );
     fs::create_dir(units.join("checkd.service.d")).expect("a directory");
     fs::write(units.join("checkd.service.d/here.conf"), changed).expect("the changes");
+    // What needs checkd and says so is started when checkd answers, and not before.
+    let needs = format!(
+        "[Unit]\nRequires=checkd.service\nAfter=checkd.service\n\
+         [Service]\nType=oneshot\nEnvironment=CHECKD_CONFIG={config}\n\
+         ExecStart={binary} status\nExecStart={binary} wait web --for ready --timeout 1m\n"
+    );
+    fs::write(units.join("needs.service"), needs).expect("another unit");
     systemd.control(&["daemon-reload"]);
+}
 
-    // It returns when the daemon has said that it is ready.
-    systemd.control(&["start", "checkd.service"]);
+#[test]
+fn the_unit_keeps_members_over_restarts_crashes_and_a_daemon_that_hangs() {
+    let checkd = Checkd::prepare(CONFIG);
+    let systemd = Systemd::start();
+    install(&systemd, &checkd);
+
+    // It fails when the daemon is said to be ready before it answers.
+    systemd.control(&["start", "needs.service"]);
     let first = systemd.main_pid();
     let members = healthy_pair(&checkd);
 
@@ -163,6 +183,10 @@ fn the_unit_keeps_members_over_restarts_crashes_and_a_daemon_that_hangs() {
 
     systemd.control(&["reload", "checkd.service"]);
     assert_eq!(systemd.main_pid(), fourth, "a reload is no restart");
+    checkd.write_config(&CONFIG.replace("kind", "knd"));
+    systemd.refuse(&["reload", "checkd.service"]);
+    assert_eq!(systemd.main_pid(), fourth, "a wrong file changes nothing");
+    checkd.write_config(CONFIG);
 
     systemd.control(&["stop", "checkd.service"]);
     assert!(!alive(fourth), "the daemon runs on");
@@ -172,4 +196,31 @@ fn the_unit_keeps_members_over_restarts_crashes_and_a_daemon_that_hangs() {
     for (member, pid) in ["web-0", "web-1"].into_iter().zip(members) {
         assert_eq!(checkd.log(member).starts(), [pid], "{member}");
     }
+}
+
+#[test]
+fn a_unit_that_is_to_stop_its_members_stops_them_and_starts_them_again() {
+    let checkd = Checkd::prepare("");
+    checkd.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\non_exit = \"stop\"\n{CONFIG}"
+    ));
+    let systemd = Systemd::start();
+    install(&systemd, &checkd);
+    systemd.control(&["start", "checkd.service"]);
+    let members = healthy_pair(&checkd);
+    // It returns when all of it is down.
+    systemd.control(&["stop", "checkd.service"]);
+    assert!(!members.iter().any(|&pid| alive(pid)), "a member lives on");
+    assert_eq!(systemd.property("Result"), "success");
+    systemd.control(&["start", "checkd.service"]);
+    let others = healthy_pair(&checkd);
+    assert!(others.iter().all(|pid| !members.contains(pid)));
+
+    // Stopped by hand they stay down, whatever systemd does.
+    assert_eq!(checkd.ask(["stop", "web"]).code, Some(0));
+    let stopped = checkd.ask(["wait", "web", "--for", "stopped", "--timeout", "1m"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    systemd.control(&["restart", "checkd.service"]);
+    let stopped = checkd.ask(["wait", "web", "--for", "stopped", "--timeout", "1m"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
 }

@@ -24,6 +24,9 @@ use crate::runner::Runner;
 /// The runner before may finish what it began for so long: longer than any check may take.
 const DRAIN: Duration = Duration::from_mins(2);
 
+/// What is said when nothing differs.
+const SAME: &str = "no member or check differs";
+
 /// Who is told what became of a reload: text for a person, `Err` when nothing was changed.
 pub(super) type Told = oneshot::Sender<Result<String, String>>;
 
@@ -79,12 +82,19 @@ impl Daemon {
                 let outdated = self.outdated();
                 let n = outdated.len();
                 let s = if n == 1 { "" } else { "s" };
+                if n > 0 && text == SAME {
+                    text.clear();
+                } else if n > 0 || restart {
+                    text.push_str("; ");
+                }
                 if restart {
                     self.restart_each(outdated, &by);
-                    text.push_str(&format!("; {n} to be restarted, through the budget"));
+                    text.push_str(&format!(
+                        "{n} member{s} to be restarted, through the budget"
+                    ));
                 } else if n > 0 {
                     text.push_str(&format!(
-                        "; {n} member{s} run{} on with the settings of before, \
+                        "{n} member{s} run{} on with the settings of before, \
                          `checkd reload --restart` replaces {}",
                         if n == 1 { "s" } else { "" },
                         if n == 1 { "it" } else { "them" },
@@ -329,7 +339,7 @@ fn difference(old: &Plan, new: &Plan, gone: usize) -> String {
         ));
     }
     if parts.is_empty() {
-        "no member or check differs".to_owned()
+        SAME.to_owned()
     } else {
         parts.join(", ")
     }
