@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::plan::Plan;
 use crate::policy::State;
-use crate::policy::keep::{Between, KeptMember};
+use crate::policy::keep::{Between, Kept, KeptMember};
 use crate::report::{MemberReport, StatusReport};
 use crate::{Generation, Instant, IntentId, MemberId};
 
@@ -39,7 +39,7 @@ impl Engine {
     /// Takes up what the daemon before kept, ahead of the first `Wake`. Then say of each member that
     /// had a process (see [`KeptMember::generation`]) whether it lives: `Started` with `adopted`, or
     /// `Exited`.
-    pub fn restore(&mut self, kept: &[KeptMember], between: &Between, now: Instant) {
+    pub fn restore(&mut self, kept: &[Kept], between: &Between, now: Instant) {
         self.state.restore(&self.plan, kept, between, now);
     }
 
@@ -57,11 +57,12 @@ impl Engine {
     /// go on. Gives the members that are not in the new plan and still have a process; nobody looks
     /// after those any more. Send `Wake` next.
     pub fn reload(&mut self, plan: Arc<Plan>, now: Instant) -> Vec<(String, Generation)> {
-        let kept: Vec<KeptMember> = self
-            .plan
-            .members()
+        let members = (self.plan.members())
             .filter_map(|id| self.state.keep(&self.plan, id, now))
-            .collect();
+            .map(|kept| Kept::Member(Box::new(kept)));
+        let groups = (0u32..).take(self.plan.groups.len());
+        let groups = groups.filter_map(|index| self.state.keep_group(&self.plan, index, now));
+        let kept: Vec<Kept> = members.chain(groups.map(Kept::Group)).collect();
         let mut state = State::new(&plan, 0, self.state.next_intent, self.state.began);
         state.restore(&plan, &kept, &Between::Reload, now);
         state.take_shared(&plan, &mut self.state, &self.plan);
@@ -70,6 +71,10 @@ impl Engine {
         self.plan = plan;
         let wanted: BTreeSet<String> = self.plan.members().map(|id| self.plan.path(id)).collect();
         kept.into_iter()
+            .filter_map(|kept| match kept {
+                Kept::Member(kept) => Some(*kept),
+                Kept::Group(_) => None,
+            })
             .filter(|kept| !wanted.contains(&kept.path))
             .filter_map(|kept| Some((kept.path, kept.generation?)))
             .collect()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::journal::Entry;
 use crate::plan::Plan;
 use crate::policy::Notice;
-use crate::policy::keep::KeptMember;
+use crate::policy::keep::Kept;
 use crate::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
 
 /// Everything that can happen.
@@ -158,9 +158,9 @@ pub enum Effect {
     Do(IntentId, Act),
     /// Run a check once. Its sample comes back as [`Event::Sample`].
     Run(Run),
-    /// Write what must outlive the daemon of one member; the newest replaces the one before. It comes
-    /// ahead of an intent that it belongs to, and must be as durable as that.
-    Keep(Box<KeptMember>),
+    /// Write what must outlive the daemon of one member or group; the newest replaces the one before.
+    /// It comes ahead of an intent that it belongs to, and must be as durable as that.
+    Keep(Kept),
     /// Send [`Event::Wake`] at this instant; the newest replaces every earlier one.
     WakeAt(Instant),
     /// Tell a person.

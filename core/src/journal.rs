@@ -42,6 +42,19 @@ pub enum Entry {
         /// The incident that it belongs to.
         incident: Option<IncidentId>,
     },
+    /// A group is held, or free again (`transitions`, without a member).
+    Group {
+        /// Which group, by its index in the plan.
+        group: u32,
+        /// When.
+        at: Instant,
+        /// What it was: `free`, `held`.
+        from: &'static str,
+        /// What it is.
+        to: &'static str,
+        /// For a person.
+        why: String,
+    },
     /// An act was decided, or refused with its gates (`decisions`).
     Decision {
         /// About which member.

@@ -207,6 +207,10 @@ pub struct PolicyPlan {
     pub max_out: u32,
     /// No sick member is killed when fewer than this many would stay up.
     pub min_up: u32,
+    /// So many members in trouble within a minute, and the group is held.
+    pub hold_at: u32,
+    /// So long after a hold began one member is restarted, to see whether that helps.
+    pub canary_after: Span,
     /// Restarts of a sick member before it is given up.
     pub sick_restarts: Limit,
     /// Starts of a dead member before it is given up.

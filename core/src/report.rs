@@ -181,10 +181,10 @@ pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
             Some(GroupReport {
                 name: group_plan.name.to_string(),
                 mode: group_plan.mode,
-                ready: group.ready >= group_plan.ready_members,
-                ready_members: group.ready,
+                ready: group.counts.ready >= group_plan.ready_members,
+                ready_members: group.counts.ready,
                 ready_needed: group_plan.ready_members,
-                out: group.out,
+                out: group.counts.out,
                 max_out: group_plan.policy.max_out,
                 members: (0u32..)
                     .take(group.members.len())
@@ -390,7 +390,8 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
             GateName::Journal => "when the journal can be written again".to_owned(),
             GateName::Control => "when its group is set to mode = \"auto\"".to_owned(),
             GateName::Settle => "when the daemon has been up long enough".to_owned(),
-            GateName::Dependency => "when that group is ready".to_owned(),
+            GateName::Dependency => "when that is there again".to_owned(),
+            GateName::Hold => "when the restart that is tried has helped".to_owned(),
             GateName::Intensity => "by `checkd reset`".to_owned(),
             GateName::Backoff => "when the wait is over".to_owned(),
             GateName::Budget => "when a member that is out is healthy again or given up".to_owned(),

@@ -236,10 +236,10 @@ fn one_loop_owns_the_engine() {
     let events = holding("core/src", "pub enum Event ");
     assert_eq!(
         events,
-        ["core/src/engine.rs"],
+        ["core/src/event.rs"],
         "the event enum stands in one file"
     );
-    let closed = !read(Path::new("core/src/engine.rs")).contains("non_exhaustive");
+    let closed = !read(Path::new("core/src/event.rs")).contains("non_exhaustive");
     assert!(
         closed,
         "who adds an event must meet every place that takes one"

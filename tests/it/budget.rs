@@ -22,6 +22,7 @@ url = "http://127.0.0.1:{port}/ping"
 fall = 2
 min_fail_span = "250ms"
 max_out = 1
+hold_at = 5
 confirm_up = "2s"
 settle = "0s"
 "#;

@@ -33,6 +33,15 @@ pub const SETTLE: Span = Span::secs(30);
 pub const MAX_OUT_PERCENT: u32 = 25;
 /// How many members must stay up when a sick one is killed.
 pub const MIN_UP: u32 = 0;
+/// How much of a group must turn bad within a minute for it to be held, in percent; and never fewer
+/// than [`HOLD_LEAST`].
+pub const HOLD_PERCENT: u32 = 50;
+/// Two that fail together are a coincidence; a group of fewer members than this is never held, and
+/// helped one member at a time.
+pub const HOLD_LEAST: u32 = 3;
+/// A hold tries one restart after this long: a group whose members only a restart cures would
+/// otherwise stay down for ever (policy.md section 5).
+pub const CANARY_AFTER: Span = Span::secs(60);
 /// Restarts of a sick member before it is given up. Three futile ones in a row do it sooner.
 pub const SICK_RESTARTS: Limit = Limit {
     max: 4,
@@ -108,6 +117,12 @@ pub fn max_out(percent: u32, members: u32) -> u32 {
     u32::try_from(share).unwrap_or(u32::MAX).max(1)
 }
 
+/// `percent` of `members`, rounded up, and at least [`HOLD_LEAST`].
+pub fn hold_at(percent: u32, members: u32) -> u32 {
+    let share = (u64::from(members) * u64::from(percent)).div_ceil(100);
+    u32::try_from(share).unwrap_or(u32::MAX).max(HOLD_LEAST)
+}
+
 impl CheckPlan {
     /// A check of scope `process` of which the configuration says nothing but its name and its kind.
     pub fn of_defaults(name: CheckName, kind: CheckKind) -> Self {
@@ -140,6 +155,8 @@ impl PolicyPlan {
             settle: settle(INTERVAL),
             max_out: max_out(MAX_OUT_PERCENT, members),
             min_up: MIN_UP,
+            hold_at: hold_at(HOLD_PERCENT, members),
+            canary_after: CANARY_AFTER,
             sick_restarts: SICK_RESTARTS,
             dead_starts: DEAD_STARTS,
             futile_max: FUTILE_MAX,

@@ -497,12 +497,18 @@ pub const POLICY: &[Key] = &[
         Said::Number(d::MIN_UP),
         "No sick member is killed when fewer than this many would stay up.",
     ),
-    later(
+    key(
         "hold_at",
-        Form::Share(1),
-        "How many must be sick together for restarts to be held.",
+        Form::Share(2),
+        Said::Words("50%, at least 3"),
+        "How many members, or which share of them, must turn bad within a minute for the group to be held: no sick member is restarted then but one, to see whether that helps. A number above that of the members switches it off.",
     ),
-    later("canary_after", Form::Span, "When a hold tries one restart."),
+    key(
+        "canary_after",
+        Form::Wait,
+        Said::Span(d::CANARY_AFTER),
+        "So long after a hold began one member is restarted. If that helps the hold is over; if not, it goes on for 5m, doubling to 30m.",
+    ),
     later(
         "strategy",
         Form::Choice(&["one_for_one", "one_for_all", "rest_for_one"]),

@@ -60,6 +60,12 @@ pub(super) fn policy<'a>(
             }
             None => defaults::MIN_UP,
         },
+        hold_at: match share("hold_at", 2) {
+            Some(Share::Members(n)) => n,
+            Some(Share::Percent(percent)) => defaults::hold_at(percent, members),
+            None => defaults::hold_at(defaults::HOLD_PERCENT, members),
+        },
+        canary_after: wait("canary_after").unwrap_or(defaults::CANARY_AFTER),
         sick_restarts: limit("sick_restarts").unwrap_or(defaults::SICK_RESTARTS),
         dead_starts: limit("dead_starts").unwrap_or(defaults::DEAD_STARTS),
         dead_backoff: backoff(defaults::DEAD_BACKOFF),

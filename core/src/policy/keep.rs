@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::hold::Hold;
 use super::leaf::Leaf;
 use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
 use crate::event::Exit;
@@ -45,6 +46,55 @@ pub struct KeptMember {
     incident: Option<IncidentId>,
     last_exit: Option<Exit>,
     cannot_start: Option<String>,
+    #[serde(default)]
+    trouble: Option<Instant>,
+}
+
+/// What is kept of a group: that it is held, and what was tried.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptGroup {
+    /// Its name.
+    pub group: String,
+    /// When this was so.
+    pub at: Instant,
+    hold: Option<Hold>,
+    supplied: bool,
+}
+
+/// What must outlive the daemon of one member or of one group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Kept {
+    /// Of a member.
+    Member(Box<KeptMember>),
+    /// Of a group.
+    Group(KeptGroup),
+}
+
+impl Kept {
+    /// By what it is known: `web/web-1`, or `web`.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Member(kept) => &kept.path,
+            Self::Group(kept) => &kept.group,
+        }
+    }
+
+    /// When this was so.
+    pub const fn at(&self) -> Instant {
+        match self {
+            Self::Member(kept) => kept.at,
+            Self::Group(kept) => kept.at,
+        }
+    }
+
+    /// What is kept of a member, when it is of one.
+    pub const fn member(&self) -> Option<&KeptMember> {
+        match self {
+            Self::Member(kept) => Some(kept),
+            Self::Group(_) => None,
+        }
+    }
 }
 
 /// What lies between two engines.
@@ -81,6 +131,7 @@ impl KeptMember {
             attempt: None,
             asked: None,
             incident: None,
+            trouble: None,
             ..self
         }
     }
@@ -119,6 +170,18 @@ impl State {
             incident: member.incident,
             last_exit: member.last_exit,
             cannot_start: member.cannot_start.clone(),
+            trouble: member.trouble,
+        })
+    }
+
+    /// What must be kept of one group.
+    pub(crate) fn keep_group(&self, plan: &Plan, index: u32, now: Instant) -> Option<KeptGroup> {
+        let group = self.group(index)?;
+        Some(KeptGroup {
+            group: plan.group(index)?.name.to_string(),
+            at: now,
+            hold: group.hold.clone(),
+            supplied: group.supplied,
         })
     }
 
@@ -126,18 +189,21 @@ impl State {
     ///
     /// Except for a reload, the caller then says of each member that had a process whether it still
     /// lives: `Started` with `adopted`, or `Exited`.
-    pub(crate) fn restore(
-        &mut self,
-        plan: &Plan,
-        kept: &[KeptMember],
-        between: &Between,
-        now: Instant,
-    ) {
-        let by_path: BTreeMap<&str, &KeptMember> =
-            kept.iter().map(|kept| (kept.path.as_str(), kept)).collect();
+    pub(crate) fn restore(&mut self, plan: &Plan, kept: &[Kept], between: &Between, now: Instant) {
+        let by_path: BTreeMap<&str, &Kept> = kept.iter().map(|kept| (kept.path(), kept)).collect();
+        let rebooted = matches!(between, Between::Reboot { .. });
+        for (group_plan, group) in plan.groups.iter().zip(&mut self.groups) {
+            if let Some(Kept::Group(kept)) = by_path.get(group_plan.name.as_str())
+                && !rebooted
+            {
+                group.hold.clone_from(&kept.hold);
+                group.supplied = kept.supplied;
+            }
+        }
         for id in plan.members() {
             let path = plan.path(id);
-            let (Some(group_plan), Some(kept)) = (plan.group(id.group), by_path.get(path.as_str()))
+            let (Some(group_plan), Some(Kept::Member(kept))) =
+                (plan.group(id.group), by_path.get(path.as_str()))
             else {
                 continue;
             };
@@ -172,6 +238,11 @@ impl State {
         }
         for group in &mut self.groups {
             group.recount();
+            for (index, member) in (0u32..).zip(&group.members) {
+                if let Some(since) = member.trouble {
+                    group.troubles.begin(index, since);
+                }
+            }
         }
     }
 
@@ -223,6 +294,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.incident = kept.incident;
     member.last_exit = kept.last_exit;
     member.cannot_start.clone_from(&kept.cannot_start);
+    member.trouble = kept.trouble;
     let mut all_kept = true;
     for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {
         let before = kept.leaves.get(check.name.as_str());

@@ -170,6 +170,14 @@ impl Leaf {
             .map_or(Status::Unknown, |newest| newest.status)
     }
 
+    /// When a definite sample last agreed with what `live` reads; `None` when the last one did not.
+    ///
+    /// A member that passed once and needs to pass twice still reads Fail, and is no longer one that
+    /// anybody has evidence against.
+    pub fn evidence(&self) -> Option<Instant> {
+        (self.failing? != self.live?).then_some(self.last)
+    }
+
     /// The newest sample.
     pub fn newest(&self) -> Option<&Newest> {
         self.newest.as_ref()

@@ -15,6 +15,10 @@ mod window;
 
 mod backoff;
 
+pub(crate) mod hold;
+
+mod slots;
+
 pub(crate) mod state;
 
 pub(crate) mod propose;
@@ -39,7 +43,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::IncidentId;
-use crate::{GroupName, Instant, MemberId, Span, Status};
+use crate::{CheckName, GroupName, Instant, MemberId, Span, Status};
 
 pub use self::state::State;
 pub use self::step::step;
@@ -112,6 +116,8 @@ pub enum GateName {
     Settle,
     /// The groups that this one depends on are ready.
     Dependency,
+    /// Not too many failed together.
+    Hold,
     /// Not too many starts already.
     Intensity,
     /// The wait after the last attempt is over.
@@ -157,14 +163,23 @@ pub enum Comparison {
         /// in this window.
         window: Span,
     },
-    /// Members that are ready in a group that must be first.
+    /// What the group needs and is not there.
     Dependency {
-        /// The first group that is not ready; `None` when open.
-        group: Option<GroupName>,
-        /// So many of its members are ready.
-        ready: u32,
-        /// So many must be.
-        needed: u32,
+        /// The first such thing; `None` when open.
+        missing: Option<Missing>,
+    },
+    /// Members that are in trouble together.
+    Hold {
+        /// Why the group is held, or waits for the other member; `None` when it is not.
+        why: Option<String>,
+        /// So many are suspect or failed
+        troubled: u32,
+        /// of so many.
+        members: u32,
+        /// Until one is restarted to see whether that helps; `None`: any moment, or not held.
+        canary_in: Option<Span>,
+        /// Whose restart is being judged.
+        canary: Option<MemberId>,
     },
     /// Members that are down by our hand.
     Budget {
@@ -179,6 +194,44 @@ pub enum Comparison {
         /// So many must stay so.
         min_up: u32,
     },
+}
+
+/// Something that a group needs and that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "missing")]
+pub enum Missing {
+    /// A group has too few members ready.
+    Group {
+        /// Its name.
+        group: GroupName,
+        /// So many of its members are ready.
+        ready: u32,
+        /// So many must be.
+        needed: u32,
+    },
+    /// A check of scope `dependency` fails.
+    Check {
+        /// Its name.
+        check: CheckName,
+        /// `database failed 5 times in 20s (connection refused)`.
+        says: String,
+    },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group {
+                group,
+                ready,
+                needed,
+            } => write!(
+                f,
+                "group {group} has {ready} members ready, {needed} needed"
+            ),
+            Self::Check { says, .. } => write!(f, "the dependency {says}"),
+        }
+    }
 }
 
 /// A set of gates, as bits in their order.
@@ -270,6 +323,10 @@ pub enum NoticeKind {
     GivenUp,
     /// Nobody can tell whether a member lives.
     Blind,
+    /// A group is held, or still is after a restart that did not help.
+    Hold,
+    /// It is not held any more.
+    Thaw,
 }
 
 impl GateName {
@@ -281,6 +338,7 @@ impl GateName {
             Self::Control => "control",
             Self::Settle => "settle",
             Self::Dependency => "dependency",
+            Self::Hold => "hold",
             Self::Intensity => "intensity",
             Self::Backoff => "backoff",
             Self::Budget => "budget",

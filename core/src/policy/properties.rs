@@ -118,6 +118,7 @@ fn hold(world: &World, max_out: u32) -> Result<(), TestCaseError> {
     let mut stored: BTreeMap<IntentId, MemberId> = BTreeMap::new();
     let mut automatic: Vec<Instant> = Vec::new();
     let mut motive = Motive::Begin;
+    let mut held = false;
     for (at, entry) in &world.entries {
         match entry {
             Entry::Decision {
@@ -147,6 +148,9 @@ fn hold(world: &World, max_out: u32) -> Result<(), TestCaseError> {
                     stored.insert(*intent, member).is_none(),
                     "I5: an intent twice"
                 );
+                if motive == Motive::Sick && held {
+                    prop_assert!(open.is_empty(), "I7: a canary beside {open:?}");
+                }
                 if motive == Motive::Sick {
                     prop_assert!(open.len() < max_out as usize, "I2: {} are out", open.len());
                 }
@@ -173,6 +177,7 @@ fn hold(world: &World, max_out: u32) -> Result<(), TestCaseError> {
                     automatic.pop();
                 }
             }
+            Entry::Group { to, .. } => held = *to == "held",
             Entry::Decision { .. }
             | Entry::Run { .. }
             | Entry::Steady { .. }

@@ -10,7 +10,7 @@ use crate::event::{Act, Command, Effect, Event, Exit};
 use crate::journal::Entry;
 use crate::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPlan};
 use crate::policy::About;
-use crate::policy::keep::{Between, KeptMember};
+use crate::policy::keep::{Between, Kept};
 use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 use crate::{CheckKind, CheckName, GroupName, MemberName};
 
@@ -76,9 +76,9 @@ pub(crate) struct World {
     /// The ports that runs were told.
     pub(crate) ports: BTreeSet<Option<u16>>,
     /// What the engine wants to outlive it.
-    pub(crate) kept: BTreeMap<String, KeptMember>,
+    pub(crate) kept: BTreeMap<String, Kept>,
     /// The same as it was when the journal last stored an intent: what a crash may leave.
-    durable: (BTreeMap<String, KeptMember>, usize),
+    durable: (BTreeMap<String, Kept>, usize),
     /// Intents that the journal stored.
     stored: BTreeSet<IntentId>,
     /// Acts that somebody began to carry out, and whether they came to their end.
@@ -258,14 +258,14 @@ impl World {
         let plan = Arc::clone(self.engine.plan());
         self.engine = Engine::new(Arc::clone(&plan), 7, IntentId(first), self.now);
         self.wake_at = None;
-        let kept: Vec<KeptMember> = self.kept.values().cloned().collect();
+        let kept: Vec<Kept> = self.kept.values().cloned().collect();
         self.engine
             .restore(&kept, &Between::SameBoot { open }, self.now);
         for member in plan.members() {
             let was = self
                 .kept
                 .get(&plan.path(member))
-                .and_then(|kept| kept.generation);
+                .and_then(|kept| kept.member()?.generation);
             let is = self.running.get(&member).copied();
             if let Some(generation) = was.filter(|_| was != is) {
                 self.event(&Event::Exited {
@@ -391,7 +391,7 @@ impl World {
                     self.tell(&format!("{who} {}", notice.text));
                 }
                 Effect::Keep(kept) => {
-                    self.kept.insert(kept.path.clone(), *kept);
+                    self.kept.insert(kept.path().to_owned(), kept);
                 }
                 Effect::Answer { .. } => {}
             }
@@ -410,6 +410,10 @@ impl World {
                 Event::IntentStored(*intent)
             };
             self.later(1, event);
+        }
+        if let Entry::Group { group, to, why, .. } = &entry {
+            let name = self.engine.plan().group_name(*group).to_owned();
+            self.tell(&format!("{name} is {to}: {why}"));
         }
         if let Entry::Decision {
             intent: None,

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Chance;
+use super::hold::{Hold, Troubles};
 use super::leaf::Leaf;
+use super::slots::Slots;
+use super::step::Suppliers;
 use super::window::SlidingWindow;
 use super::{GateSet, Motive, Step};
 use crate::event::Exit;
@@ -43,6 +46,8 @@ pub struct State {
     pub(crate) intents: BTreeMap<IntentId, MemberId>,
     pub(crate) schedule: Schedule,
     pub(crate) slots: Slots,
+    /// Which groups need the same.
+    pub(crate) suppliers: Suppliers,
     /// What the host was last told to wake for.
     pub(crate) wake_at: Option<Instant>,
 }
@@ -60,14 +65,45 @@ pub(crate) struct Group {
     pub(crate) members: Vec<Member>,
     /// Leaves of scope `host` and `dependency`, by check; the other checks' places stay empty.
     pub(crate) shared: Vec<Option<Leaf>>,
-    /// Members that are out by our hand (see [`Member::out`]); kept incrementally.
-    pub(crate) out: u32,
-    /// Members that are ready; kept incrementally.
-    pub(crate) ready: u32,
-    /// Members that are up and healthy; kept incrementally.
-    pub(crate) healthy: u32,
+    /// Sums over the members, kept incrementally.
+    pub(crate) counts: Counts,
+    /// Who turned bad lately.
+    pub(crate) troubles: Troubles,
+    /// Too many failed together: no sick member is restarted but one.
+    pub(crate) hold: Option<Hold>,
+    /// Whether all that it depends on was there when last looked at.
+    pub(crate) supplied: bool,
     /// Members with a proposal and a closed gate, the longest waiting first.
     pub(crate) waiting: BTreeMap<u64, u32>,
+}
+
+/// What a group knows of its members as numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Out by our hand (see [`Member::out`]).
+    pub(crate) out: u32,
+    /// Ready.
+    pub(crate) ready: u32,
+    /// Up and healthy.
+    pub(crate) healthy: u32,
+    /// With an attempt in flight.
+    pub(crate) attempts: u32,
+    /// In trouble (see [`Member::trouble`]).
+    pub(crate) troubled: u32,
+}
+
+impl Counts {
+    /// The same with what one member adds taken out and put in again.
+    #[must_use]
+    pub(crate) const fn changed(self, before: Self, after: Self) -> Self {
+        Self {
+            out: self.out + after.out - before.out,
+            ready: self.ready + after.ready - before.ready,
+            healthy: self.healthy + after.healthy - before.healthy,
+            attempts: self.attempts + after.attempts - before.attempts,
+            troubled: self.troubled + after.troubled - before.troubled,
+        }
+    }
 }
 
 /// One member.
@@ -81,6 +117,8 @@ pub(crate) struct Member {
     pub(crate) ready: bool,
     /// What `live` said last, to tell when somebody turns blind.
     pub(crate) blind: bool,
+    /// Since when it is suspect or failed, while somebody might still help it: what a hold counts.
+    pub(crate) trouble: Option<Instant>,
     /// Leaves of scope `process`, by check; the other checks' places stay empty.
     pub(crate) leaves: Vec<Option<Leaf>>,
     pub(crate) attempt: Option<Attempt>,
@@ -267,6 +305,7 @@ impl Member {
             health: Health::Unproven,
             ready: false,
             blind: false,
+            trouble: None,
             leaves: group
                 .checks
                 .iter()
@@ -286,14 +325,16 @@ impl Member {
         }
     }
 
-    /// Out, ready, healthy: what it adds to its group's counts.
-    pub(crate) fn counts(&self) -> (u32, u32, u32) {
+    /// What it adds to its group's counts.
+    pub(crate) fn counts(&self) -> Counts {
         let healthy = matches!(self.health, Health::Healthy { .. }) && self.generation.is_some();
-        (
-            u32::from(self.out()),
-            u32::from(self.ready),
-            u32::from(healthy),
-        )
+        Counts {
+            out: u32::from(self.out()),
+            ready: u32::from(self.ready),
+            healthy: u32::from(healthy),
+            attempts: u32::from(self.attempt.is_some()),
+            troubled: u32::from(self.trouble.is_some()),
+        }
     }
 
     /// Out by our hand: an attempt is in flight, or it is dead and an automatic start is coming.
@@ -324,6 +365,7 @@ impl State {
             intents: BTreeMap::new(),
             schedule: Schedule::new(slots.len()),
             slots,
+            suppliers: Suppliers::new(plan),
             wake_at: None,
         }
     }
@@ -364,19 +406,25 @@ impl Group {
                 .iter()
                 .map(|check| (check.scope != Scope::Process).then(Leaf::default))
                 .collect(),
-            out: 0,
-            ready: 0,
-            healthy: 0,
+            counts: Counts::default(),
+            troubles: Troubles::default(),
+            hold: None,
+            supplied: false,
             waiting: BTreeMap::new(),
         }
     }
 
     /// Counts all members anew.
     pub(crate) fn recount(&mut self) {
+        self.counts = self.sum();
+    }
+
+    /// The sum over all members: what the counts must be.
+    pub(crate) fn sum(&self) -> Counts {
         let counts = self.members.iter().map(Member::counts);
-        (self.out, self.ready, self.healthy) = counts.fold((0, 0, 0), |sum, one| {
-            (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2)
-        });
+        counts.fold(Counts::default(), |sum, one| {
+            sum.changed(Counts::default(), one)
+        })
     }
 
     /// How many members it has.
@@ -388,112 +436,5 @@ impl Group {
     pub(crate) fn leaf<'a>(&'a self, member: &'a Member, check: u32) -> Option<&'a Leaf> {
         let own = member.leaves.get(check as usize)?.as_ref();
         own.or_else(|| self.shared.get(check as usize)?.as_ref())
-    }
-}
-
-/// Numbers leaves and members densely for the schedule: for each group its leaves, then its members.
-#[derive(Debug)]
-pub(crate) struct Slots {
-    /// First slot of each group, and one past the last group's.
-    starts: Vec<u32>,
-    groups: Vec<GroupSlots>,
-}
-
-#[derive(Debug)]
-struct GroupSlots {
-    /// First slot of each check, relative to the group; then that of the members.
-    checks: Vec<u32>,
-    shared: Vec<bool>,
-}
-
-/// What a slot stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
-    Leaf(LeafId),
-    Member(MemberId),
-}
-
-impl Slots {
-    fn new(plan: &Plan) -> Self {
-        let mut starts = vec![0];
-        let mut groups = Vec::new();
-        let mut next = 0_u32;
-        for group in &plan.groups {
-            let members = u32::try_from(group.members.len()).unwrap_or(u32::MAX);
-            let mut checks = Vec::with_capacity(group.checks.len() + 1);
-            let mut offset = 0_u32;
-            for check in &group.checks {
-                checks.push(offset);
-                offset += if check.scope == Scope::Process {
-                    members
-                } else {
-                    1
-                };
-            }
-            checks.push(offset);
-            next += offset + members;
-            starts.push(next);
-            let shared = group
-                .checks
-                .iter()
-                .map(|check| check.scope != Scope::Process)
-                .collect();
-            groups.push(GroupSlots { checks, shared });
-        }
-        Self { starts, groups }
-    }
-
-    fn len(&self) -> usize {
-        self.starts.last().map_or(0, |end| *end as usize)
-    }
-
-    /// The slot of a leaf.
-    pub(crate) fn leaf(&self, id: LeafId) -> u32 {
-        let group = self.groups.get(id.group as usize);
-        let check = group.and_then(|g| g.checks.get(id.check as usize));
-        let start = self.starts.get(id.group as usize);
-        match (start, check) {
-            (Some(start), Some(check)) => start + check + id.member.unwrap_or(0),
-            _ => u32::MAX,
-        }
-    }
-
-    /// The slot of a member.
-    pub(crate) fn member(&self, id: MemberId) -> u32 {
-        let group = self.groups.get(id.group as usize);
-        let members = group.and_then(|g| g.checks.last());
-        let start = self.starts.get(id.group as usize);
-        match (start, members) {
-            (Some(start), Some(members)) => start + members + id.member,
-            _ => u32::MAX,
-        }
-    }
-
-    /// What `slot` stands for.
-    pub(crate) fn what(&self, slot: u32) -> Option<Slot> {
-        let group = self
-            .starts
-            .partition_point(|start| *start <= slot)
-            .checked_sub(1)?;
-        let offset = slot - self.starts.get(group)?;
-        let slots = self.groups.get(group)?;
-        let group = u32::try_from(group).ok()?;
-        let check = slots
-            .checks
-            .partition_point(|start| *start <= offset)
-            .checked_sub(1)?;
-        let rest = offset - slots.checks.get(check)?;
-        if check + 1 == slots.checks.len() {
-            return Some(Slot::Member(MemberId {
-                group,
-                member: rest,
-            }));
-        }
-        let member = (!slots.shared.get(check)?).then_some(rest);
-        Some(Slot::Leaf(LeafId {
-            group,
-            check: u32::try_from(check).ok()?,
-            member,
-        }))
     }
 }

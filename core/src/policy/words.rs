@@ -64,11 +64,8 @@ pub(crate) fn one_leaf(name: &str, leaf: &Leaf) -> String {
 /// The numbers that a gate compared, as a sentence.
 pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
     match &reading.compared {
-        Comparison::Age {
-            found: None,
-            allowed,
-        } => {
-            format!("no sample of this process yet; one at most {allowed} old is needed")
+        Comparison::Age { found: None, .. } => {
+            "the newest sample of this process does not speak against it".to_owned()
         }
         Comparison::Age {
             found: Some(found),
@@ -99,14 +96,24 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         } => {
             format!("{found} in the last {window}, at most {allowed} allowed")
         }
-        Comparison::Dependency { group: None, .. } => "nothing to wait for".to_owned(),
+        Comparison::Dependency { missing: None } => "nothing to wait for".to_owned(),
         Comparison::Dependency {
-            group: Some(group),
-            ready,
-            needed,
-        } => {
-            format!("group {group} has {ready} members ready, {needed} needed")
-        }
+            missing: Some(missing),
+        } => missing.to_string(),
+        Comparison::Hold {
+            why: None,
+            troubled,
+            members,
+            ..
+        } => format!("{troubled} of {members} in trouble"),
+        Comparison::Hold {
+            why: Some(why),
+            canary,
+            ..
+        } => match canary.and_then(|id| plan.member(id)) {
+            Some(member) => format!("{why}; the restart of {} is being judged", member.name),
+            None => why.clone(),
+        },
         Comparison::Budget {
             out,
             max_out,

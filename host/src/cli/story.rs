@@ -124,6 +124,8 @@ fn transition(row: &Row) -> Option<(String, Ink)> {
         // The order that a person gave stands in the line before, and says the same.
         ("control", "paused") => None,
         ("control", "auto") if why.starts_with("by ") => None,
+        ("hold", "held") => line("held", Ink::Bad),
+        ("hold", _) => line("not held any more", Ink::Good),
         ("attempt", _) if to.starts_with("given") => line("given up", Ink::Bad),
         _ => line(&format!("{from} → {to}"), Ink::Plain),
     }

@@ -18,7 +18,7 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
-use checkd_core::policy::keep::Between;
+use checkd_core::policy::keep::{Between, Kept};
 use checkd_core::policy::{About, Axis, NoticeKind};
 use checkd_core::report::{self, MemberReport, StatusReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId};
@@ -572,7 +572,7 @@ impl Daemon {
         if let (End::Stop, Event::Exited { member, .. }) = (end, event) {
             // To the engine this would be a death.
             if let Some(kept) = self.engine.keep(*member, crate::clock::now()) {
-                self.journal.keep(Box::new(kept.stopped()));
+                self.journal.keep(Kept::Member(Box::new(kept.stopped())));
             }
             return;
         }
@@ -678,7 +678,7 @@ fn between(past: &Past, begun: &BTreeMap<IntentId, bool>) -> Between {
 /// member's last one, is gone.
 fn forget_the_gone(plan: &Plan, past: &Past, manager: &Manager, events: &UnboundedSender<Event>) {
     let ids: BTreeMap<String, MemberId> = plan.members().map(|id| (plan.path(id), id)).collect();
-    for kept in &past.kept {
+    for kept in past.kept.iter().filter_map(Kept::member) {
         if let (Some(&id), Some(generation)) = (ids.get(&kept.path), kept.generation)
             && !past.lives.contains(&(id, generation))
             && !manager.knows(&kept.path, generation)

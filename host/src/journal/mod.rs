@@ -21,7 +21,7 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
-use checkd_core::policy::keep::KeptMember;
+use checkd_core::policy::keep::Kept;
 use checkd_core::{Generation, IntentId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -57,7 +57,7 @@ pub struct Past {
     /// Their numbers.
     pub open: BTreeSet<IntentId>,
     /// What the engine before knew of each member, while this boot lasts or of the boot before.
-    pub kept: Vec<KeptMember>,
+    pub kept: Vec<Kept>,
     /// How long ago that was, when the machine was started again since.
     pub rebooted: Option<Span>,
 }
@@ -68,7 +68,7 @@ enum Message {
     Entry(Entry),
     Started(MemberId, Generation),
     Exited(MemberId, Generation, Exit),
-    Keep(Box<KeptMember>),
+    Keep(Kept),
     Interrupted(BTreeSet<IntentId>),
     Switch(Arc<Plan>, UnboundedSender<Event>),
     End,
@@ -163,7 +163,7 @@ impl Journal {
 
     /// Stores what must outlive the daemon of one member; an intent that is recorded after it is
     /// never there without it.
-    pub fn keep(&self, kept: Box<KeptMember>) {
+    pub fn keep(&self, kept: Kept) {
         self.send(Message::Keep(kept));
     }
 

@@ -62,7 +62,7 @@ pub struct Row {
 /// The columns of every part: wall, seq, group, member, check, what, word, text, incident, intent,
 /// detail.
 const PARTS: [&str; 5] = [
-    "SELECT wall_ms, seq, group_name, member, NULL, 'transition', to_word,
+    "SELECT wall_ms, seq, group_name, nullif(member, ''), NULL, 'transition', to_word,
         axis || ': ' || from_word || ' → ' || to_word || CASE why WHEN '' THEN '' ELSE ', ' || why END,
         incident, NULL, json_object('axis', axis, 'from', from_word, 'to', to_word, 'why', why)
      FROM transition WHERE wall_ms >= ?1",
@@ -145,8 +145,11 @@ impl Reader {
         let mut narrow = String::new();
         if let Some(members) = &filter.members {
             arguments.push(Box::new(serde_json::to_string(members).unwrap_or_default()));
+            // What happened to a group happened to each of its members.
             narrow.push_str(
-                " AND (group_name || '/' || ifnull(member, '') IN (SELECT value FROM json_each(?2)))",
+                " AND (group_name || '/' || ifnull(member, '') IN (SELECT value FROM json_each(?2))
+                    OR ifnull(member, '') = '' AND EXISTS (SELECT 1 FROM json_each(?2)
+                        WHERE substr(value, 1, length(group_name) + 1) = group_name || '/'))",
             );
         }
         if let Some(check) = &filter.check {

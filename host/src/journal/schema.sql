@@ -31,6 +31,7 @@ CREATE TABLE run (
 );
 CREATE INDEX run_by_wall ON run (wall_ms);
 
+-- A row without a member (an empty one) is about the whole group.
 CREATE TABLE transition (
   id          INTEGER PRIMARY KEY,
   seq         INTEGER NOT NULL,
@@ -130,7 +131,7 @@ FROM run;
 
 CREATE VIEW transitions AS SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', wall_ms / 1000.0, 'unixepoch') AS time,
-  group_name, member, axis, from_word, to_word, why, incident, wall_ms, daemon
+  group_name, nullif(member, '') AS member, axis, from_word, to_word, why, incident, wall_ms, daemon
 FROM transition;
 
 CREATE VIEW decisions AS SELECT

@@ -9,7 +9,7 @@ use std::time::Duration;
 use checkd_core::engine::{Act, Command, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
-use checkd_core::policy::keep::KeptMember;
+use checkd_core::policy::keep::Kept;
 use checkd_core::report;
 use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample, Span};
 use rusqlite::{Connection, Transaction, params};
@@ -261,7 +261,7 @@ impl Writer {
             .iter()
             .enumerate()
             .filter_map(|(index, message)| match message {
-                Message::Keep(kept) => Some((kept.path.as_str(), index)),
+                Message::Keep(kept) => Some((kept.path(), index)),
                 Message::Entry(_)
                 | Message::Started(..)
                 | Message::Exited(..)
@@ -272,7 +272,7 @@ impl Writer {
             .collect();
         for (index, message) in batch.iter().enumerate() {
             match message {
-                Message::Keep(kept) if newest.get(kept.path.as_str()) != Some(&index) => {}
+                Message::Keep(kept) if newest.get(kept.path()) != Some(&index) => {}
                 Message::Keep(kept) => rows.keep(kept, &self.boot)?,
                 Message::Entry(entry) => rows.entry(entry)?,
                 Message::Started(member, generation) => rows.started(*member, *generation)?,
@@ -360,7 +360,7 @@ fn read_kept(
     connection: &Connection,
     boot: &str,
     now_ms: i64,
-) -> rusqlite::Result<(Vec<KeptMember>, Option<Span>)> {
+) -> rusqlite::Result<(Vec<Kept>, Option<Span>)> {
     let mut statement = connection.prepare("SELECT boot, wall_ms, value FROM kept")?;
     let mut rows = statement.query([])?;
     let (mut kept, mut newest, mut same_boot) = (Vec::new(), 0_i64, true);
@@ -369,7 +369,7 @@ fn read_kept(
         same_boot &= of == boot;
         newest = newest.max(wall_ms);
         match serde_json::from_str(&value) {
-            Ok(member) => kept.push(member),
+            Ok(one) => kept.push(one),
             Err(error) => tracing::warn!(%error, "what was kept of a member cannot be read"),
         }
     }
@@ -406,7 +406,7 @@ fn still_due(batch: Vec<Message>) -> Vec<Message> {
     let mut due = BTreeMap::new();
     for (order, message) in batch.into_iter().enumerate() {
         let key = match &message {
-            Message::Keep(kept) => (0, kept.path.clone()),
+            Message::Keep(kept) => (0, kept.path().to_owned()),
             Message::Started(id, _) => (1, format!("{id:?}")),
             Message::Exited(id, ..) => (2, format!("{id:?}")),
             Message::Entry(_) | Message::Interrupted(_) | Message::Switch(..) | Message::End => {
@@ -473,6 +473,28 @@ impl Rows<'_> {
                     to,
                     why,
                     incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Group {
+                group,
+                at,
+                from,
+                to,
+                why,
+            } => {
+                let sql =
+                    "INSERT INTO transition (seq, daemon, group_name, member, axis, from_word,
+                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,'','hold',?,?,?,NULL,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    seq,
+                    self.daemon,
+                    self.plan.group_name(*group),
+                    from,
+                    to,
+                    why,
                     i64_of(at.0),
                     self.both.wall_ms(*at),
                 ])?;
@@ -756,16 +778,16 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn keep(&self, kept: &KeptMember, boot: &str) -> rusqlite::Result<()> {
+    fn keep(&self, kept: &Kept, boot: &str) -> rusqlite::Result<()> {
         let sql = "INSERT INTO kept (path, boot, wall_ms, value) VALUES (?, ?, ?, ?)
             ON CONFLICT (path) DO UPDATE SET
               boot = excluded.boot, wall_ms = excluded.wall_ms, value = excluded.value";
         let value = serde_json::to_string(kept)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let wall_ms = self.both.wall_ms(kept.at);
+        let wall_ms = self.both.wall_ms(kept.at());
         self.all
             .prepare_cached(sql)?
-            .execute(params![kept.path, boot, wall_ms, value])?;
+            .execute(params![kept.path(), boot, wall_ms, value])?;
         Ok(())
     }
 

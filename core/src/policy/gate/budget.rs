@@ -15,10 +15,14 @@ const NAMED: usize = 8;
 pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
     let policy = &view.group_plan.policy;
     // Itself it is out when it is dead; that must not keep it from being helped.
-    let out = view.group.out.saturating_sub(u32::from(view.member.out()));
+    let out = view
+        .group
+        .counts
+        .out
+        .saturating_sub(u32::from(view.member.out()));
     let spare = out < policy.max_out;
     let healthy = matches!(view.member.health, Health::Healthy { .. });
-    let others_up = view.group.healthy.saturating_sub(u32::from(healthy));
+    let others_up = view.group.counts.healthy.saturating_sub(u32::from(healthy));
     let who = (0u32..)
         .zip(&view.group.members)
         .filter(|(index, member)| *index != view.id.member && member.out())

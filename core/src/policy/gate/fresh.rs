@@ -1,7 +1,7 @@
 //! `fresh`: a kill needs evidence that is new, and about the life that would be killed.
 //!
 //! Closed when the newest supporting sample is older than twice the interval in force plus the
-//! timeout. That it is of this generation needs no look here: leaves are emptied when a generation
+//! timeout, and when the newest one speaks for the member: it may be on its way to recovery. That it is of this generation needs no look here: leaves are emptied when a generation
 //! begins, and samples of another one never enter them.
 
 use super::View;
@@ -14,10 +14,7 @@ pub(super) fn read(view: &View<'_>, proposal: &Proposal) -> Reading {
     let supporting = proposal.blame.iter().filter_map(|&check| {
         let plan = view.group_plan.checks.get(check as usize)?;
         let leaf = view.group.leaf(view.member, check)?;
-        Some((
-            view.now.since(leaf.newest()?.at),
-            allowed(view, plan, check),
-        ))
+        Some((view.now.since(leaf.evidence()?), allowed(view, plan, check)))
     });
     // The freshest relative to what its own check allows.
     let newest = supporting.min_by_key(|(age, allowed)| age.0.saturating_sub(allowed.0));

@@ -6,8 +6,9 @@
 mod backoff;
 mod budget;
 mod control;
-mod dependency;
+pub(crate) mod dependency;
 mod fresh;
+pub(crate) mod hold;
 mod intensity;
 mod journal;
 mod settle;
@@ -38,7 +39,7 @@ struct Gate {
 
 /// In the order in which they are shown. Which motive passes which gate is the table of policy.md
 /// section 3; a person's wish passes `journal`, and the budget unless told `--now`.
-const GATES: [Gate; 8] = [
+const GATES: [Gate; 9] = [
     Gate {
         name: GateName::Fresh,
         applies: sick,
@@ -61,8 +62,13 @@ const GATES: [Gate; 8] = [
     },
     Gate {
         name: GateName::Dependency,
-        applies: begin,
+        applies: begin_or_sick,
         read: dependency::read,
+    },
+    Gate {
+        name: GateName::Hold,
+        applies: sick,
+        read: hold::read,
     },
     Gate {
         name: GateName::Intensity,
@@ -84,8 +90,8 @@ const GATES: [Gate; 8] = [
 const fn always(_: &Proposal) -> bool {
     true
 }
-const fn begin(proposal: &Proposal) -> bool {
-    matches!(proposal.motive, Motive::Begin)
+const fn begin_or_sick(proposal: &Proposal) -> bool {
+    matches!(proposal.motive, Motive::Begin | Motive::Sick)
 }
 const fn sick(proposal: &Proposal) -> bool {
     matches!(proposal.motive, Motive::Sick)

@@ -60,6 +60,9 @@ impl Turn<'_> {
             let text = format!("{}: {}", attempt.step.as_str(), attempt.why);
             self.notify(id, NoticeKind::Acting, text);
         }
+        if attempt.motive == Motive::Sick {
+            self.killed(id);
+        }
         let act = act(id, &attempt);
         self.out.push(Effect::Do(intent, act));
     }
@@ -103,6 +106,7 @@ impl Turn<'_> {
         };
         self.state.intents.remove(&intent);
         self.change(id, |member| member.attempt = None);
+        self.canary_judged(id, intent, Outcome::Withdrawn);
         self.consider(id);
     }
 
@@ -183,6 +187,7 @@ impl Turn<'_> {
             outcome,
             detail: detail.to_owned(),
         }));
+        self.canary_judged(id, attempt.intent, outcome);
         // Of the first trouble the incident itself is the news.
         if useless && (self.state.member(id)).is_some_and(|member| member.incident.is_some()) {
             let step = attempt.step.as_str();

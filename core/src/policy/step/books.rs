@@ -6,7 +6,7 @@ use crate::id::IncidentId;
 use crate::journal::Entry;
 use crate::plan::{Plan, PolicyPlan};
 use crate::policy::gate::{self, View};
-use crate::policy::keep::fingerprint_of_launch;
+use crate::policy::keep::{Kept, fingerprint_of_launch};
 use crate::policy::propose;
 use crate::policy::state::{Control, Health, Life, Member};
 use crate::policy::{About, Axis, Notice, NoticeKind};
@@ -52,16 +52,21 @@ impl<'a> Turn<'a> {
         let before = member.counts();
         apply(member);
         let after = member.counts();
-        group.out = group.out + after.0 - before.0;
-        group.ready = group.ready + after.1 - before.1;
-        group.healthy = group.healthy + after.2 - before.2;
-        if after.0 < before.0 || after.2 > before.2 {
+        group.counts = group.counts.changed(before, after);
+        if after.out < before.out
+            || after.attempts < before.attempts
+            || after.healthy > before.healthy
+        {
             self.again.insert(id.group);
         }
-        if after.1 > before.1 {
+        if after.ready != before.ready {
             let dependents = (0u32..).zip(&plan.groups);
             let dependents = dependents.filter(|(_, group)| group.depends_on.contains(&id.group));
-            self.again.extend(dependents.map(|(index, _)| index));
+            let dependents: Vec<u32> = dependents.map(|(index, _)| index).collect();
+            self.supply.extend(&dependents);
+            if after.ready > before.ready {
+                self.again.extend(dependents);
+            }
         }
     }
 
@@ -191,7 +196,7 @@ impl<'a> Turn<'a> {
     /// Hands what must outlive the daemon to the journal.
     pub(super) fn keep(&mut self, id: MemberId) {
         if let Some(kept) = self.state.keep(self.plan, id, self.now) {
-            self.out.push(Effect::Keep(Box::new(kept)));
+            self.out.push(Effect::Keep(Kept::Member(Box::new(kept))));
         }
     }
 

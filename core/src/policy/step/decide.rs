@@ -91,6 +91,8 @@ impl Turn<'_> {
         self.change(id, |member| member.ledger.given_up = Some(given_up));
         self.stop_waiting(id);
         self.transition(id, Axis::Attempt, "trying", "given up", why.to_owned());
+        // Whoever waited for it to be well need not wait any more.
+        self.again.insert(id.group);
         self.notify(id, NoticeKind::GivenUp, format!("gave up: {why}"));
     }
 
@@ -123,6 +125,9 @@ impl Turn<'_> {
             member.refusal = None;
         });
         self.remove_waiting(id);
+        if proposal.motive == Motive::Sick {
+            self.canary(id, intent);
+        }
         self.out.push(Effect::Record(Entry::Decision {
             member: id,
             at: self.now,

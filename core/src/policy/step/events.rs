@@ -3,8 +3,10 @@
 use super::{Turn, act};
 use crate::event::{Effect, Exit, Run};
 use crate::journal::{Entry, Outcome};
+use crate::plan::Scope;
 use crate::policy::propose::{self, Ended};
-use crate::policy::state::{Group, Health, Life, Phase, Slot, Wanted};
+use crate::policy::slots::Slot;
+use crate::policy::state::{Group, Health, Life, Phase, Wanted};
 use crate::policy::{Axis, Step, judge};
 use crate::{Generation, Instant, LeafId, MemberId, Sample, Span, Status, schedule};
 
@@ -19,7 +21,8 @@ impl Turn<'_> {
             match self.state.slots.what(slot) {
                 Some(Slot::Leaf(leaf)) => self.run(leaf, due),
                 Some(Slot::Member(member)) => self.consider(member),
-                None => {}
+                Some(Slot::Group(group)) => self.look_at_group(group),
+                Some(Slot::Host) | None => {}
             }
         }
     }
@@ -29,7 +32,7 @@ impl Turn<'_> {
         let plan = self.plan;
         for (group, group_plan) in (0u32..).zip(&plan.groups) {
             for (check, check_plan) in (0u32..).zip(&group_plan.checks) {
-                if check_plan.scope != crate::plan::Scope::Process {
+                if check_plan.scope != Scope::Process {
                     self.set_run(LeafId {
                         group,
                         check,
@@ -38,9 +41,13 @@ impl Turn<'_> {
                 }
             }
         }
+        self.supply.extend((0u32..).take(plan.groups.len()));
         for id in plan.members() {
             self.resume(id);
             self.consider(id);
+        }
+        for group in (0u32..).take(plan.groups.len()) {
+            self.resume_hold(group);
         }
     }
 
@@ -139,7 +146,9 @@ impl Turn<'_> {
         let Some(state) = self.state.leaf_mut(leaf) else {
             return;
         };
+        let before = state.latest();
         let changed = state.take(check, sample);
+        let turned = before != state.latest();
         if changed || sample.status != Status::Pass {
             self.record_run(leaf, sample);
             if let Some(member) = leaf.member {
@@ -154,7 +163,10 @@ impl Turn<'_> {
                 at: sample.at,
             }));
         }
-        let telling = changed || sample.status == Status::Unknown;
+        if changed && check.scope == Scope::Dependency {
+            self.look_at_supply(leaf.group);
+        }
+        let telling = changed || turned || sample.status == Status::Unknown;
         // A shared leaf speaks to every member of its group.
         let members = match leaf.member {
             Some(member) => member..member + 1,

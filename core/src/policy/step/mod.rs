@@ -1,14 +1,18 @@
 //! One event at a time: every transition of the state machine stands in this folder.
 //!
-//! One file a subject: what the world says (`events`), what verdicts mean (`verdicts`), what is done
-//! about it (`decide`), the life of an act (`acts`), a person's wishes (`by_hand`), and the books.
+//! One file a subject: what the world says (`events`), what verdicts mean (`verdicts`), what many
+//! have together (`hold`), what is done about it (`decide`), the life of an act (`acts`), a person's
+//! wishes (`by_hand`), and the books.
 
 mod acts;
 mod books;
 mod by_hand;
 mod decide;
 mod events;
+mod hold;
 mod verdicts;
+
+pub(crate) use self::hold::Suppliers;
 
 use std::collections::BTreeSet;
 
@@ -27,6 +31,7 @@ pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &m
         now,
         out,
         again: BTreeSet::new(),
+        supply: BTreeSet::new(),
         changed: BTreeSet::new(),
     };
     match event {
@@ -65,6 +70,8 @@ struct Turn<'a> {
     out: &'a mut Vec<Effect>,
     /// Groups in which something became free: whoever waits there is looked at again.
     again: BTreeSet<u32>,
+    /// Groups of which something that they need may have gone or come.
+    supply: BTreeSet<u32>,
     /// Members of which something changed that must outlive the daemon.
     changed: BTreeSet<MemberId>,
 }
@@ -73,6 +80,9 @@ impl Turn<'_> {
     /// After the event: whoever waited for what became free is looked at, the longest waiting first;
     /// then the host is told when to wake us.
     fn finish(&mut self) {
+        while let Some(group) = self.supply.pop_first() {
+            self.look_at_supply(group);
+        }
         while let Some(group) = self.again.pop_first() {
             let waiting = self.state.group(group).map(|group| group.waiting.clone());
             for member in waiting.unwrap_or_default().into_values() {
@@ -100,7 +110,7 @@ impl Turn<'_> {
     /// can have changed, and thousands of others need not be looked at for one place.
     fn still_blocked(&self, id: MemberId) -> bool {
         let policy = self.policy(id).map(|policy| policy.max_out);
-        let out = self.state.group(id.group).map(|group| group.out);
+        let out = self.state.group(id.group).map(|group| group.counts.out);
         self.state.member(id).is_some_and(|member| {
             let others = out.map(|out| out.saturating_sub(u32::from(member.out())));
             member
@@ -119,14 +129,7 @@ impl Turn<'_> {
             .iter()
             .filter(|group| group.members.len() <= 16)
         {
-            let sum = group
-                .members
-                .iter()
-                .map(Member::counts)
-                .fold((0, 0, 0), |sum, one| {
-                    (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2)
-                });
-            debug_assert_eq!(sum, (group.out, group.ready, group.healthy));
+            debug_assert_eq!(group.sum(), group.counts);
         }
     }
 }

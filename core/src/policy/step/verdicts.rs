@@ -13,6 +13,7 @@ impl Turn<'_> {
             return;
         }
         self.judge(id);
+        self.look_for_trouble(id);
         self.decide(id);
         self.set_look(id);
     }
@@ -150,6 +151,7 @@ impl Turn<'_> {
         self.change(id, |member| member.health = Health::Failed { since: now });
         self.open_incident(id, why);
         self.transition(id, Axis::Health, from, "failed", why.to_owned());
+        self.failed_together(id);
         for leaf in self.leaves_of(id) {
             self.set_run(leaf);
         }

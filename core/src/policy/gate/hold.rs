@@ -1,0 +1,78 @@
+//! `hold`: what many members have together is seldom cured by restarting them.
+//!
+//! While its group is held a sick member is restarted only as the canary: alone, and when its time has
+//! come. A group too small to be held is helped one member at a time, the next one only when the last
+//! restart has helped.
+
+use super::View;
+use crate::config::defaults;
+use crate::policy::hold::{self, Hold};
+use crate::policy::propose::Proposal;
+use crate::policy::state::{Control, Health, Member};
+use crate::policy::{Comparison, GateName, Reading};
+
+pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
+    match &view.group.hold {
+        Some(hold) => held(view, hold),
+        None => alone(view),
+    }
+}
+
+fn held(view: &View<'_>, hold: &Hold) -> Reading {
+    let due = hold.canary_at <= view.now;
+    let open = due && hold.canary.is_none() && view.group.counts.attempts == 0;
+    Reading {
+        gate: GateName::Hold,
+        open,
+        compared: Comparison::Hold {
+            why: Some(hold.why.clone()),
+            troubled: view.group.counts.troubled,
+            members: view.group.size(),
+            canary_in: (!due).then(|| hold.canary_at.since(view.now)),
+            canary: hold
+                .canary
+                .and_then(|intent| view.state.intents.get(&intent).copied()),
+        },
+        reopens: (!due).then_some(hold.canary_at),
+    }
+}
+
+/// One at a time; and whoever fell ill first is helped first, until it is well or given up.
+fn alone(view: &View<'_>) -> Reading {
+    let small = view.group.size() < defaults::HOLD_LEAST;
+    let mine = view.member.incident;
+    let first = |other: &Member| {
+        other.attempt.is_some()
+            || matches!(other.health, Health::Failed { .. })
+                && other.control == Control::Auto
+                && other.ledger.futile > 0
+                && other.ledger.given_up.is_none()
+                && other.incident < mine
+    };
+    let blocked = small && view.group.members.iter().any(first);
+    Reading {
+        gate: GateName::Hold,
+        open: !blocked,
+        compared: Comparison::Hold {
+            why: blocked.then(|| "a restart of the other member has not helped yet".to_owned()),
+            troubled: view.group.counts.troubled,
+            members: view.group.size(),
+            canary_in: None,
+            canary: None,
+        },
+        reopens: None,
+    }
+}
+
+/// What a person is told when a hold begins.
+pub(crate) fn beginning(why: &str, wait: crate::Span) -> String {
+    format!(
+        "held: {why}; no sick member is restarted but one, in {wait}, to see whether that helps"
+    )
+}
+
+/// What a person is told when the canary did not help.
+pub(crate) fn again(futile: u32) -> String {
+    let wait = hold::AGAIN.wait(futile);
+    format!("still held: the restart that was tried did not help; the next one in {wait}")
+}

@@ -1,0 +1,370 @@
+//! What many members have together: trouble, holds and canaries, dependencies that go and come.
+
+use super::Turn;
+use crate::event::Effect;
+use crate::journal::{Entry, Outcome};
+use crate::plan::{GroupPlan, Plan, Scope};
+use crate::policy::gate::{self, dependency};
+use crate::policy::hold::{self, Hold};
+use crate::policy::keep::Kept;
+use crate::policy::state::{Group, Health, Member};
+use crate::policy::{About, NoticeKind, judge};
+use crate::{Instant, IntentId, MemberId, Span, Status};
+
+/// When a dependency is there again its dependents are tried within this long, not all at once.
+const SPREAD: Span = Span::secs(10);
+
+impl Turn<'_> {
+    /// Notes whether a member is suspect or failed, and whether too many are.
+    pub(super) fn look_for_trouble(&mut self, id: MemberId) {
+        let now = self.now;
+        let Some(view) = self.view(id) else { return };
+        let was = view.member.trouble;
+        let is = in_trouble(view.group_plan, view.group, view.member);
+        if was.is_some() == is {
+            return;
+        }
+        self.change(id, |member| member.trouble = is.then_some(now));
+        let Some(group) = self.group_mut(id.group) else {
+            return;
+        };
+        match was {
+            Some(since) => group.troubles.end(id.member, since),
+            None => group.troubles.begin(id.member, now),
+        }
+        let together = group.troubles.together(now);
+        let (members, troubled) = (group.size(), group.counts.troubled);
+        if is {
+            let least = self.policy(id).map_or(u32::MAX, |policy| policy.hold_at);
+            if together >= least {
+                let span = hold::TOGETHER;
+                let why = format!("{together} of {members} members turned bad within {span}");
+                self.enter_hold(id.group, &why);
+            }
+        }
+        self.note_calm(id.group, hold::calm(troubled, members));
+    }
+
+    /// A member has failed for good: what stands behind it may have failed with it, and a hold that
+    /// was only a suspicion is told.
+    pub(super) fn failed_together(&mut self, id: MemberId) {
+        self.look_for_trouble(id);
+        let now = self.now;
+        let sets = self.state.suppliers.of(id.group).to_vec();
+        let half = (self.state.group(id.group))
+            .is_some_and(|group| group.counts.troubled * 2 >= group.size());
+        if half {
+            for set in sets {
+                let Some(other) = self.state.suppliers.failed(set, id.group, now) else {
+                    continue;
+                };
+                let (mine, theirs) = (self.plan.group_name(id.group), self.plan.group_name(other));
+                let why = format!("{mine} and {theirs} need the same and failed together");
+                self.enter_hold(id.group, &why);
+                self.enter_hold(other, &why);
+            }
+        }
+        self.tell_of_hold(id.group);
+    }
+
+    /// A sick member is restarted.
+    pub(super) fn killed(&mut self, id: MemberId) {
+        let now = self.now;
+        let Some(group) = self.group_mut(id.group) else {
+            return;
+        };
+        let (kills, most) = (group.troubles.killed(now), group.size().max(hold::KILLS));
+        if kills > most {
+            group.troubles.forget_kills();
+            let span = hold::KILLS_SPAN;
+            self.enter_hold(id.group, &format!("{kills} restarts within {span}"));
+        }
+    }
+
+    fn enter_hold(&mut self, index: u32, why: &str) {
+        let now = self.now;
+        let Some(wait) = self
+            .plan
+            .group(index)
+            .map(|group| group.policy.canary_after)
+        else {
+            return;
+        };
+        let Some(group) = self.group_mut(index).filter(|group| group.hold.is_none()) else {
+            return;
+        };
+        group.hold = Some(Hold {
+            since: now,
+            why: why.to_owned(),
+            canary_at: now + wait,
+            canary: None,
+            futile: 0,
+            told: false,
+        });
+        let (troubled, members) = (group.counts.troubled, group.size());
+        self.group_changed(index, "free", "held", why);
+        self.note_calm(index, hold::calm(troubled, members));
+        self.tell_of_hold(index);
+    }
+
+    /// A hold is news when somebody has failed; suspicion alone is not.
+    fn tell_of_hold(&mut self, index: u32) {
+        let (now, name) = (self.now, About::Group(index));
+        let Some(group) = self.group_mut(index) else {
+            return;
+        };
+        let failed = (group.members.iter()).any(|it| matches!(it.health, Health::Failed { .. }));
+        let Some(hold) = group.hold.as_mut().filter(|hold| failed && !hold.told) else {
+            return;
+        };
+        hold.told = true;
+        let text = gate::hold::beginning(&hold.why, hold.canary_at.since(now));
+        self.tell(name, NoticeKind::Hold, text, None);
+        self.keep_group(index);
+    }
+
+    fn leave_hold(&mut self, index: u32, why: &str) {
+        let Some(hold) = self.group_mut(index).and_then(|group| group.hold.take()) else {
+            return;
+        };
+        self.group_changed(index, "held", "free", why);
+        if hold.told {
+            let text = format!("not held any more: {why}");
+            self.tell(About::Group(index), NoticeKind::Thaw, text, None);
+        }
+        self.again.insert(index);
+    }
+
+    /// The one restart that a hold lets through has its intent.
+    pub(super) fn canary(&mut self, id: MemberId, intent: IntentId) {
+        if let Some(hold) = self
+            .group_mut(id.group)
+            .and_then(|group| group.hold.as_mut())
+        {
+            hold.canary = Some(intent);
+            self.keep_group(id.group);
+        }
+    }
+
+    /// What a canary says about restarting.
+    pub(super) fn canary_judged(&mut self, id: MemberId, intent: IntentId, outcome: Outcome) {
+        let now = self.now;
+        let wait = (self.policy(id)).map_or(Span::ZERO, |policy| policy.canary_after);
+        let name = self
+            .plan
+            .member(id)
+            .map_or("?", |member| member.name.as_str());
+        let hold = self
+            .group_mut(id.group)
+            .and_then(|group| group.hold.as_mut());
+        let Some(hold) = hold.filter(|hold| hold.canary == Some(intent)) else {
+            return;
+        };
+        hold.canary = None;
+        match outcome {
+            Outcome::Effective => {
+                self.leave_hold(id.group, &format!("the restart of {name} helped"));
+                return;
+            }
+            Outcome::Futile | Outcome::Failed => {
+                hold.futile = hold.futile.saturating_add(1);
+                hold.canary_at = now + hold::AGAIN.wait(hold.futile);
+                let text = gate::hold::again(hold.futile);
+                self.tell(About::Group(id.group), NoticeKind::Hold, text, None);
+            }
+            Outcome::Unproven | Outcome::Withdrawn | Outcome::Superseded => {
+                hold.canary_at = now + wait;
+            }
+        }
+        self.keep_group(id.group);
+        self.again.insert(id.group);
+    }
+
+    /// Few enough are in trouble, or not any more; a hold ends when that has lasted.
+    fn note_calm(&mut self, index: u32, calm: bool) {
+        let now = self.now;
+        let slot = self.state.slots.group(index);
+        let Some(group) = self.group_mut(index) else {
+            return;
+        };
+        group.troubles.calm = calm.then(|| group.troubles.calm.unwrap_or(now));
+        if let (Some(since), Some(_)) = (group.troubles.calm, &group.hold) {
+            self.state.schedule.set_earlier(slot, since + hold::CALM);
+        }
+    }
+
+    /// A hold of the daemon before goes on. A canary of which nothing is known any more is one that
+    /// said nothing.
+    pub(super) fn resume_hold(&mut self, index: u32) {
+        let Some((plan, group)) = self.plan.group(index).zip(self.state.group(index)) else {
+            return;
+        };
+        let lost = (group.hold.as_ref().and_then(|hold| hold.canary))
+            .filter(|intent| !self.state.intents.contains_key(intent));
+        let (is_calm, at) = (
+            hold::calm(group.counts.troubled, group.size()),
+            self.now + plan.policy.canary_after,
+        );
+        if lost.is_some()
+            && let Some(hold) = self.group_mut(index).and_then(|group| group.hold.as_mut())
+        {
+            hold.canary = None;
+            hold.canary_at = hold.canary_at.max(at);
+            self.keep_group(index);
+        }
+        self.note_calm(index, is_calm);
+    }
+
+    /// The time of a group has come.
+    pub(super) fn look_at_group(&mut self, index: u32) {
+        let now = self.now;
+        let Some(group) = self.state.group(index) else {
+            return;
+        };
+        let Some(since) = group.troubles.calm.filter(|_| group.hold.is_some()) else {
+            return;
+        };
+        if !group.supplied || now.since(since) < hold::CALM {
+            let slot = self.state.slots.group(index);
+            let at = (since + hold::CALM).max(now + Span::secs(1));
+            self.state.schedule.set_earlier(slot, at);
+            return;
+        }
+        let (troubled, members) = (group.counts.troubled, group.size());
+        let span = hold::CALM;
+        let why = format!("{troubled} of {members} members in trouble for {span}");
+        self.leave_hold(index, &why);
+    }
+
+    /// Something that a group depends on may have gone or come.
+    pub(super) fn look_at_supply(&mut self, index: u32) {
+        let (plan, now) = (self.plan, self.now);
+        let Some((group_plan, group)) = plan.group(index).zip(self.state.group(index)) else {
+            return;
+        };
+        let missing = dependency::missing(plan, self.state, group_plan, group, now);
+        let (was, is) = (group.supplied, missing.is_none());
+        if was == is {
+            return;
+        }
+        if let Some(group) = self.group_mut(index) {
+            group.supplied = is;
+        }
+        match missing {
+            Some(missing) => self.enter_hold(index, &missing.to_string()),
+            None => self.supplied_again(index, group_plan.policy.canary_after),
+        }
+    }
+
+    /// What it needs is there: its members get the time to find out by themselves, and whoever waits
+    /// to be started need not wait long.
+    fn supplied_again(&mut self, index: u32, canary_after: Span) {
+        let now = self.now;
+        if let Some(hold) = self.group_mut(index).and_then(|group| group.hold.as_mut()) {
+            hold.canary_at = hold.canary_at.max(now + canary_after);
+            self.keep_group(index);
+        }
+        let members = self.state.group(index).map_or(0, Group::size);
+        for member in 0..members {
+            let id = MemberId {
+                group: index,
+                member,
+            };
+            let waits = (self.state.member(id))
+                .is_some_and(|member| member.ledger.not_before > now + SPREAD);
+            if waits {
+                let soon = now + Span(self.state.chance.draw() % SPREAD.0);
+                self.change(id, |member| {
+                    member.ledger.wait_began = now;
+                    member.ledger.not_before = soon;
+                });
+                self.set_look(id);
+            }
+        }
+        self.again.insert(index);
+    }
+
+    fn group_changed(&mut self, group: u32, from: &'static str, to: &'static str, why: &str) {
+        let (at, why) = (self.now, why.to_owned());
+        let entry = Entry::Group {
+            group,
+            at,
+            from,
+            to,
+            why,
+        };
+        self.out.push(Effect::Record(entry));
+        self.keep_group(group);
+    }
+
+    fn keep_group(&mut self, index: u32) {
+        if let Some(kept) = self.state.keep_group(self.plan, index, self.now) {
+            self.out.push(Effect::Keep(Kept::Group(kept)));
+        }
+    }
+
+    fn group_mut(&mut self, index: u32) -> Option<&mut Group> {
+        self.state.groups.get_mut(index as usize)
+    }
+}
+
+/// Suspect or failed, alive, and not given up. Whoever has not been healthy yet in this life is not
+/// suspect: it may still be starting.
+fn in_trouble(plan: &GroupPlan, group: &Group, member: &Member) -> bool {
+    if member.life.up_since().is_none() || member.ledger.given_up.is_some() {
+        return false;
+    }
+    match member.health {
+        Health::Failed { .. } => true,
+        Health::Healthy { .. } => judge::latest(plan, group, member) == Status::Fail,
+        Health::Unproven => false,
+    }
+}
+
+/// Which groups need the same, and which of them failed last.
+#[derive(Debug, Default)]
+pub(crate) struct Suppliers {
+    /// For each group the sets that it is in.
+    sets: Vec<Vec<u32>>,
+    /// For each set who failed last.
+    last: Vec<Option<(Instant, u32)>>,
+}
+
+impl Suppliers {
+    /// Two groups need the same when both depend on one group, or both ask the same of the same kind
+    /// in a check of scope `dependency`.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut numbers = std::collections::BTreeMap::new();
+        let mut sets = Vec::new();
+        for group in &plan.groups {
+            let on = group
+                .depends_on
+                .iter()
+                .map(|index| format!("group {index}"));
+            let checks = (group.checks.iter()).filter(|check| check.scope == Scope::Dependency);
+            let checks = checks.map(|check| {
+                let options = serde_json::Value::Object(check.options.clone());
+                format!("{} {options}", check.kind)
+            });
+            let mut mine: Vec<u32> = Vec::new();
+            for key in on.chain(checks) {
+                let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+                mine.push(*numbers.entry(key).or_insert(next));
+            }
+            sets.push(mine);
+        }
+        let last = vec![None; numbers.len()];
+        Self { sets, last }
+    }
+
+    fn of(&self, group: u32) -> &[u32] {
+        self.sets.get(group as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Group `group` of `set` fails at `now`. Which other one just did too?
+    fn failed(&mut self, set: u32, group: u32, now: Instant) -> Option<u32> {
+        let last = self.last.get_mut(set as usize)?;
+        let (at, other) = last.replace((now, group))?;
+        (other != group && now.since(at) <= hold::SHARED).then_some(other)
+    }
+}
