@@ -191,6 +191,9 @@ impl State {
     /// lives: `Started` with `adopted`, or `Exited`.
     pub(crate) fn restore(&mut self, plan: &Plan, kept: &[Kept], between: &Between, now: Instant) {
         let by_path: BTreeMap<&str, &Kept> = kept.iter().map(|kept| (kept.path(), kept)).collect();
+        if let Between::SameBoot { .. } = between {
+            self.away_since = kept.iter().map(Kept::at).max();
+        }
         let rebooted = matches!(between, Between::Reboot { .. });
         for (group_plan, group) in plan.groups.iter().zip(&mut self.groups) {
             if let Some(Kept::Group(kept)) = by_path.get(group_plan.name.as_str())

@@ -54,6 +54,7 @@ pub(crate) fn group(members: u32, checks: &[&str], max_out: u32) -> GroupPlan {
 }
 
 /// The world: what really is, beside what the engine believes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a test")]
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) now: Instant,
@@ -65,6 +66,8 @@ pub(crate) struct World {
     pub(crate) dies_after: BTreeMap<MemberId, (Span, i32)>,
     /// The journal refuses intents.
     pub(crate) journal_down: bool,
+    /// Acts do not reach the manager.
+    pub(crate) unheard: bool,
     /// The manager cannot start anything.
     pub(crate) cannot_start: bool,
     /// Everything that happened, a line each: `12.3s web-1 restart: …`.
@@ -110,6 +113,7 @@ impl World {
             cured_by_restart: true,
             dies_after: BTreeMap::new(),
             journal_down: false,
+            unheard: false,
             cannot_start: false,
             ledger: Vec::new(),
             entries: Vec::new(),
@@ -222,6 +226,16 @@ impl World {
             }
         }
         self.now = end;
+    }
+
+    /// The daemon ends in order, and another begins so long afterwards.
+    pub(crate) fn end_for(&mut self, away: Span) {
+        if let Some(kept) = self.engine.keep(Self::id(0), self.now) {
+            self.kept
+                .insert(kept.path.clone(), Kept::Member(Box::new(kept)));
+        }
+        self.now += away;
+        self.crash(false);
     }
 
     /// The daemon is killed at this instant, and another begins; processes, and whoever carries out
@@ -351,6 +365,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Record(entry) => self.record(entry),
+                Effect::Do(..) if self.unheard => {}
                 Effect::Do(intent, act) => self.act(intent, act),
                 Effect::Run(run) => {
                     self.ports.insert(run.port);

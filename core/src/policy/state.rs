@@ -36,6 +36,9 @@ pub struct State {
     pub(crate) awake: bool,
     /// Whether it goes on from an engine of the same daemon: what that one had begun goes on too.
     pub(crate) reloaded: bool,
+    /// Until when another daemon is known to have been at work: whom it would have checked since then
+    /// waits already.
+    pub(crate) away_since: Option<Instant>,
     pub(crate) chance: Chance,
     pub(crate) next_intent: IntentId,
     pub(crate) next_incident: IncidentId,
@@ -357,6 +360,7 @@ impl State {
             began: now,
             awake: false,
             reloaded: false,
+            away_since: None,
             chance: Chance::new(seed),
             next_intent: first_intent,
             next_incident: IncidentId(first_intent.0),

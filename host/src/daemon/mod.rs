@@ -21,7 +21,7 @@ use checkd_core::plan::{OnExit, Plan, Scope};
 use checkd_core::policy::keep::{Between, Kept};
 use checkd_core::policy::{About, Axis, NoticeKind};
 use checkd_core::report::{self, MemberReport, StatusReport};
-use checkd_core::{Generation, Instant, IntentId, MemberId};
+use checkd_core::{Generation, Instant, IntentId, MemberId, Span};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{oneshot, watch};
@@ -40,8 +40,11 @@ use talk::Talk;
 const BURST: usize = 1_024;
 /// And for so long at most: a signal or a person must be heard soon.
 const BURST_TIME: Duration = Duration::from_millis(5);
-/// How long acts in flight may still take when the daemon ends and members live on.
+/// How long acts in flight may still take when the daemon ends and its members are stopped.
 const LAST_ACTS: Duration = Duration::from_secs(30);
+
+/// What began so shortly before the end may have reached nobody.
+const LAST_RUNS: Span = Span::millis(100);
 
 /// What a daemon begins with.
 #[derive(Debug)]
@@ -503,34 +506,29 @@ impl Daemon {
         }
     }
 
-    /// Members live on: acts in flight come to their end. Members stop: all of them are stopped. A
-    /// second signal hurries.
+    /// Members live on: the keeper brings acts in flight to their end, and tells the next daemon. Members
+    /// stop: all of them are stopped, and acts in flight are waited for. A second signal hurries.
     async fn last_acts(
         &mut self,
         end: End,
         events: &mut UnboundedReceiver<Event>,
         signals: &mut Signals,
     ) {
-        let running = self.manager.running();
-        match end {
-            End::Leave => {
-                if !self.acting.is_empty() {
-                    self.talk
-                        .own("ending, as soon as what is being restarted runs again");
-                }
+        if end == End::Leave {
+            self.keep_when();
+            // While we waited nobody would be checked.
+            while let Ok(event) = events.try_recv() {
+                self.note(end, &event);
             }
-            End::Stop => self.talk.own(&format!(
-                "stopping {running} member{}; a second signal kills",
-                if running == 1 { "" } else { "s" }
-            )),
+            return;
         }
+        let running = self.manager.running();
+        self.talk.own(&format!(
+            "stopping {running} member{}; a second signal kills",
+            if running == 1 { "" } else { "s" }
+        ));
         let manager = self.manager.clone();
-        let work = async {
-            match end {
-                End::Leave => Vec::new(),
-                End::Stop => manager.stop_all().await,
-            }
-        };
+        let work = manager.stop_all();
         tokio::pin!(work);
         let patience = tokio::time::sleep(LAST_ACTS);
         tokio::pin!(patience);
@@ -545,12 +543,12 @@ impl Daemon {
                 }
                 Some(event) = events.recv() => self.note(end, &event),
                 () = &mut patience, if worked => break,
-                _ = signals.term.recv() => { self.hurry(end).await; break; }
-                _ = signals.interrupt.recv() => { self.hurry(end).await; break; }
+                _ = signals.term.recv() => { self.hurry().await; break; }
+                _ = signals.interrupt.recv() => { self.hurry().await; break; }
             }
         }
         // An act that was in flight may have started a member after it was looked for.
-        if end == End::Stop && self.manager.running() > 0 {
+        if self.manager.running() > 0 {
             self.manager.kill_all().await;
         }
         while let Ok(event) = events.try_recv() {
@@ -558,11 +556,22 @@ impl Daemon {
         }
     }
 
-    async fn hurry(&self, end: End) {
-        if end == End::Stop {
-            self.talk.own("killing what is left");
-            self.manager.kill_all().await;
+    /// Notes when this daemon ended: the next one makes up for the runs that are due until it is there.
+    fn keep_when(&mut self) {
+        let now = crate::clock::now();
+        let due = self
+            .wake_at
+            .map_or(now, |at| Instant(at.0.saturating_sub(1)));
+        let at = Instant(now.0.saturating_sub(LAST_RUNS.0)).min(due);
+        let first = self.plan.members().next();
+        if let Some(kept) = first.and_then(|id| self.engine.keep(id, at)) {
+            self.journal.keep(Kept::Member(Box::new(kept)));
         }
+    }
+
+    async fn hurry(&self) {
+        self.talk.own("killing what is left");
+        self.manager.kill_all().await;
     }
 
     /// What the next daemon must know, though this one does nothing any more: what became of acts
@@ -583,14 +592,16 @@ impl Daemon {
         self.engine.step(event, crate::clock::now(), &mut effects);
         for effect in effects {
             match effect {
-                // Nobody is there to carry it out, so it is not written down as if.
+                // Nobody would hear that it is stored, so it is not written down as if.
                 Effect::Record(Entry::Intent { .. } | Entry::Decision { .. })
-                | Effect::Do(..)
                 | Effect::Run(_)
                 | Effect::WakeAt(_) => {}
-                Effect::Record(_) | Effect::Keep(_) | Effect::Notify(_) | Effect::Answer { .. } => {
-                    self.carry_out(effect);
-                }
+                // What is stored already the keeper does without us.
+                Effect::Do(..)
+                | Effect::Record(_)
+                | Effect::Keep(_)
+                | Effect::Notify(_)
+                | Effect::Answer { .. } => self.carry_out(effect),
             }
         }
     }

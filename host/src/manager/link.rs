@@ -198,13 +198,20 @@ impl Link {
     /// # Errors
     /// For a person: why it could not be.
     pub(super) async fn act(&self, order: Order) -> Result<(), String> {
+        self.hand(order).await
+    }
+
+    /// The same; the order is on its way when this returns, whether anybody waits for its end or not.
+    pub(super) fn hand(&self, order: Order) -> impl Future<Output = Result<(), String>> + use<> {
         let (answer, answered) = oneshot::channel();
         let sent = self.asks.send(Ask::Act(Box::new(order), answer));
-        let lost = || Err("checkd is ending".to_owned());
-        if sent.is_err() {
-            return lost();
+        async move {
+            let lost = || Err("checkd is ending".to_owned());
+            if sent.is_err() {
+                return lost();
+            }
+            answered.await.unwrap_or_else(|_| lost())
         }
-        answered.await.unwrap_or_else(|_| lost())
     }
 
     pub(super) async fn adopt(&self, path: String, generation: Generation) -> bool {

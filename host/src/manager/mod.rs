@@ -12,11 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan};
 use checkd_core::{Generation, IntentId, MemberId};
+use tokio::sync::RwLock;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
@@ -26,12 +28,17 @@ pub(crate) use crate::keeper::plain;
 pub use crate::keeper::processes::boot_id;
 pub(crate) use launch::has_user;
 
+/// How long the end of the daemon waits for orders that are being written.
+const LAST_ORDERS: Duration = Duration::from_secs(2);
+
 /// Carries out acts; what it sees comes back as events.
 #[derive(Clone, Debug)]
 pub struct Manager {
     link: link::Link,
     output_dir: PathBuf,
     tags: Arc<AtomicU64>,
+    /// Shared by everybody who has an order that is not with the link yet.
+    handing: Arc<RwLock<()>>,
 }
 
 impl Manager {
@@ -60,6 +67,7 @@ impl Manager {
             output_dir: state_dir.join("output"),
             // Another daemon's tags are others.
             tags: Arc::new(AtomicU64::new(u64::from(std::process::id()) << 32)),
+            handing: Arc::default(),
         })
     }
 
@@ -149,8 +157,11 @@ impl Manager {
         self.link.acknowledge();
     }
 
-    /// The last word to the keeper, after the journal was closed.
+    /// The last word to the keeper, after the journal was closed. It has every order then, and needs no
+    /// daemon to carry it out.
     pub async fn end(&self) {
+        // A secret may be on a file system that does not answer.
+        drop(tokio::time::timeout(LAST_ORDERS, self.handing.write()).await);
         self.link.acknowledge();
         self.link.end().await;
     }
@@ -178,9 +189,15 @@ impl Manager {
     pub fn carry_out(&self, intent: IntentId, act: Act) {
         let manager = self.clone();
         let plan = self.link.plan();
+        // Only `end` locks it against us, and then there is nobody left to ask.
+        let handing = Arc::clone(&self.handing).try_read_owned();
         tokio::spawn(async move {
-            let result = match manager.order(&plan, Some(intent), act) {
-                Ok(order) => manager.link.act(order).await,
+            let handed = manager
+                .order(&plan, Some(intent), act)
+                .map(|order| manager.link.hand(order));
+            drop(handing);
+            let result = match handed {
+                Ok(answer) => answer.await,
                 Err(why) => Err(why),
             };
             manager.link.send(Event::Done { intent, result });

@@ -1,6 +1,9 @@
 //! Daemons that end and begin again, and configurations that change.
 
+use std::collections::BTreeMap;
+
 use crate::event::{Command, Event, Exit};
+use crate::journal::Entry;
 use crate::plan::Plan;
 use crate::policy::sim::{World, group};
 use crate::{Generation, Instant, LeafId, MemberId, Sample, Span, Status};
@@ -24,6 +27,31 @@ fn streaks_and_ledgers_go_on_after_a_crash() {
     assert_eq!(after.checks[0].streak, before.checks[0].streak);
     assert_eq!((after.life, after.health), (before.life, before.health));
     assert_eq!(world.starts(), 2, "nobody is started twice");
+}
+
+#[test]
+fn a_run_that_was_due_while_no_daemon_ran_is_late_by_as_much_as_the_daemon() {
+    // Every instant of an interval is some leaf's.
+    let away = Span::millis(700);
+    for instant in 0..50 {
+        let mut world = healthy_world(5);
+        world.pass(Span::millis(200 * instant));
+        world.end_for(away);
+        world.pass(Span::mins(1));
+        let mut runs: BTreeMap<LeafId, Vec<Instant>> = BTreeMap::new();
+        for (_, entry) in &world.entries {
+            if let Entry::Steady { leaf, at } = entry {
+                runs.entry(*leaf).or_default().push(*at);
+            }
+        }
+        assert_eq!(runs.len(), 10);
+        for (leaf, at) in runs {
+            let gaps = at.windows(2).map(|pair| pair[1].since(pair[0]));
+            let longest = gaps.max().unwrap();
+            let most = Span::secs(10) + away + crate::schedule::GRAIN;
+            assert!(longest <= most, "{leaf:?} waited {longest}, {instant}");
+        }
+    }
 }
 
 #[test]
@@ -61,6 +89,32 @@ fn a_restart_under_way_is_carried_on_and_not_done_twice() {
             );
             assert_eq!(world.starts(), 2, "{ms} ms, lossy {lossy}");
             assert_eq!(world.health(0), "healthy", "{ms} ms, lossy {lossy}");
+        }
+    }
+}
+
+#[test]
+fn an_order_by_hand_that_was_not_begun_is_not_forgotten() {
+    // The instants of one restart, and what the journal may hold of it.
+    for (ms, unheard) in [(0, false), (1, true), (50, true), (50, false), (200, false)] {
+        for step in [Command::Restart { now: true }, Command::Stop] {
+            let mut world = healthy_world(2);
+            world.unheard = unheard;
+            world.command(0, step.clone()).unwrap();
+            world.pass(Span::millis(ms));
+            world.unheard = false;
+            world.crash(false);
+            world.pass(Span::mins(3));
+            let stop = step == Command::Stop;
+            let (restarts, lives) = (usize::from(!stop), !stop);
+            assert_eq!(
+                world.restarts(),
+                restarts,
+                "{step:?} {ms} ms: {:?}",
+                world.acts
+            );
+            let alive = world.generation(World::id(0)).is_some();
+            assert_eq!(alive, lives, "{step:?} {ms} ms: {:?}", world.acts);
         }
     }
 }

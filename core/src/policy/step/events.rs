@@ -6,8 +6,8 @@ use crate::journal::{Entry, Outcome};
 use crate::plan::Scope;
 use crate::policy::propose::{self, Ended};
 use crate::policy::slots::Slot;
-use crate::policy::state::{Group, Health, Life, Phase, Wanted};
-use crate::policy::{Axis, Step, judge};
+use crate::policy::state::{Asked, Group, Health, Life, Phase, Wanted};
+use crate::policy::{Axis, Motive, Step, judge};
 use crate::{Generation, Instant, LeafId, MemberId, Sample, Span, Status, schedule};
 
 impl Turn<'_> {
@@ -33,7 +33,7 @@ impl Turn<'_> {
         for (group, group_plan) in (0u32..).zip(&plan.groups) {
             for (check, check_plan) in (0u32..).zip(&group_plan.checks) {
                 if check_plan.scope != Scope::Process {
-                    self.set_run(LeafId {
+                    self.take_up_run(LeafId {
                         group,
                         check,
                         member: None,
@@ -59,13 +59,21 @@ impl Turn<'_> {
         let attempt = member.attempt.clone();
         if member.generation.is_some() {
             for leaf in self.leaves_of(id) {
-                self.set_run(leaf);
+                self.take_up_run(leaf);
             }
         }
         match attempt {
             Some(attempt) if attempt.phase == Phase::Storing && !self.state.reloaded => {
                 let detail = "checkd ended before it was carried out";
                 self.conclude(id, Outcome::Withdrawn, detail);
+                // Evidence is looked at anew; a person who was told yes is not asked again.
+                if let Motive::ByHand { now } = attempt.motive {
+                    let by = attempt.why.trim_start_matches("by hand: ").to_owned();
+                    let step = attempt.step;
+                    self.change(id, |member| {
+                        member.asked.get_or_insert(Asked { step, now, by });
+                    });
+                }
             }
             // Whoever carries out acts knows each by its intent, and does none twice.
             Some(attempt) if attempt.phase == Phase::Acting && !self.state.reloaded => {
@@ -107,7 +115,30 @@ impl Turn<'_> {
         }
     }
 
+    /// Sets the next run of a leaf that another daemon ran before us. One that was due while nobody was
+    /// here is made up for, as late as we are: at the pace at which they were missed, not in a herd.
+    fn take_up_run(&mut self, leaf: LeafId) {
+        self.set_run(leaf);
+        let (Some(since), Some((interval, phase))) = (self.state.away_since, self.rhythm(leaf))
+        else {
+            return;
+        };
+        let next = schedule::next_on_grid(self.now, interval, phase);
+        let missed = Instant(next.0.saturating_sub(interval.0));
+        if missed > since && missed <= self.now {
+            let slot = self.state.slots.leaf(leaf);
+            let late = missed + self.now.since(since);
+            self.state.schedule.set_earlier(slot, late);
+        }
+    }
+
     pub(super) fn next_run(&self, leaf: LeafId) -> Option<Instant> {
+        let (interval, phase) = self.rhythm(leaf)?;
+        Some(schedule::next_on_grid(self.now, interval, phase))
+    }
+
+    /// How often a leaf is run now, and its place in the interval.
+    fn rhythm(&self, leaf: LeafId) -> Option<(Span, u64)> {
         let group_plan = self.plan.group(leaf.group)?;
         let check = group_plan.checks.get(leaf.check as usize)?;
         let state = self.state.leaf(leaf)?;
@@ -123,7 +154,7 @@ impl Turn<'_> {
             }
         };
         let phase = schedule::phase([group_plan.name.as_str(), member_name, check.name.as_str()]);
-        Some(schedule::next_on_grid(self.now, interval, phase))
+        Some((interval, phase))
     }
 
     pub(super) fn sample(&mut self, leaf: LeafId, sample: &Sample) {
