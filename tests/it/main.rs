@@ -32,4 +32,5 @@ mod supervise;
 mod survival;
 #[cfg(feature = "peers")]
 mod systemd;
+mod upgrade;
 mod wait;
