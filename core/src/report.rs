@@ -517,10 +517,12 @@ fn advice(view: &View<'_>, report: &MemberReport) -> Vec<Advice> {
     }
     let in_trouble = !matches!(it.health, Health::Healthy { .. }) || it.blind;
     if it.attempt.is_none() && it.wanted == Wanted::Up && in_trouble {
-        all.push(advice(
-            format!("restart --now {path}"),
-            "restarts it at once, past the budget and the wait",
-        ));
+        let does = if view.state.refused.is_some() {
+            "restarts it as soon as the journal can be written, past the budget and the wait"
+        } else {
+            "restarts it at once, past the budget and the wait"
+        };
+        all.push(advice(format!("restart --now {path}"), does));
         if report.control == "auto" {
             all.push(advice(
                 format!("pause {path} --for 1h --reason \"…\""),

@@ -94,6 +94,15 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
     wait_said(&checkd, "journal cannot be written");
     let answer = checkd.ask(["explain", "web/web-0"]);
     assert!(answer.stdout.contains("journal"), "{}", answer.stdout);
+    let soon = "as soon as the journal can be written";
+    eventually(
+        "it promises nothing at once",
+        Duration::from_secs(20),
+        || {
+            let answer = checkd.ask(["explain", "web/web-0"]);
+            answer.stdout.contains(soon).then_some(())
+        },
+    );
     let said = checkd.talk().matches("journal cannot be written").count();
     assert_eq!(said, 1, "it says so again and again:\n{}", checkd.talk());
 

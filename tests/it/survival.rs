@@ -222,6 +222,27 @@ fn what_stands_at_the_control_path_and_is_no_socket_is_left_alone() {
     assert_eq!(answer.code, Some(2), "{}", answer.stderr);
     assert!(answer.stderr.contains("C0505"), "{}", answer.stderr);
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    // Nor is it said of a file that its daemon was killed.
+    let answer = checkd.ask(["status", "--control", "precious.txt"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("no socket"), "{}", answer.stderr);
+}
+
+#[test]
+fn a_daemon_that_finds_its_control_socket_taken_leaves_nothing_behind() {
+    let mut first = Checkd::prepare("");
+    first.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"$DIR/control.sock\"\n{CONFIG}"
+    ));
+    first.run();
+    let other = first.dir().join("other");
+    let mut second = first.verb(["run", "checkd.toml"]);
+    let second = second.env("CHECKD__DAEMON__STATE_DIR", &other).output();
+    let second = second.expect("checkd starts");
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{told}");
+    assert!(told.contains("another daemon answers there"), "{told}");
+    assert!(!other.exists(), "nothing was changed, it said:\n{told}");
 }
 
 #[test]

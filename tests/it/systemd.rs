@@ -119,8 +119,18 @@ fn healthy_pair(checkd: &Checkd) -> [u32; 2] {
 
 /// Installs the unit of the sources, and what differs on this machine as an administrator writes it.
 fn install(systemd: &Systemd, checkd: &Checkd) {
-    let units = systemd.units();
     let unit = fs::read_to_string(root().join("host/checkd.service")).expect("the unit");
+    let (binary, config) = (checkd_binary().display(), checkd.dir().join("checkd.toml"));
+    let config = config.display();
+    let more = format!(
+        "ExecStart=\nExecStart={binary} run {config}\nExecReload=\nExecReload={binary} reload\n"
+    );
+    install_unit(systemd, checkd, &unit, &more);
+}
+
+/// Installs this unit, with a watchdog that is quick, and these settings.
+fn install_unit(systemd: &Systemd, checkd: &Checkd, unit: &str, more: &str) {
+    let units = systemd.units();
     fs::write(units.join("checkd.service"), unit).expect("the unit");
     let (marker, value) = checkd
         .verb(["status"])
@@ -132,8 +142,7 @@ fn install(systemd: &Systemd, checkd: &Checkd) {
     let config = config.display();
     let log = checkd.dir().join("daemon.log");
     let changed = format!(
-        "[Service]\nExecStart=\nExecStart={binary} run {config}\n\
-         ExecReload=\nExecReload={binary} reload\nEnvironment=CHECKD_CONFIG={config}\n\
+        "[Service]\n{more}Environment=CHECKD_CONFIG={config}\n\
          Environment={}={}\nWatchdogSec=2\nStandardOutput=append:{log}\nStandardError=append:{log}\n",
         marker.to_string_lossy(),
         value.to_string_lossy(),
@@ -223,4 +232,29 @@ fn a_unit_that_is_to_stop_its_members_stops_them_and_starts_them_again() {
     systemd.control(&["restart", "checkd.service"]);
     let stopped = checkd.ask(["wait", "web", "--for", "stopped", "--timeout", "1m"]);
     assert_eq!(stopped.code, Some(0), "{stopped:?}");
+}
+
+#[test]
+fn the_unit_of_a_user_is_as_the_page_writes_it() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).expect("the page");
+    let fence = "```ini title=\"user/checkd.service\"\n";
+    let (_, rest) = page.split_once(fence).expect("the page has the unit");
+    let (unit, _) = rest.split_once("```").expect("the block ends");
+    let checkd = Checkd::prepare(CONFIG);
+    let systemd = Systemd::start();
+    let home = systemd.units().with_file_name("home");
+    fs::create_dir_all(home.join(".local/bin")).expect("a directory");
+    std::os::unix::fs::symlink(checkd_binary(), home.join(".local/bin/checkd")).expect("a link");
+    install_unit(&systemd, &checkd, unit, "");
+    systemd.control(&["start", "needs.service"]);
+    let members = healthy_pair(&checkd);
+    let first = systemd.main_pid();
+    systemd.control(&["restart", "checkd.service"]);
+    let second = systemd.wait_replaced(first);
+    signal(second, Signal::STOP);
+    systemd.wait_replaced(second);
+    systemd.control(&["reload", "checkd.service"]);
+    assert_eq!(healthy_pair(&checkd), members);
+    systemd.control(&["stop", "checkd.service"]);
+    assert!(members.iter().all(|&pid| alive(pid)), "members ended");
 }

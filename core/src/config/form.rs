@@ -96,6 +96,14 @@ pub(super) fn span(node: &Node) -> Judged<Span> {
         "a time is a number with a unit: `\"500ms\"`, `\"30s\"`, `\"2m30s\"`, `\"1h\"`";
     match &node.value {
         Value::Text(text) => units::span(text).ok_or_else(|| {
+            if units::too_long(text) {
+                let message = format!(
+                    "may be `\"{}\"` at most, not {}",
+                    units::SPAN_MAX,
+                    quoted(text)
+                );
+                return Box::new(Wrong::new(VALUE, message));
+            }
             let bare = text.parse::<u64>().is_ok();
             let wrong = Wrong::new(UNIT, format!("is a time, and {} is none", quoted(text)));
             Box::new(if bare {

@@ -29,6 +29,15 @@ const SIZES: [(&str, u64); 9] = [
 
 /// `30s`, `1.5s`, `2m30s`, `400ms`: each unit once, the larger first. At most ten years.
 pub fn span(text: &str) -> Option<Span> {
+    millis(text).filter(|&ms| ms <= SPAN_MAX.0).map(Span)
+}
+
+/// Whether `text` is a time and longer than any that is allowed.
+pub fn too_long(text: &str) -> bool {
+    millis(text).is_some_and(|ms| ms > SPAN_MAX.0)
+}
+
+fn millis(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0u64;
     let mut smallest = usize::MAX;
@@ -44,14 +53,15 @@ pub fn span(text: &str) -> Option<Span> {
         }
         smallest = rank;
         let (_, millis) = TIMES.get(rank)?;
-        let scaled = thousandths.checked_mul(*millis)?;
+        let scaled = u128::from(thousandths) * u128::from(*millis);
         if !scaled.is_multiple_of(1_000) {
             return None;
         }
-        total = total.checked_add(scaled / 1_000)?;
+        let more = u64::try_from(scaled / 1_000).unwrap_or(u64::MAX);
+        total = total.saturating_add(more);
         rest = next;
     }
-    (!text.is_empty() && total <= SPAN_MAX.0).then_some(Span(total))
+    (!text.is_empty()).then_some(total)
 }
 
 /// `512MiB`, `1.5GiB`, `200kB`, in bytes.

@@ -1,5 +1,6 @@
 //! The other end of the control socket: how a verb finds the daemon and asks it.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,6 +131,10 @@ impl Control {
             NotFound => told.note("there is no such socket").note(chosen).help(
                 "start it with `checkd run`, or name the socket of another one with `--control PATH`",
             ),
+            ConnectionRefused if self.no_socket() => told
+                .note("what is there is no socket")
+                .note(chosen)
+                .help("name the control socket of the daemon with `--control PATH`"),
             ConnectionRefused => told
                 .note("the socket is there, and nobody listens: its daemon was killed")
                 .note(chosen)
@@ -141,6 +146,10 @@ impl Control {
             _ => told.note(plain(error)).note(chosen),
         };
         Failure::Silent(Box::new(told))
+    }
+
+    fn no_socket(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|there| !there.file_type().is_socket())
     }
 
     fn strange(&self, why: &str) -> Failure {

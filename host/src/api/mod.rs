@@ -122,19 +122,19 @@ fn who(uid: u32) -> String {
     )
 }
 
+fn cannot_bind(path: &Path, why: &str) -> Diagnostic {
+    let message = format!("control socket `{}` {why}", path.display());
+    Diagnostic::error("C0505", message).note("nothing was started and nothing was changed")
+}
+
 impl Server {
-    /// Binds the socket at `path`, readable by its owner and, when given, one Unix group.
+    /// Looks whether the socket can be bound at `path`, and changes nothing: asked before anything
+    /// is made, so that a daemon that cannot begin leaves nothing behind.
     ///
     /// # Errors
-    /// C0505: the path is too long, another daemon answers there, or it cannot be made.
-    pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, Diagnostic> {
-        let cannot = |why: String| {
-            Diagnostic::error(
-                "C0505",
-                format!("control socket `{}` {why}", path.display()),
-            )
-            .note("nothing was started and nothing was changed")
-        };
+    /// C0505: the path is too long, something else stands there, or another daemon answers there.
+    pub fn may_bind(path: &Path) -> Result<(), Diagnostic> {
+        let cannot = |why: String| cannot_bind(path, &why);
         let length = path.as_os_str().len();
         if length > PATH_MAX {
             return Err(cannot(format!(
@@ -156,6 +156,16 @@ impl Server {
             return Err(cannot("is in use: another daemon answers there".to_owned())
                 .help("give this daemon a `control` of its own in `[daemon]`"));
         }
+        Ok(())
+    }
+
+    /// Binds the socket at `path`, readable by its owner and, when given, one Unix group.
+    ///
+    /// # Errors
+    /// C0505: as [`Server::may_bind`], or it cannot be made.
+    pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, Diagnostic> {
+        Self::may_bind(path)?;
+        let cannot = |why: String| cannot_bind(path, &why);
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
                 .map_err(|e| cannot(format!("cannot be made: {}", plain(&e))))?;

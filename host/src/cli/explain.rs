@@ -136,8 +136,13 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
             Ink::Quiet,
         );
     }
-    if report.control != "auto" {
-        paper.hang(out, "  ", 2, &sentence(&report.control), Ink::Busy);
+    let control = match report.control.as_str() {
+        "auto" => String::new(),
+        "observe" => "Observed only: checkd says what it would do, and does not do it.".to_owned(),
+        paused => sentence(paused),
+    };
+    if !control.is_empty() {
+        paper.hang(out, "  ", 2, &control, Ink::Busy);
     }
 }
 

@@ -8,7 +8,7 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::plan::{Isolation, PluginPlan, PluginSource, Scope};
 use serde_json::Value;
 
-use super::paint::{print, print_json};
+use super::paint::{Ink, Paper, print, print_json};
 use super::{Layers, check, tell};
 use crate::plugin::{Catalog, Offer};
 
@@ -317,7 +317,7 @@ pub(super) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// Rows under a head; the last column is as long as it is.
+/// Rows under a head; the last column is broken between words at the edge of the paper.
 pub(super) fn table<const N: usize>(
     text: &mut String,
     indent: &str,
@@ -331,13 +331,17 @@ pub(super) fn table<const N: usize>(
             *width = (*width).max(cell.chars().count().min(48));
         }
     }
+    let paper = Paper::of_stdout();
     for row in std::iter::once(&head).chain(rows) {
         let mut line = indent.to_owned();
-        for (cell, width) in row.iter().zip(widths) {
+        let Some((last, cells)) = row.split_last() else {
+            continue;
+        };
+        for (cell, width) in cells.iter().zip(widths) {
             line.push_str(&format!("{:width$}  ", plain(cell)));
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        let column = line.chars().count();
+        paper.hang(text, &line, column, last, Ink::Plain);
     }
 }
 

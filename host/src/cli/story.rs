@@ -55,7 +55,7 @@ fn reason(row: &Row) -> &str {
         "transition" => match (detail("axis"), detail("to")) {
             // `pid 4711` is part of the sentence.
             ("life", "starting") => "",
-            ("life", "dead") if detail("why") == BY_CHECKD => "",
+            ("life", "dead" | "stopped") if detail("why").starts_with("by ") => "",
             _ => detail("why"),
         },
         "operator" => detail("reason"),
@@ -66,6 +66,8 @@ fn reason(row: &Row) -> &str {
 
 /// What core says of a process that checkd itself ended.
 const BY_CHECKD: &str = "by our hand";
+/// And of one that a person wanted stopped.
+const BY_HAND: &str = "by hand";
 
 fn text_of<'a>(row: &'a Row, key: &str) -> &'a str {
     row.detail.get(key).and_then(Value::as_str).unwrap_or("")
@@ -116,6 +118,10 @@ fn transition(row: &Row) -> Option<(String, Ink)> {
             None => line(&format!("runs as {why}"), Ink::Plain),
         },
         ("life", "dead") if why == BY_CHECKD => line("stopped by checkd", Ink::Busy),
+        ("life", "stopped") if why == BY_HAND => line("stopped by checkd", Ink::Busy),
+        // It had no process; whose order that was stands in the line before.
+        ("life", "stopped") if why.starts_with("by ") => line("stays down", Ink::Plain),
+        ("life", "stopped") => line("ended, and is not started again", Ink::Plain),
         ("life", "dead") => line("died", Ink::Bad),
         // Being healthy, which comes with it, says more.
         ("life", "up") if why.is_empty() => None,
@@ -194,12 +200,20 @@ pub(super) fn last_act(rows: &[Row], clock: impl Fn(i64) -> String) -> Option<St
         "stop" => "Stopped",
         _ => "Started",
     };
-    let because = if action.text.is_empty() {
-        String::new()
-    } else {
-        format!(", because {}", action.text)
+    let by_hand = action.text.strip_prefix("by hand: ");
+    let because = match by_hand {
+        Some(who) => format!(" by {who}"),
+        None if action.text.is_empty() => String::new(),
+        None => format!(", because {}", action.text),
     };
     let became = match outcome {
+        // A person's order need not help against anything.
+        Some(outcome) if by_hand.is_some() && outcome.word == "effective" => {
+            match outcome.text.as_str() {
+                "" | "stopped" => String::new(),
+                text => format!("; {text}"),
+            }
+        }
         None => String::new(),
         Some(outcome) => {
             let what = match outcome.word.as_str() {
@@ -299,6 +313,50 @@ mod tests {
             "Restarted at 12:00:03, because ping failed 3 times in 2s (timeout); it helped: healthy \
              after 2.0s."
         );
+    }
+
+    #[test]
+    fn a_stop_by_hand_reads_as_one() {
+        let why = "by hand: uid 0 (root)";
+        let rows = [
+            row("operator", "stop", "uid 0 (root)", None, json!({})),
+            row("action", "stop", why, Some(2), json!({})),
+            moved("life", "up", "stopped", "by hand"),
+            row(
+                "outcome",
+                "effective",
+                "stopped",
+                Some(2),
+                json!({ "act": "stop" }),
+            ),
+        ];
+        let lines: Vec<String> = tell(&rows).into_iter().map(|line| line.text).collect();
+        assert_eq!(
+            lines,
+            [
+                "uid 0 (root) asked for a stop",
+                "stop begins (intent 2): by hand: uid 0 (root)",
+                "stopped by checkd",
+                "stop was effective (intent 2): stopped",
+            ]
+        );
+        let told = last_act(&rows, |_| "12:21:39".to_owned()).unwrap();
+        assert_eq!(told, "Stopped at 12:21:39 by uid 0 (root).");
+        let told = last_act(
+            &[
+                row("action", "restart", why, Some(3), json!({})),
+                row(
+                    "outcome",
+                    "effective",
+                    "healthy after 2s",
+                    Some(3),
+                    json!({}),
+                ),
+            ],
+            |_| "12:21:39".to_owned(),
+        );
+        let expected = "Restarted at 12:21:39 by uid 0 (root); healthy after 2s.";
+        assert_eq!(told.unwrap(), expected);
     }
 
     #[test]

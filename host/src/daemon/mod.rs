@@ -111,7 +111,12 @@ enum End {
 /// was started then.
 pub fn run(setup: Setup) -> Result<ExitCode, Diagnostic> {
     let configured = setup.plan.daemon.state_dir.as_deref();
-    let state = StateDir::take(&state_dir::path_of(configured, &setup.base))?;
+    let state = state_dir::path_of(configured, &setup.base);
+    if let Some(control) = setup.plan.daemon.control.as_deref() {
+        // One in the state directory is guarded by the lock of the directory, which says more.
+        api::Server::may_bind(&state_dir::control_of(Some(control), &state, &setup.base))?;
+    }
+    let state = StateDir::take(&state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -161,6 +161,24 @@ impl Bench {
     }
 }
 
+impl Drop for Bench {
+    /// Whatever became of the test, its members end with it.
+    fn drop(&mut self) {
+        let mark = format!(
+            "{}={}",
+            crate::keeper::MARK,
+            self.state.path().join("output").display()
+        );
+        for (_, left) in crate::keeper::processes::marked::<0>(super::boot_id(), &mark, []) {
+            let pid = i32::try_from(left.pid).ok();
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                let kill = rustix::process::Signal::KILL;
+                rustix::process::kill_process_group(pid, kill).ok();
+            }
+        }
+    }
+}
+
 fn lives(pid: u32) -> bool {
     crate::keeper::processes::row(pid).is_some_and(|row| !row.zombie)
 }

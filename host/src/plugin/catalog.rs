@@ -14,6 +14,8 @@ use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
 use checkd_plugin_api::host::Registration;
 use serde_json::{Map, Value};
 
+use crate::manager::plain;
+
 use super::image::Image;
 use super::linked::BuiltIn;
 use super::loader::Library;
@@ -487,7 +489,7 @@ fn sources(
             }
             Err(error) => diagnostics.push(
                 Diagnostic::error("C0201", format!("cannot look for plugins in `{dir}`"))
-                    .note(error.to_string())
+                    .note(plain(&error))
                     .note("no plugin of this directory is loaded"),
             ),
         }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest, Sha256};
 
+use crate::manager::plain;
+
 use super::loader::{Fault, look};
 
 /// The largest library in bytes.
@@ -34,7 +36,7 @@ impl Image {
     pub(crate) fn take(path: &Path) -> Result<Self, Fault> {
         look(path)?;
         Self::copy(path)
-            .map_err(|error| Fault::new("C0201", format!("it cannot be copied: {error}")))
+            .map_err(|error| Fault::new("C0201", format!("it cannot be copied: {}", plain(&error))))
     }
 
     fn copy(path: &Path) -> io::Result<Self> {

@@ -19,6 +19,8 @@ use libloading::os::unix::{Library as Opened, RTLD_LOCAL, RTLD_NOW};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::manager::plain;
+
 use super::elf;
 use super::protocol::{
     KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, bounded,
@@ -333,7 +335,8 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
 
 /// Looks at the file before anything of it runs: whether it is a whole library for this machine.
 pub(crate) fn look(path: &Path) -> Result<(), Fault> {
-    let unreadable = |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {error}"));
+    let unreadable =
+        |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {}", plain(error)));
     let found = std::fs::metadata(path).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             Fault::new("C0201", "there is no such file")

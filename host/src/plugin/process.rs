@@ -113,7 +113,7 @@ pub(crate) struct Process {
     last: Arc<Mutex<LastLine>>,
 }
 
-/// The last line that a worker printed.
+/// The last line that a worker printed and that holds a word.
 #[derive(Debug, Default)]
 struct LastLine {
     text: String,
@@ -256,7 +256,10 @@ fn log_output(plugin: &str, output: PipeReader, last: &Mutex<LastLine>) {
             if verdict != Line::Drop {
                 tracing::info!(plugin, line = text, "plugin output");
             }
-            last.lock().unwrap_or_else(PoisonError::into_inner).text = text;
+            // `{` or `---` at the end of a long output says nothing to a person.
+            if text.chars().any(char::is_alphabetic) {
+                last.lock().unwrap_or_else(PoisonError::into_inner).text = text;
+            }
         }
         if !goes_on {
             break;

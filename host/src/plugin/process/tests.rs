@@ -18,6 +18,10 @@ fn a_worker_tells_how_it_ended() {
             "exited with code 1; its last output: no broker",
         ),
         (
+            "echo no broker; echo '{'; exit 1",
+            "exited with code 1; its last output: no broker",
+        ),
+        (
             "echo one; echo two; kill -ABRT $$",
             "ended by SIGABRT; its last output: two",
         ),
