@@ -8,6 +8,7 @@
 
 mod architecture;
 mod bad_days;
+mod bad_members;
 mod bad_plugins;
 mod budget;
 mod check_folders;

@@ -55,7 +55,11 @@ fn reason(row: &Row) -> &str {
         "transition" => match (detail("axis"), detail("to")) {
             // `pid 4711` is part of the sentence.
             ("life", "starting") => "",
-            ("life", "dead" | "stopped") if detail("why").starts_with("by ") => "",
+            ("life", "dead" | "stopped") if detail("why").starts_with("by ") => {
+                let rest = |who| detail("why").strip_prefix(who);
+                let rest = rest(BY_CHECKD).or_else(|| rest(BY_HAND));
+                rest.unwrap_or("").trim_start_matches(": ")
+            }
             _ => detail("why"),
         },
         "operator" => detail("reason"),
@@ -117,8 +121,8 @@ fn transition(row: &Row) -> Option<(String, Ink)> {
             Some(pid) => line(&format!("runs as {pid}, taken over"), Ink::Plain),
             None => line(&format!("runs as {why}"), Ink::Plain),
         },
-        ("life", "dead") if why == BY_CHECKD => line("stopped by checkd", Ink::Busy),
-        ("life", "stopped") if why == BY_HAND => line("stopped by checkd", Ink::Busy),
+        ("life", "dead") if why.starts_with(BY_CHECKD) => line("stopped by checkd", Ink::Busy),
+        ("life", "stopped") if why.starts_with(BY_HAND) => line("stopped by checkd", Ink::Busy),
         // It had no process; whose order that was stands in the line before.
         ("life", "stopped") if why.starts_with("by ") => line("stays down", Ink::Plain),
         ("life", "stopped") => line("ended, and is not started again", Ink::Plain),

@@ -216,7 +216,8 @@ impl Keeper {
     }
 
     /// Looks after a life to its end.
-    pub(super) fn watch(&self, life: Life) {
+    pub(super) fn watch(&self, mut life: Life) {
+        life.marks = self.marks(&life);
         let life = Rc::new(life);
         let mut lives = self.0.lives.borrow_mut();
         lives.insert(life.path.clone(), Rc::clone(&life));
@@ -224,12 +225,13 @@ impl Keeper {
         self.tell(&Message::Started(life.living()));
         let keeper = self.clone();
         tokio::task::spawn_local(async move {
-            let exit = life.wait().await;
+            let (exit, left) = life.wait().await;
             keeper.0.lives.borrow_mut().remove(&life.path);
             let gone = Gone {
                 path: life.path.clone(),
                 generation: life.generation,
                 exit,
+                left,
             };
             let mut exits = keeper.0.exits.borrow_mut();
             exits.push_back(gone.clone());
@@ -241,6 +243,21 @@ impl Keeper {
             life.told();
             keeper.0.less.notify_one();
         });
+    }
+
+    fn mark(&self) -> String {
+        format!("{MARK}={}", self.0.state_dir.join("output").display())
+    }
+
+    /// What stands in the environment of whatever this life starts, and of no other life.
+    fn marks(&self, life: &Life) -> Vec<String> {
+        let (Some((group, member)), Some(intent)) = (life.path.split_once('/'), life.intent) else {
+            return Vec::new();
+        };
+        let values = [group, member, &intent.0.to_string()];
+        let names = NAMES.into_iter().zip(values);
+        let names = names.map(|(name, value)| format!("{name}={value}"));
+        names.chain([self.mark()]).collect()
     }
 
     /// Takes over a process that another keeper, or nobody, started. False when it is gone, or its
@@ -300,8 +317,7 @@ impl Keeper {
 
     /// Takes over what a keeper before this one started, by the marks in its environment.
     pub(super) fn adopt_marked(&self) {
-        let output = self.0.state_dir.join("output");
-        let mark = format!("{MARK}={}", output.display());
+        let mark = self.mark();
         for ([group, member, intent], generation) in processes::marked(self.0.boot, &mark, NAMES) {
             let (Some(group), Some(member)) = (group, member) else {
                 continue;

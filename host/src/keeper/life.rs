@@ -1,6 +1,6 @@
 //! One process of one member, from its start until its exit was seen: stopping, killing, reaping.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 
 use super::cgroup;
+use super::family::{self, Family};
 use super::output::Tap;
 use super::processes::{self, Handle};
 use super::protocol::{Living, Output};
@@ -31,6 +32,12 @@ pub(super) struct Life {
     pub(super) cgroup: Option<PathBuf>,
     pub(super) tap: RefCell<Option<Tap>>,
     pub(super) output: RefCell<Option<Output>>,
+    /// What stands in the environment of whatever it starts; empty when that is not known.
+    pub(super) marks: Vec<String>,
+    /// Who is the parent of its orphans.
+    reaper: u32,
+    /// It was asked to end, so that it leaves others behind is no wonder.
+    asked: Cell<bool>,
     handle: Handle,
     ended: watch::Sender<bool>,
     /// Descendants that were seen; they are still its own after they left its process group.
@@ -40,7 +47,13 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(living: Living, handle: Handle) -> Self {
         let (ended, _) = watch::channel(false);
+        let Generation { pid, start, .. } = living.generation;
+        family::leads((pid, start), true);
+        let parent = processes::row(pid).map(|row| row.parent);
         Self {
+            marks: Vec::new(),
+            reaper: parent.unwrap_or_else(std::process::id),
+            asked: Cell::new(false),
             path: living.path,
             generation: living.generation,
             intent: living.intent,
@@ -71,20 +84,33 @@ impl Life {
         self.known.borrow_mut().extend(seen);
     }
 
-    /// Waits for its end, ends the rest of its tree, and reaps it.
-    pub(super) async fn wait(&self) -> Exit {
+    fn family(&self) -> Family {
+        let Generation { pid, start, .. } = self.generation;
+        Family {
+            leader: (pid, start),
+            known: self.known(),
+            reaper: self.reaper,
+            marks: self.marks.clone(),
+        }
+    }
+
+    /// Waits for its end, ends the rest of its tree, and reaps it. How many it left behind when it
+    /// ended by itself, and were killed.
+    pub(super) async fn wait(&self) -> (Exit, u32) {
         self.handle.ended().await;
         // The rest of the tree goes before the leader is reaped: until then the kernel gives its
         // pid, and so its process group, to nobody else.
         let pid = self.generation.pid;
         let since = Instant::now();
-        if let Some(cgroup) = &self.cgroup {
+        let left = if let Some(cgroup) = &self.cgroup {
+            let left = cgroup::rows(cgroup, pid).len();
             cgroup::kill(cgroup, 1_000);
-        } else if processes::row(pid).is_none_or(|r| r.start == self.generation.start) {
+            u32::try_from(left).unwrap_or(u32::MAX)
+        } else {
             // Those that ended at the same moment share one look at the process table.
             tokio::time::sleep(TOGETHER).await;
-            processes::kill_rest(pid, &self.known(), since, KILL_PATIENCE).await;
-        }
+            self.family().kill_rest(since, KILL_PATIENCE).await
+        };
         if let Some(tap) = self.tap.take() {
             tap.drain();
         }
@@ -92,7 +118,7 @@ impl Life {
         if let Some(cgroup) = &self.cgroup {
             cgroup::remove(cgroup);
         }
-        exit
+        (exit, if self.asked.get() { 0 } else { left })
     }
 
     /// Everybody who waits for its end may go on.
@@ -125,8 +151,9 @@ impl Life {
             cgroup::rows(cgroup, pid)
         } else {
             let since = Instant::now().checked_sub(TOGETHER * 10);
-            processes::tree(pid, &self.known(), since.unwrap_or_else(Instant::now))
+            self.family().rest(since.unwrap_or_else(Instant::now))
         };
+        self.asked.set(true);
         self.remember(rest.iter().map(|r| (r.pid, r.start)));
         self.handle
             .signal(signal)
@@ -165,6 +192,7 @@ impl Life {
     /// It is still there after SIGKILL.
     pub(super) async fn kill(&self) -> Result<(), String> {
         let pid = self.generation.pid;
+        self.asked.set(true);
         self.handle
             .signal(Signal::KILL)
             .map_err(|why| format!("cannot kill pid {pid}: {why}"))?;
@@ -191,5 +219,12 @@ impl Life {
             },
             _ => Exit::Lost,
         }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let Generation { pid, start, .. } = self.generation;
+        family::leads((pid, start), false);
     }
 }

@@ -6,6 +6,7 @@
 
 mod acts;
 mod cgroup;
+mod family;
 mod life;
 pub(crate) mod limits;
 mod output;

@@ -236,11 +236,24 @@ async fn keep_moving(pipe: Rc<AsyncFd<OwnedFd>>, log: Rc<RefCell<Log>>) {
                     tokio::time::Instant::now()
                 });
                 if since.elapsed() > HOLD_UP {
-                    log.borrow_mut().discard(pipe.get_ref());
+                    // The member goes on at its own pace until the file is tried again.
+                    let discarding = keep_discarding(&pipe, &log);
+                    drop(tokio::time::timeout(AGAIN, discarding).await);
+                } else {
+                    tokio::time::sleep(AGAIN).await;
                 }
-                tokio::time::sleep(AGAIN).await;
             }
         }
+    }
+}
+
+async fn keep_discarding(pipe: &AsyncFd<OwnedFd>, log: &RefCell<Log>) {
+    loop {
+        if let Ok(mut ready) = pipe.readable().await {
+            log.borrow_mut().discard(pipe.get_ref());
+            ready.clear_ready();
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -341,9 +354,17 @@ impl Log {
         if let Some(file) = &self.file
             && let Ok(meta) = file.metadata()
         {
-            let line = format!("checkd: {} bytes of output were lost here\n", self.lost);
+            let begun = if ends_a_line(file, meta.len()) {
+                ""
+            } else {
+                "\n"
+            };
+            let lost = self.lost;
+            let line = format!("{begun}checkd: {lost} bytes of output were lost here\n");
             if file.write_all_at(line.as_bytes(), meta.len()).is_ok() {
                 self.lost = 0;
+                let path = self.output.path.display();
+                super::note(&format!("{path}: written again, {lost} bytes were lost"));
             }
         }
     }
@@ -368,12 +389,7 @@ impl Log {
         if size < self.output.max_size {
             return;
         }
-        let mut last = [0u8; 1];
-        let ended = file
-            .read_exact_at(&mut last, size.saturating_sub(1))
-            .is_ok()
-            && last == *b"\n";
-        let full = ended || size >= self.output.max_size.saturating_mul(2);
+        let full = ends_a_line(file, size) || size >= self.output.max_size.saturating_mul(2);
         if !full || rustix::io::ioctl_fionread(pipe).unwrap_or(0) == 0 {
             return;
         }
@@ -408,6 +424,15 @@ impl Log {
             drop(file.flush());
         }
     }
+}
+
+/// Whether a file of this size ends with the end of a line, or is empty.
+fn ends_a_line(file: &File, size: u64) -> bool {
+    let mut last = [0u8; 1];
+    let Some(at) = size.checked_sub(1) else {
+        return true;
+    };
+    file.read_exact_at(&mut last, at).is_ok() && last == *b"\n"
 }
 
 /// Puts the time before each line.

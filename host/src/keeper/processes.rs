@@ -1,10 +1,6 @@
 //! What `/proc` says about processes, and handles that can never mean another process.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use checkd_core::Generation;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -41,7 +37,7 @@ pub(crate) fn row(pid: u32) -> Option<Row> {
 }
 
 /// The whole process table, as far as we may see it.
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
     let Ok(all) = procfs::process::all_processes() else {
         return Vec::new();
     };
@@ -57,53 +53,6 @@ fn to_row(stat: &procfs::process::Stat) -> Option<Row> {
         start: stat.starttime,
         zombie: matches!(stat.state, 'Z' | 'X'),
     })
-}
-
-/// Everything that belongs to the process `leader`, itself left out: its process group, its
-/// descendants, and the descendants of `known`, which were seen to be its descendants before. As it
-/// stood at some moment after `since`: many who ask at once share one look at the process table.
-pub(crate) fn tree(leader: u32, known: &BTreeSet<(u32, u64)>, since: Instant) -> Vec<Row> {
-    thread_local! {
-        static NEWEST: RefCell<Option<(Instant, Rc<Vec<Row>>)>> = const { RefCell::new(None) };
-    }
-    let shared = NEWEST.with_borrow_mut(|newest| {
-        if let Some((at, rows)) = newest
-            && *at > since
-        {
-            return Rc::clone(rows);
-        }
-        let at = Instant::now();
-        let rows = Rc::new(table());
-        *newest = Some((at, Rc::clone(&rows)));
-        rows
-    });
-    tree_in(&shared, leader, known)
-}
-
-fn tree_in(table: &[Row], leader: u32, known: &BTreeSet<(u32, u64)>) -> Vec<Row> {
-    let mut members: BTreeSet<u32> = table
-        .iter()
-        .filter(|r| r.pid == leader || r.group == leader || known.contains(&(r.pid, r.start)))
-        .map(|r| r.pid)
-        .collect();
-    // A child may stand before its parent in the table, so go on until nothing is added.
-    loop {
-        let more: Vec<u32> = table
-            .iter()
-            .filter(|r| members.contains(&r.parent) && !members.contains(&r.pid))
-            .map(|r| r.pid)
-            .collect();
-        if more.is_empty() {
-            break;
-        }
-        members.extend(more);
-    }
-    let own = std::process::id();
-    table
-        .iter()
-        .filter(|r| members.contains(&r.pid) && r.pid != leader && r.pid != own && !r.zombie)
-        .copied()
-        .collect()
 }
 
 /// A handle of one process: a signal through it reaches that process or nobody.
@@ -158,42 +107,6 @@ impl Handle {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.pidfd.get_ref().as_fd()
-    }
-}
-
-/// Kills everything that belongs to `leader` but the leader itself, and waits for it, until nothing
-/// is left or `patience` is over.
-pub(crate) async fn kill_rest(
-    leader: u32,
-    known: &BTreeSet<(u32, u64)>,
-    mut since: Instant,
-    patience: Duration,
-) {
-    let sweep = async {
-        // What forks while it is being killed is found in the next round.
-        loop {
-            let rest = tree(leader, known, since);
-            let handles: Vec<Handle> = rest
-                .iter()
-                .filter_map(|r| Handle::open(r.pid, r.start))
-                .collect();
-            if handles.is_empty() {
-                break;
-            }
-            let refused = handles
-                .iter()
-                .any(|handle| handle.signal(Signal::KILL).is_err());
-            if refused {
-                break;
-            }
-            for handle in &handles {
-                handle.ended().await;
-            }
-            since = Instant::now();
-        }
-    };
-    if tokio::time::timeout(patience, sweep).await.is_err() {
-        super::note(&format!("processes of pid {leader} outlived SIGKILL"));
     }
 }
 
@@ -268,39 +181,5 @@ pub(crate) fn kill_child(pid: u32) {
             "pid {} is watched by nobody and cannot be killed: {error}",
             pid.as_raw_nonzero()
         ));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Row, tree_in};
-    use std::collections::BTreeSet;
-
-    fn row(pid: u32, parent: u32, group: u32) -> Row {
-        Row {
-            pid,
-            parent,
-            group,
-            start: u64::from(pid),
-            zombie: false,
-        }
-    }
-
-    #[test]
-    fn a_tree_is_the_group_the_descendants_and_what_was_known() {
-        let table = [
-            row(101, 100, 100), // a worker, before its parent in the table
-            row(103, 102, 103), // grandchild in a session of its own
-            row(102, 100, 100),
-            row(100, 1, 100),
-            row(104, 1, 100), // orphan that kept the process group
-            row(105, 1, 105), // orphan that left it, seen earlier
-            row(106, 1, 106), // its pid was seen earlier, but this is another process
-            row(200, 1, 200), // a stranger
-        ];
-        let known = BTreeSet::from([(105, 105), (106, 7)]);
-        let mut pids: Vec<u32> = tree_in(&table, 100, &known).iter().map(|r| r.pid).collect();
-        pids.sort_unstable();
-        assert_eq!(pids, [101, 102, 103, 104, 105]);
     }
 }

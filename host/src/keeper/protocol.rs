@@ -276,6 +276,9 @@ pub(crate) struct Gone {
     pub(crate) generation: Generation,
     /// How.
     pub(crate) exit: Exit,
+    /// So many others of it were left when its first process ended by itself; they were killed.
+    #[serde(default)]
+    pub(crate) left: u32,
 }
 
 /// An act that was begun.

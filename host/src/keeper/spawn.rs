@@ -46,8 +46,8 @@ impl Spec {
             }
             (_, None) => {}
         }
-        if self.is_no_program() {
-            return Err(self.why_not(&rustix::io::Errno::NOEXEC.into()));
+        if let Some(why) = self.is_no_program() {
+            return Err(why);
         }
         let limits = limits::sets(&self.limits)?;
         crate::open_files::as_found(&mut command);
@@ -68,17 +68,31 @@ impl Spec {
         }
     }
 
-    /// Whether the kernel would refuse it, in which case the C library would hand it to a shell.
-    fn is_no_program(&self) -> bool {
-        use std::io::Read;
-        let mut head = [0u8; 4];
-        let read = self
-            .find_program()
-            .and_then(|path| File::open(path).ok())
-            .and_then(|mut file| file.read(&mut head).ok());
+    /// Why the kernel would refuse it, in which case the C library would hand it to a shell.
+    fn is_no_program(&self) -> Option<String> {
         // Unless other formats are registered, there are two.
         let others = std::fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|d| d.count() > 2);
-        read.is_some() && head != *b"\x7fELF" && !head.starts_with(b"#!") && !others
+        let path = self.find_program().filter(|_| !others)?;
+        let program = head(&path)?;
+        if !program.starts_with(b"\x7fELF") {
+            let script = program.starts_with(b"#!");
+            return (!script).then(|| self.why_not(&rustix::io::Errno::NOEXEC.into()));
+        }
+        let (theirs, ours) = (
+            machine(&program)?,
+            machine(&head(Path::new("/proc/self/exe"))?)?,
+        );
+        // What else a processor of ours can run is for the kernel to say.
+        let runs =
+            theirs == ours || (theirs, ours) == (I386, X86_64) || (theirs, ours) == (ARM, ARM64);
+        (!runs).then(|| {
+            format!(
+                "`{}` is a program for another machine: {}, and this is {}",
+                path.display(),
+                machine_name(theirs),
+                machine_name(ours)
+            )
+        })
     }
 
     fn why_not(&self, error: &io::Error) -> String {
@@ -241,6 +255,55 @@ fn prepare(
     // it allocates nothing, takes no lock, and the new process has one thread.
     unsafe {
         command.pre_exec(steps);
+    }
+}
+
+/// ELF's numbers of machines.
+const I386: u16 = 3;
+const ARM: u16 = 40;
+const X86_64: u16 = 62;
+const ARM64: u16 = 183;
+
+fn machine_name(number: u16) -> String {
+    let name = match number {
+        I386 => "x86",
+        8 => "MIPS",
+        20 => "PowerPC",
+        21 => "PowerPC 64",
+        22 => "s390x",
+        ARM => "ARM",
+        X86_64 => "x86-64",
+        ARM64 => "ARM 64 (aarch64)",
+        243 => "RISC-V",
+        258 => "LoongArch",
+        other => return format!("ELF machine {other}"),
+    };
+    name.to_owned()
+}
+
+/// The first bytes of a file, as far as they say what it is.
+fn head(path: &Path) -> Option<[u8; 20]> {
+    use std::io::Read;
+    let mut head = [0u8; 20];
+    let mut file = File::open(path).ok()?.take(head.len() as u64);
+    let mut at = 0;
+    loop {
+        match file.read(head.get_mut(at..)?) {
+            Ok(0) => return Some(head),
+            Ok(n) => at += n,
+            // A directory, for one.
+            Err(_) => return None,
+        }
+    }
+}
+
+/// For which machine an ELF file is.
+fn machine(head: &[u8; 20]) -> Option<u16> {
+    let [.., low, high] = *head;
+    match head.get(5)? {
+        1 => Some(u16::from_le_bytes([low, high])),
+        2 => Some(u16::from_be_bytes([low, high])),
+        _ => None,
     }
 }
 

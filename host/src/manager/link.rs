@@ -295,6 +295,14 @@ impl Shared {
     }
 
     fn exited(&self, gone: &Gone) {
+        if gone.left > 0 {
+            tracing::warn!(
+                member = gone.path,
+                processes = gone.left,
+                "its first process ended by itself and left others behind, which were killed; if it goes \
+                 into the background by itself, keep it in the foreground"
+            );
+        }
         let mut known = self.known();
         if known
             .lives
@@ -577,6 +585,7 @@ impl Task {
                     path,
                     generation,
                     exit,
+                    left: 0,
                 });
             }
         }

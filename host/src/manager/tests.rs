@@ -444,6 +444,14 @@ async fn a_start_that_cannot_be_says_why() {
     let closed = file("closed", "#!/bin/sh\n", 0o644);
     let nobody = file("script", "#!/no/such/shell\n", 0o755);
     let text = file("text", "no program\0", 0o755);
+    let empty = file("empty", "", 0o755);
+    // Sixteen bits at 18 say for which machine a program is.
+    let foreign = dir.path().join("foreign");
+    std::fs::copy("/bin/sh", &foreign).unwrap();
+    let mut other = std::fs::read("/bin/sh").unwrap();
+    other[18..20].copy_from_slice(&22_u16.to_le_bytes());
+    std::fs::write(&foreign, other).unwrap();
+    let foreign = foreign.to_str().unwrap().to_owned();
     let with = |command: &str, change: &dyn Fn(&mut Launch)| {
         let mut plan = plan(&[command], 1);
         change(&mut plan.groups[0].launch);
@@ -462,6 +470,11 @@ async fn a_start_that_cannot_be_says_why() {
             "asks for the interpreter `/no/such/shell`, which does not exist",
         ),
         (with(&text, &keep), "is no program of this machine"),
+        (with(&empty, &keep), "is no program of this machine"),
+        (
+            with(&foreign, &keep),
+            "is a program for another machine: s390x, and this is ",
+        ),
         (with("/", &keep), "`/` is a directory, not a program"),
         (
             with("true", &|l| l.directory = Some("/no/dir".to_owned())),

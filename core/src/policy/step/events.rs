@@ -306,9 +306,13 @@ impl Turn<'_> {
         let why = format!("{exit} after {up_for}");
         match (expected, attempt) {
             (Some(Step::Stop), _) => {
-                self.transition(id, Axis::Life, from, "stopped", "by hand".to_owned());
+                let why = format!("by hand{}", self.how_it_was_stopped(id, exit));
+                self.transition(id, Axis::Life, from, "stopped", why);
             }
-            (Some(_), _) => self.transition(id, Axis::Life, from, "dead", "by our hand".to_owned()),
+            (Some(_), _) => {
+                let why = format!("by our hand{}", self.how_it_was_stopped(id, exit));
+                self.transition(id, Axis::Life, from, "dead", why);
+            }
             (None, Some(attempt)) => {
                 match attempt.phase {
                     Phase::Confirming if self.ended_well(id, exit) => {
@@ -324,6 +328,19 @@ impl Turn<'_> {
             (None, None) => self.died(id, exit, from, &why),
         }
         self.consider(id);
+    }
+
+    /// Goes on after who stopped a member, when asking was not enough.
+    fn how_it_was_stopped(&self, id: MemberId, exit: Exit) -> String {
+        const SIGKILL: i32 = 9;
+        let launch = self.plan.group(id.group).map(|group| &group.launch);
+        match launch.filter(|launch| launch.stop_signal != "KILL") {
+            Some(launch) if exit == Exit::Signal(SIGKILL) => format!(
+                ": SIG{} did not end it within {}, SIGKILL did",
+                launch.stop_signal, launch.stop_timeout
+            ),
+            _ => String::new(),
+        }
     }
 
     /// Whether an exit says that the member did what it was started for.
