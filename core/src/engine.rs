@@ -18,7 +18,7 @@ use crate::policy::keep::{Between, Kept, KeptMember};
 use crate::report::{MemberReport, StatusReport};
 use crate::{Generation, Instant, IntentId, MemberId};
 
-pub use crate::event::{Act, Command, Effect, Event, Exit, Run};
+pub use crate::event::{Act, Command, Effect, Event, Exit, HostFacts, Run};
 
 /// A plan with its state. Not `Clone` and not shared: one loop owns it.
 #[derive(Debug)]

@@ -56,6 +56,8 @@ pub enum Event {
         /// For a person: why it could not be.
         result: Result<(), String>,
     },
+    /// How this machine is: sent before the first `Wake`, and now and then.
+    Host(HostFacts),
     /// A person wants something.
     Command {
         /// Comes back in [`Effect::Answer`].
@@ -67,6 +69,18 @@ pub enum Event {
         /// What.
         command: Command,
     },
+}
+
+/// What the engine must know of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HostFacts {
+    /// Processor cores that we may use.
+    pub cores: u32,
+    /// Of the last ten seconds, how much nobody at all could go on for want of memory: percent, `full
+    /// avg10` of the kernel's pressure stall information.
+    pub memory_full: u8,
+    /// The same for want of a disk.
+    pub io_full: u8,
 }
 
 /// What a person can ask for, one member at a time.
@@ -226,9 +240,11 @@ impl Event {
             )
         };
         Some(match self {
-            Self::Wake | Self::IntentStored(_) | Self::IntentRefused { .. } | Self::Done { .. } => {
-                self
-            }
+            Self::Wake
+            | Self::IntentStored(_)
+            | Self::IntentRefused { .. }
+            | Self::Done { .. }
+            | Self::Host(_) => self,
             Self::Sample { leaf, sample } => {
                 let (group, check) = (from.group(leaf.group)?, from.check(leaf)?);
                 let (index, new) = to.find_group(group.name.as_str())?;

@@ -389,6 +389,8 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
             GateName::Fresh => "with the next run that still fails".to_owned(),
             GateName::Journal => "when the journal can be written again".to_owned(),
             GateName::Control => "when its group is set to mode = \"auto\"".to_owned(),
+            GateName::Sane => "when this machine runs again".to_owned(),
+            GateName::HostRate => "when an act on this machine has ended".to_owned(),
             GateName::Settle => "when the daemon has been up long enough".to_owned(),
             GateName::Dependency => "when that is there again".to_owned(),
             GateName::Hold => "when the restart that is tried has helped".to_owned(),

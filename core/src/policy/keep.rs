@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Motive;
 use super::hold::Hold;
 use super::leaf::Leaf;
 use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
@@ -234,6 +235,14 @@ impl State {
             }
             if let Some(attempt) = &member.attempt {
                 self.intents.insert(attempt.intent, id);
+                let pool = match attempt.motive {
+                    Motive::Sick => Some(&mut self.host.restarts),
+                    Motive::Dead => Some(&mut self.host.starts),
+                    Motive::Begin | Motive::ByHand { .. } => None,
+                };
+                if let Some(pool) = pool.filter(|_| attempt.phase != Phase::Confirming) {
+                    pool.acting.insert(attempt.intent);
+                }
             }
             if let Some(incident) = member.incident {
                 self.next_incident = self.next_incident.max(IncidentId(incident.0 + 1));
@@ -254,6 +263,8 @@ impl State {
         self.reloaded = true;
         self.chance = old.chance.clone();
         self.refused = old.refused.take();
+        self.host.go_on_from(std::mem::take(&mut old.host));
+        self.stall_told = old.stall_told;
         self.next_incident = self.next_incident.max(old.next_incident);
     }
 

@@ -17,6 +17,8 @@ mod backoff;
 
 pub(crate) mod hold;
 
+pub(crate) mod host;
+
 mod slots;
 
 pub(crate) mod state;
@@ -112,6 +114,8 @@ pub enum GateName {
     Journal,
     /// Nobody paused it, and it is not only observed.
     Control,
+    /// This machine does not stand still.
+    Sane,
     /// The daemon has been up long enough to kill.
     Settle,
     /// The groups that this one depends on are ready.
@@ -124,6 +128,8 @@ pub enum GateName {
     Backoff,
     /// Few enough members are out.
     Budget,
+    /// Few enough acts are under way on this machine.
+    HostRate,
 }
 
 /// The numbers that a gate compared.
@@ -167,6 +173,22 @@ pub enum Comparison {
     Dependency {
         /// The first such thing; `None` when open.
         missing: Option<Missing>,
+    },
+    /// Whether this machine stands still.
+    Stall {
+        /// Why it counts as stalled; `None` when it does not.
+        why: Option<String>,
+        /// How long ago the last stall was over.
+        calm: Option<Span>,
+    },
+    /// Acts that are under way on this machine.
+    Rate {
+        /// So many of this kind now.
+        acting: u32,
+        /// So many at once are allowed.
+        allowed: u32,
+        /// Until the next kill may be, when the last one was just now.
+        next_in: Option<Span>,
     },
     /// Members that are in trouble together.
     Hold {
@@ -243,6 +265,11 @@ impl GateSet {
     fn closed(readings: &[Reading]) -> Self {
         let closed = readings.iter().filter(|reading| !reading.open);
         Self(closed.fold(0, |set, reading| set | 1 << reading.gate as u16))
+    }
+
+    /// This one alone.
+    const fn only(gate: GateName) -> Self {
+        Self(1 << gate as u16)
     }
 
     const fn is_empty(self) -> bool {
@@ -327,6 +354,8 @@ pub enum NoticeKind {
     Hold,
     /// It is not held any more.
     Thaw,
+    /// This machine stands still.
+    Stall,
 }
 
 impl GateName {
@@ -336,12 +365,14 @@ impl GateName {
             Self::Fresh => "fresh",
             Self::Journal => "journal",
             Self::Control => "control",
+            Self::Sane => "sane",
             Self::Settle => "settle",
             Self::Dependency => "dependency",
             Self::Hold => "hold",
             Self::Intensity => "intensity",
             Self::Backoff => "backoff",
             Self::Budget => "budget",
+            Self::HostRate => "host_rate",
         }
     }
 }

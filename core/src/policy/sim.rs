@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) journal_down: bool,
     /// Acts do not reach the manager.
     pub(crate) unheard: bool,
+    /// Every wake-up comes so late.
+    pub(crate) lag: Span,
     /// The manager cannot start anything.
     pub(crate) cannot_start: bool,
     /// Everything that happened, a line each: `12.3s web-1 restart: …`.
@@ -114,6 +116,7 @@ impl World {
             dies_after: BTreeMap::new(),
             journal_down: false,
             unheard: false,
+            lag: Span::ZERO,
             cannot_start: false,
             ledger: Vec::new(),
             entries: Vec::new(),
@@ -208,8 +211,8 @@ impl World {
             assert!(turns < most, "the engine spins: {turns} turns in {span}");
             let queued = self.queue.keys().next().copied();
             let next = match (queued, self.wake_at) {
-                (Some((at, _)), Some(wake)) if at <= wake => at,
-                (_, Some(wake)) => wake,
+                (Some((at, _)), Some(wake)) if at <= wake + self.lag => at,
+                (_, Some(wake)) => wake + self.lag,
                 (Some((at, _)), None) => at,
                 (None, None) => break,
             };
@@ -236,6 +239,21 @@ impl World {
         }
         self.now += away;
         self.crash(false);
+    }
+
+    /// The daemon, or the whole machine, does nothing at all for `span`.
+    pub(crate) fn freeze(&mut self, span: Span) {
+        self.now += span;
+    }
+
+    /// From now on check `check` of member `member` of the first group times out.
+    pub(crate) fn time_out(&mut self, member: u32, check: u32) {
+        let leaf = LeafId {
+            group: 0,
+            check,
+            member: Some(member),
+        };
+        self.says.insert(leaf, (Status::Fail, Some(Cause::Timeout)));
     }
 
     /// The daemon is killed at this instant, and another begins; processes, and whoever carries out

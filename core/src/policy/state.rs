@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backoff::Chance;
 use super::hold::{Hold, Troubles};
+use super::host::Host;
 use super::leaf::Leaf;
 use super::slots::Slots;
 use super::step::Suppliers;
@@ -51,6 +52,10 @@ pub struct State {
     pub(crate) slots: Slots,
     /// Which groups need the same.
     pub(crate) suppliers: Suppliers,
+    /// This machine.
+    pub(crate) host: Host,
+    /// When a person was last told that it stalls.
+    pub(crate) stall_told: Option<Instant>,
     /// What the host was last told to wake for.
     pub(crate) wake_at: Option<Instant>,
 }
@@ -132,6 +137,8 @@ pub(crate) struct Member {
     pub(crate) incident: Option<IncidentId>,
     /// Its place among those that wait in its group.
     pub(crate) ticket: Option<u64>,
+    /// Its place among those that wait for nothing but their turn on this machine.
+    pub(crate) turn: Option<(Motive, u64)>,
     /// The gates that were closed when a refusal was last recorded.
     pub(crate) refusal: Option<(Step, GateSet)>,
     pub(crate) last_exit: Option<Exit>,
@@ -320,6 +327,7 @@ impl Member {
             asked: None,
             incident: None,
             ticket: None,
+            turn: None,
             refusal: None,
             last_exit: None,
             cannot_start: None,
@@ -370,6 +378,8 @@ impl State {
             schedule: Schedule::new(slots.len()),
             slots,
             suppliers: Suppliers::new(plan),
+            host: Host::default(),
+            stall_told: None,
             wake_at: None,
         }
     }

@@ -100,6 +100,23 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         Comparison::Dependency {
             missing: Some(missing),
         } => missing.to_string(),
+        Comparison::Stall { why: Some(why), .. } => why.clone(),
+        Comparison::Stall {
+            why: None,
+            calm: Some(calm),
+        } => format!("this machine stalled until {calm} ago"),
+        Comparison::Stall {
+            why: None,
+            calm: None,
+        } => "this machine runs".to_owned(),
+        Comparison::Rate {
+            acting,
+            allowed,
+            next_in,
+        } => match next_in {
+            Some(next) => format!("{acting} under way here, {allowed} allowed; the next in {next}"),
+            None => format!("{acting} under way here, {allowed} allowed"),
+        },
         Comparison::Hold {
             why: None,
             troubled,

@@ -9,8 +9,10 @@ mod control;
 pub(crate) mod dependency;
 mod fresh;
 pub(crate) mod hold;
+mod host_rate;
 mod intensity;
 mod journal;
+mod sane;
 mod settle;
 
 use super::propose::Proposal;
@@ -39,7 +41,7 @@ struct Gate {
 
 /// In the order in which they are shown. Which motive passes which gate is the table of policy.md
 /// section 3; a person's wish passes `journal`, and the budget unless told `--now`.
-const GATES: [Gate; 9] = [
+const GATES: [Gate; 11] = [
     Gate {
         name: GateName::Fresh,
         applies: sick,
@@ -54,6 +56,11 @@ const GATES: [Gate; 9] = [
         name: GateName::Control,
         applies: automatic,
         read: control::read,
+    },
+    Gate {
+        name: GateName::Sane,
+        applies: sick,
+        read: sane::read,
     },
     Gate {
         name: GateName::Settle,
@@ -84,6 +91,11 @@ const GATES: [Gate; 9] = [
         name: GateName::Budget,
         applies: budgeted,
         read: budget::read,
+    },
+    Gate {
+        name: GateName::HostRate,
+        applies: dead_or_sick,
+        read: host_rate::read,
     },
 ];
 

@@ -63,7 +63,7 @@ fn where_a_restart_cures_the_canary_shows_it_and_all_are_cured() {
     all_say(&mut world, 8, Status::Fail);
     world.pass(Span::mins(10));
     assert_eq!(world.restarts(), 8);
-    assert_eq!(world.most_down, 2, "through the budget");
+    assert!(world.most_down <= 2, "through the budget");
     for member in 0..8 {
         assert_eq!(world.health(member), "healthy", "web-{member}");
     }

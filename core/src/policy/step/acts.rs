@@ -105,6 +105,7 @@ impl Turn<'_> {
             return;
         };
         self.state.intents.remove(&intent);
+        self.serve |= self.state.host.release(intent);
         self.change(id, |member| member.attempt = None);
         self.canary_judged(id, intent, Outcome::Withdrawn);
         self.consider(id);
@@ -163,6 +164,7 @@ impl Turn<'_> {
         let now = self.now;
         let mut chance = self.state.chance.clone();
         self.state.intents.remove(&attempt.intent);
+        self.serve |= self.state.host.release(attempt.intent);
         let tried = !matches!(outcome, Outcome::Withdrawn);
         let useless = matches!(outcome, Outcome::Futile | Outcome::Failed);
         // A restart that did not help, or a start after which it lives and fails; a death has a ladder

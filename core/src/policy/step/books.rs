@@ -9,7 +9,7 @@ use crate::policy::gate::{self, View};
 use crate::policy::keep::{Kept, fingerprint_of_launch};
 use crate::policy::propose;
 use crate::policy::state::{Control, Health, Life, Member};
-use crate::policy::{About, Axis, Notice, NoticeKind};
+use crate::policy::{About, Axis, GateName, Notice, NoticeKind};
 use crate::{Instant, IntentId, LeafId, MemberId};
 
 impl<'a> Turn<'a> {
@@ -141,7 +141,13 @@ impl<'a> Turn<'a> {
         }
     }
 
+    pub(super) fn member_mut(&mut self, id: MemberId) -> Option<&mut Member> {
+        let group = self.state.groups.get_mut(id.group as usize)?;
+        group.members.get_mut(id.member as usize)
+    }
+
     pub(super) fn remove_waiting(&mut self, id: MemberId) {
+        self.leave_host_queue(id);
         if let Some(group) = self.state.groups.get_mut(id.group as usize)
             && let Some(member) = group.members.get_mut(id.member as usize)
             && let Some(ticket) = member.ticket.take()
@@ -188,7 +194,9 @@ impl<'a> Turn<'a> {
             && let Some(proposal) = propose::propose(&view)
         {
             let readings = gate::read_all(&view, &proposal);
-            looks.extend(readings.iter().filter_map(|reading| reading.reopens));
+            // For its turn on this machine it waits in a queue, and not by the clock.
+            let timed = (readings.iter()).filter(|reading| reading.gate != GateName::HostRate);
+            looks.extend(timed.filter_map(|reading| reading.reopens));
         }
         looks.into_iter().filter(|at| *at > self.now).min()
     }

@@ -125,8 +125,14 @@ impl Turn<'_> {
             member.refusal = None;
         });
         self.remove_waiting(id);
-        if proposal.motive == Motive::Sick {
-            self.canary(id, intent);
+        match proposal.motive {
+            Motive::Sick => {
+                self.state.host.last_kill = Some(self.now);
+                self.state.host.restarts.acting.insert(intent);
+                self.canary(id, intent);
+            }
+            Motive::Dead => drop(self.state.host.starts.acting.insert(intent)),
+            Motive::Begin | Motive::ByHand { .. } => {}
         }
         self.out.push(Effect::Record(Entry::Decision {
             member: id,
@@ -160,6 +166,9 @@ impl Turn<'_> {
         };
         let (told, incident) = (member.refusal, member.incident);
         self.wait(id);
+        if closed == GateSet::only(GateName::HostRate) {
+            self.wait_for_host(id, proposal.motive);
+        }
         if told == Some((proposal.step, closed)) {
             return;
         }

@@ -22,7 +22,8 @@ impl Turn<'_> {
                 Some(Slot::Leaf(leaf)) => self.run(leaf, due),
                 Some(Slot::Member(member)) => self.consider(member),
                 Some(Slot::Group(group)) => self.look_at_group(group),
-                Some(Slot::Host) | None => {}
+                Some(Slot::Host) => self.serve = true,
+                None => {}
             }
         }
     }
@@ -174,6 +175,8 @@ impl Turn<'_> {
                 return;
             }
         }
+        let excused = self.excused(sample, check.interval);
+        let sample = excused.as_ref().unwrap_or(sample);
         let Some(state) = self.state.leaf_mut(leaf) else {
             return;
         };
@@ -236,6 +239,13 @@ impl Turn<'_> {
         let ours = !adopted || member.attempt.is_some();
         let port = self.plan.member(id).and_then(|member| member.port);
         let launched = if ours { self.launch_of(id) } else { 0 };
+        if let Some(attempt) = &member.attempt {
+            let intent = attempt.intent;
+            self.serve |= self.state.host.release(intent);
+        }
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
         let (now, from) = (self.now, member.life.as_str());
         self.change(id, |member| {
             member.generation = Some(generation);

@@ -1,7 +1,7 @@
 //! One event at a time: every transition of the state machine stands in this folder.
 //!
 //! One file a subject: what the world says (`events`), what verdicts mean (`verdicts`), what many
-//! have together (`hold`), what is done about it (`decide`), the life of an act (`acts`), a person's
+//! have together (`hold`), this machine (`host`), what is done about it (`decide`), the life of an act (`acts`), a person's
 //! wishes (`by_hand`), and the books.
 
 mod acts;
@@ -10,6 +10,7 @@ mod by_hand;
 mod decide;
 mod events;
 mod hold;
+mod host;
 mod verdicts;
 
 pub(crate) use self::hold::Suppliers;
@@ -33,7 +34,9 @@ pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &m
         again: BTreeSet::new(),
         supply: BTreeSet::new(),
         changed: BTreeSet::new(),
+        serve: false,
     };
+    turn.look_at_lateness(matches!(event, Event::Wake));
     match event {
         Event::Wake => turn.wake(),
         Event::Sample { leaf, sample } => turn.sample(*leaf, sample),
@@ -58,6 +61,7 @@ pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &m
             member,
             command,
         } => turn.command(*id, by, *member, command),
+        Event::Host(facts) => turn.host_facts(*facts),
     }
     turn.finish();
 }
@@ -74,22 +78,23 @@ struct Turn<'a> {
     supply: BTreeSet<u32>,
     /// Members of which something changed that must outlive the daemon.
     changed: BTreeSet<MemberId>,
+    /// An act on this machine has ended: whoever waits for a turn is looked at.
+    serve: bool,
 }
 
 impl Turn<'_> {
     /// After the event: whoever waited for what became free is looked at, the longest waiting first;
     /// then the host is told when to wake us.
     fn finish(&mut self) {
-        while let Some(group) = self.supply.pop_first() {
-            self.look_at_supply(group);
-        }
-        while let Some(group) = self.again.pop_first() {
-            let waiting = self.state.group(group).map(|group| group.waiting.clone());
-            for member in waiting.unwrap_or_default().into_values() {
-                let id = MemberId { group, member };
-                if !self.still_blocked(id) {
-                    self.consider(id);
-                }
+        loop {
+            if let Some(group) = self.supply.pop_first() {
+                self.look_at_supply(group);
+            } else if let Some(group) = self.again.pop_first() {
+                self.look_at_waiting(group);
+            } else if std::mem::take(&mut self.serve) {
+                self.serve();
+            } else {
+                break;
             }
         }
         while let Some(id) = self.changed.pop_first() {
@@ -103,6 +108,16 @@ impl Turn<'_> {
         {
             self.state.wake_at = next;
             self.out.push(Effect::WakeAt(at));
+        }
+    }
+
+    fn look_at_waiting(&mut self, group: u32) {
+        let waiting = self.state.group(group).map(|group| group.waiting.clone());
+        for member in waiting.unwrap_or_default().into_values() {
+            let id = MemberId { group, member };
+            if !self.still_blocked(id) {
+                self.consider(id);
+            }
         }
     }
 
