@@ -58,7 +58,8 @@ pub struct MemberReport {
     pub health: String,
     /// Since when, as time before `now`.
     pub health_for: Span,
-    /// Derived labels: `waiting`, `suspect`, `blind`, `degraded`, `outdated`, `given up`.
+    /// Derived labels: `waiting`, `suspect`, `blind`, `degraded`, `outdated`, `given up`,
+    /// `flapping`.
     pub labels: Vec<String>,
     /// What `live` says, on the debounced leaves.
     pub live: Status,
@@ -332,6 +333,7 @@ fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
         (alive && live == Status::Warn, "degraded"),
         (outdated, "outdated"),
         (it.ledger.given_up.is_some(), "given up"),
+        (it.ledger.flap.flapping, "flapping"),
     ];
     all.into_iter()
         .filter(|(holds, _)| *holds)

@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod journal;
 pub mod keeper;
+mod machine;
 pub mod manager;
 mod open_files;
 pub mod plugin;

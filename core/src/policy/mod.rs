@@ -7,6 +7,8 @@
 //!
 //! Modules in reading order:
 
+mod flap;
+
 pub mod leaf;
 
 pub(crate) mod judge;
@@ -356,6 +358,12 @@ pub enum NoticeKind {
     Thaw,
     /// This machine stands still.
     Stall,
+    /// A sick member has waited long for its turn in the budget.
+    Waiting,
+    /// A member goes back and forth.
+    Flapping,
+    /// A member was started again and again all day, and each time it helped.
+    Chronic,
 }
 
 impl GateName {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Chance;
+use super::flap::Flap;
 use super::hold::{Hold, Troubles};
 use super::host::Host;
 use super::leaf::Leaf;
@@ -139,8 +140,8 @@ pub(crate) struct Member {
     pub(crate) ticket: Option<u64>,
     /// Its place among those that wait for nothing but their turn on this machine.
     pub(crate) turn: Option<(Motive, u64)>,
-    /// The gates that were closed when a refusal was last recorded.
-    pub(crate) refusal: Option<(Step, GateSet)>,
+    /// What would help it, and may not be done.
+    pub(crate) refusal: Option<Refusal>,
     pub(crate) last_exit: Option<Exit>,
     /// Why its last start led to no process.
     pub(crate) cannot_start: Option<String>,
@@ -198,6 +199,18 @@ pub(crate) enum Health {
     },
 }
 
+/// A proposal before closed gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) step: Step,
+    /// The gates that were closed when it was last recorded.
+    pub(crate) closed: GateSet,
+    /// Since when something is in the way.
+    pub(crate) since: Instant,
+    /// Whether a person was told that it takes long.
+    pub(crate) told: bool,
+}
+
 /// An act in flight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
@@ -242,6 +255,12 @@ pub(crate) struct Ledger {
     /// The wait that `not_before` ends.
     pub(crate) wait_began: Instant,
     pub(crate) given_up: Option<GivenUp>,
+    /// When a person was last told that it is started all the time.
+    #[serde(default)]
+    pub(crate) chronic: Option<Instant>,
+    /// Whether it goes back and forth.
+    #[serde(default)]
+    pub(crate) flap: Flap,
 }
 
 /// The ladder is spent.

@@ -502,3 +502,54 @@ fn a_job_that_ends_well_did_what_it_was_started_for() {
     assert_eq!(outcomes, [Outcome::Effective]);
     assert_eq!(world.happened(), "");
 }
+
+#[test]
+fn a_member_that_goes_back_and_forth_is_told_of_once_and_not_restarted() {
+    let mut world = healthy_world(1, 1);
+    for _ in 0..20 {
+        world.say(0, 0, Status::Fail);
+        world.pass(Span::secs(12));
+        world.say(0, 0, Status::Pass);
+        world.pass(Span::secs(12));
+    }
+    assert_eq!(world.restarts(), 0);
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(report.labels.contains(&"flapping".to_owned()));
+    world.pass(Span::mins(10));
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(!report.labels.contains(&"flapping".to_owned()));
+    let ledger = world.happened();
+    assert_eq!(ledger.matches("web-0 flaps: ").count(), 1, "{ledger}");
+}
+
+#[test]
+fn a_member_that_waits_long_for_the_budget_is_news_once() {
+    let mut plan = group(4, &["ping"], 1);
+    plan.policy.startup_timeout = Span::mins(20);
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    world.cured_by_restart = false;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(1));
+    world.say(1, 0, Status::Fail);
+    world.pass(Span::mins(12));
+    let ledger = world.happened();
+    let told = "web-1 has waited 5m for the budget: 1 out (web-0), at most 1 allowed";
+    assert_eq!(ledger.matches(told).count(), 1, "{ledger}");
+}
+
+#[test]
+fn starts_that_help_all_day_are_chronic_and_told_once_a_day() {
+    let mut world = healthy_world(1, 1);
+    for _ in 0..20 {
+        world.die(World::id(0), Exit::Code(1));
+        world.pass(Span::mins(30));
+        assert_eq!(world.health(0), "healthy");
+    }
+    let ledger = world.happened();
+    assert_eq!(
+        ledger.matches("was started 12 times in 24h").count(),
+        1,
+        "{ledger}"
+    );
+}

@@ -19,7 +19,7 @@ use checkd_core::engine::{Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
 use checkd_core::policy::keep::{Between, Kept};
-use checkd_core::policy::{About, Axis, NoticeKind};
+use checkd_core::policy::{About, Axis, GateName, NoticeKind};
 use checkd_core::report::{self, MemberReport, StatusReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId, Span};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -293,6 +293,8 @@ impl Daemon {
     ) -> End {
         self.systemd.say("READY=1");
         let mut watchdog = self.systemd.watchdog.map(tokio::time::interval);
+        let mut machine = tokio::time::interval(crate::machine::EVERY);
+        machine.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let first = loop {
             let wake = self.until_wake();
             tokio::select! {
@@ -318,6 +320,7 @@ impl Daemon {
                         self.step(&event);
                     }
                 }
+                _ = machine.tick() => self.step(&Event::Host(crate::machine::read())),
                 () = tokio::time::sleep(wake) => {}
                 () = tick(watchdog.as_mut()) => self.systemd.say("WATCHDOG=1"),
             }
@@ -428,7 +431,9 @@ impl Daemon {
                 ..
             } = entry
             {
-                let closed = explanation.readings.iter().filter(|reading| !reading.open);
+                // Waiting for one's turn on this machine is no news.
+                let closed = (explanation.readings.iter())
+                    .filter(|r| !r.open && r.gate != GateName::HostRate);
                 let closed: Vec<String> = closed
                     .map(|r| format!("{} ({})", r.gate, report::numbers(&self.plan, r)))
                     .collect();
@@ -628,6 +633,7 @@ impl Daemon {
                 self.acting.remove(intent);
             }
             Event::Wake
+            | Event::Host(_)
             | Event::Sample { .. }
             | Event::IntentStored(_)
             | Event::IntentRefused { .. }

@@ -66,7 +66,14 @@ impl Talk {
             Some(NoticeKind::GivenUp) => AnsiColor::Red.on_default().bold(),
             Some(NoticeKind::Acting) => AnsiColor::Yellow.on_default(),
             Some(NoticeKind::Recovered) => AnsiColor::Green.on_default(),
-            Some(NoticeKind::Blind) => AnsiColor::Magenta.on_default(),
+            Some(NoticeKind::Hold) => AnsiColor::Red.on_default().bold(),
+            Some(NoticeKind::Thaw) => AnsiColor::Green.on_default(),
+            Some(NoticeKind::Blind | NoticeKind::Stall | NoticeKind::Flapping) => {
+                AnsiColor::Magenta.on_default()
+            }
+            Some(NoticeKind::Waiting | NoticeKind::Chronic) => {
+                AnsiColor::Yellow.on_default().bold()
+            }
             _ => Style::new(),
         };
         let style = if self.colour { style } else { Style::new() };

@@ -7,6 +7,10 @@ use crate::policy::state::{Attempt, Control, Life, PAROLE, Phase, Refused, Wante
 use crate::policy::{Motive, NoticeKind, Step, judge};
 use crate::{IntentId, MemberId, Span, Status};
 
+/// So many automatic starts in a [`DAY`] are chronic (policy.md section 3).
+const CHRONIC: u32 = 12;
+const DAY: Span = Span::mins(24 * 60);
+
 impl Turn<'_> {
     pub(super) fn stored(&mut self, intent: IntentId) {
         self.state.refused = None;
@@ -55,6 +59,7 @@ impl Turn<'_> {
                 Motive::Begin | Motive::ByHand { .. } => {}
             }
         });
+        self.look_at_chronic(id);
         // Told now and not when it was decided: at a full disk it would never happen.
         if attempt.motive != Motive::Begin {
             let text = format!("{}: {}", attempt.step.as_str(), attempt.why);
@@ -65,6 +70,25 @@ impl Turn<'_> {
         }
         let act = act(id, &attempt);
         self.out.push(Effect::Do(intent, act));
+    }
+
+    /// Many starts in a day, each of which helped: no limit stops that, and somebody should know.
+    fn look_at_chronic(&mut self, id: MemberId) {
+        let Some(ledger) = self.state.member(id).map(|member| &member.ledger) else {
+            return;
+        };
+        let starts = ledger.restarts.count(DAY, self.now) + ledger.starts.count(DAY, self.now);
+        let told = ledger
+            .chronic
+            .is_some_and(|told| self.now.since(told) < DAY);
+        if starts >= CHRONIC && !told {
+            let now = self.now;
+            self.change(id, |member| member.ledger.chronic = Some(now));
+            let text = format!(
+                "was started {starts} times in 24h by checkd; something is wrong that no restart cures"
+            );
+            self.notify(id, NoticeKind::Chronic, text);
+        }
     }
 
     /// Why an act whose intent was just stored must not be done any more.

@@ -1,6 +1,7 @@
 //! The books: counts, incidents, who waits, when to look again, what is told.
 
 use super::Turn;
+use super::decide::LONG;
 use crate::event::Effect;
 use crate::id::IncidentId;
 use crate::journal::Entry;
@@ -190,6 +191,12 @@ impl<'a> Turn<'a> {
                 .zip(&view.group_plan.checks)
                 .filter_map(|(check, _)| view.group.leaf(member, check)?.blind_at()),
         );
+        if let Some(refusal) = member.refusal
+            && refusal.closed.contains(GateName::Budget)
+            && !refusal.told
+        {
+            looks.push(refusal.since + LONG);
+        }
         if member.refusal.is_some()
             && let Some(proposal) = propose::propose(&view)
         {

@@ -5,11 +5,14 @@ use crate::event::Effect;
 use crate::journal::Entry;
 use crate::policy::gate;
 use crate::policy::propose::{self, Proposal};
-use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase, Wanted};
+use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase, Refusal, Wanted};
 use crate::policy::{
     Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, words,
 };
 use crate::{Instant, IntentId, MemberId, Span, Status};
+
+/// Whoever waits longer than this for the budget is news: something else must be wrong.
+pub(super) const LONG: Span = Span::mins(5);
 
 impl Turn<'_> {
     /// Proposes, reads the gates, and acts or records the refusal.
@@ -169,10 +172,32 @@ impl Turn<'_> {
         if closed == GateSet::only(GateName::HostRate) {
             self.wait_for_host(id, proposal.motive);
         }
-        if told == Some((proposal.step, closed)) {
+        let (now, step) = (self.now, proposal.step);
+        let since = told.map_or(now, |refusal| refusal.since);
+        let long = now.since(since) >= LONG && closed.contains(GateName::Budget);
+        let mut refusal = Refusal {
+            step,
+            closed,
+            since,
+            told: told.is_some_and(|refusal| refusal.told),
+        };
+        if long && !refusal.told {
+            refusal.told = true;
+            let budget = readings
+                .iter()
+                .find(|reading| reading.gate == GateName::Budget);
+            let numbers =
+                budget.map_or_else(String::new, |budget| words::numbers(self.plan, budget));
+            let text = format!("has waited {LONG} for the budget: {numbers}");
+            self.notify(id, NoticeKind::Waiting, text);
+        }
+        if told == Some(refusal) {
             return;
         }
-        self.change(id, |member| member.refusal = Some((proposal.step, closed)));
+        self.change(id, |member| member.refusal = Some(refusal));
+        if told.is_some_and(|told| (told.step, told.closed) == (step, closed)) {
+            return;
+        }
         let explanation = self.explanation(id, proposal, readings);
         self.out.push(Effect::Record(Entry::Decision {
             member: id,

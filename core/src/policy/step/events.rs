@@ -197,6 +197,10 @@ impl Turn<'_> {
                 at: sample.at,
             }));
         }
+        if let Some(member) = leaf.member {
+            let group = leaf.group;
+            self.look_at_flapping(MemberId { group, member }, sample.status);
+        }
         if changed && check.scope == Scope::Dependency {
             self.look_at_supply(leaf.group);
         }

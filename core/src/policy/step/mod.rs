@@ -130,7 +130,7 @@ impl Turn<'_> {
             let others = out.map(|out| out.saturating_sub(u32::from(member.out())));
             member
                 .refusal
-                .is_some_and(|(_, closed)| closed.contains(GateName::Budget))
+                .is_some_and(|refusal| refusal.closed.contains(GateName::Budget))
                 && others >= policy
         })
     }

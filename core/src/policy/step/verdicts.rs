@@ -110,6 +110,30 @@ impl Turn<'_> {
         ))
     }
 
+    /// Whether a member goes back and forth. A sample that changes nothing costs a shift and a look.
+    pub(super) fn look_at_flapping(&mut self, id: MemberId, status: Status) {
+        let Some(view) = self.view(id) else { return };
+        let healthy = matches!(view.member.health, Health::Healthy { .. });
+        let fails = match status {
+            Status::Unknown => return,
+            // Of a healthy member that passes there is nothing to compose.
+            Status::Pass if healthy && view.member.trouble.is_none() => false,
+            Status::Pass | Status::Warn | Status::Fail => {
+                judge::latest(view.group_plan, view.group, view.member) == Status::Fail
+            }
+        };
+        let Some(member) = self.member_mut(id) else {
+            return;
+        };
+        if member.ledger.flap.take(fails) {
+            let percent = member.ledger.flap.percent();
+            let text = format!(
+                "flaps: {percent}% of its last samples say something else than the one before"
+            );
+            self.notify(id, NoticeKind::Flapping, text);
+        }
+    }
+
     pub(super) fn up(&mut self, id: MemberId, since: Instant) {
         let from = self
             .state
