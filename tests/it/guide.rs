@@ -171,8 +171,9 @@ impl Desk {
     fn execute(&self, document: &str, place: &Path, block: &Block) -> (String, PathBuf) {
         let end = self.directory.path().join(".place");
         let script = format!("trap 'pwd >{}' EXIT\n{}", end.display(), block.text);
-        let output = Command::new("sh")
-            .args(["-eu", "-c", &script])
+        // A block that waits for what never comes fails instead of standing still.
+        let output = Command::new("timeout")
+            .args(["300", "sh", "-eu", "-c", &script])
             .current_dir(place)
             .env("PATH", &self.path)
             .env("NO_COLOR", "1")
