@@ -12,7 +12,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::journal::{Entry, Outcome};
 use crate::plan::Plan;
+use crate::policy::Axis;
 use crate::policy::State;
 use crate::policy::keep::{Between, Kept, KeptMember};
 use crate::report::{MemberReport, StatusReport};
@@ -51,6 +53,42 @@ impl Engine {
     /// The intents of all attempts in flight.
     pub fn attempts(&self) -> BTreeSet<IntentId> {
         self.state.intents.keys().copied().collect()
+    }
+
+    /// What the journal is to hold of members that `next` does not have: written under the plan in
+    /// force, ahead of [`Engine::reload`]. Nothing more is heard of them.
+    pub fn leaving(&self, next: &Plan, now: Instant) -> Vec<Entry> {
+        let wanted: BTreeSet<String> = next.members().map(|id| next.path(id)).collect();
+        let mut entries = Vec::new();
+        for id in self.plan.members() {
+            let Some(member) = self.state.member(id) else {
+                continue;
+            };
+            if wanted.contains(&self.plan.path(id)) {
+                continue;
+            }
+            let why = "it is not in the configuration any more";
+            if let Some(attempt) = &member.attempt {
+                entries.push(Entry::Outcome {
+                    intent: attempt.intent,
+                    at: now,
+                    outcome: Outcome::Superseded,
+                    detail: why.to_owned(),
+                });
+            }
+            if member.generation.is_some() || member.attempt.is_some() {
+                entries.push(Entry::Transition {
+                    member: id,
+                    at: now,
+                    axis: Axis::Life,
+                    from: member.life.as_str(),
+                    to: "stopped",
+                    why: why.to_owned(),
+                    incident: member.incident,
+                });
+            }
+        }
+        entries
     }
 
     /// Goes on with another plan: leaves whose check is the same keep their counters, acts in flight

@@ -121,7 +121,7 @@ pub enum Outcome {
     Failed,
     /// It was not needed any more when its intent was stored; nothing was done.
     Withdrawn,
-    /// A person wanted something else before it was judged.
+    /// A person wanted something else before it was judged, or the configuration lost the member.
     Superseded,
 }
 

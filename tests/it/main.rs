@@ -17,6 +17,7 @@ mod docs;
 mod errors;
 mod guide;
 mod keeper;
+mod leaving;
 mod limits;
 mod logs;
 mod members;

@@ -140,6 +140,17 @@ impl Shared {
             .map_err(unreadable)
     }
 
+    /// Whether the journal knows a member of this path.
+    async fn had(&self, path: &str) -> Answered<bool> {
+        let reader = self.reader.clone();
+        let members = tokio::task::spawn_blocking(move || reader.members()).await;
+        let members = members.map_err(|e| e.to_string()).and_then(|all| all);
+        Ok(members
+            .map_err(unreadable)?
+            .iter()
+            .any(|member| member == path))
+    }
+
     fn paths(&self, selected: &Selected) -> Vec<String> {
         let mut paths: Vec<String> = selected
             .members
@@ -339,8 +350,12 @@ async fn history(
     let (members, check) = if query.select.is_empty() {
         (None, None)
     } else {
-        let selected = select(&shared.plan, &query.select)?;
-        (Some(shared.paths(&selected)), selected.check)
+        match select(&shared.plan, &query.select) {
+            Ok(selected) => (Some(shared.paths(&selected)), selected.check),
+            // A member that a configuration before this one had is no riddle to the journal.
+            Err(_) if shared.had(&query.select).await? => (Some(vec![query.select]), None),
+            Err(unknown) => return Err(unknown.into()),
+        }
     };
     let runs = query.runs || check.is_some();
     let filter = Filter {

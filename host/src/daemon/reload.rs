@@ -118,10 +118,15 @@ impl Daemon {
             changed,
         } = fresh;
         let old = Arc::clone(&self.plan);
+        let now = crate::clock::now();
+        let leaving = self.engine.leaving(&plan, now);
         let (sender, receiver) = unbounded_channel();
         // Everything that can fail comes first.
         let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
             .map_err(|e| format!("cannot start the threads of checks: {e}; nothing was changed"))?;
+        for entry in leaving {
+            self.journal.record(entry);
+        }
         if !self.journal.switch(Arc::clone(&plan), sender.clone()) {
             return Err(
                 "the disk does not keep up with the journal; nothing was changed, \
@@ -131,9 +136,8 @@ impl Daemon {
         }
         // What is on its way under the old plan arrives under the new one.
         let mut before = std::mem::replace(events, receiver);
-        let gone = self.engine.reload(Arc::clone(&plan), crate::clock::now());
-        self.manager.leave(&gone);
-        self.manager.reload(Arc::clone(&plan), sender.clone());
+        self.engine.reload(Arc::clone(&plan), now);
+        let stopped = self.manager.reload(Arc::clone(&plan), sender.clone());
         let runs = std::mem::replace(&mut self.runner, runner);
         tokio::spawn(async move {
             tokio::time::sleep(DRAIN).await;
@@ -154,7 +158,7 @@ impl Daemon {
         }
         tokio::spawn(forward(before, Arc::clone(&old), Arc::clone(&plan), sender));
 
-        let mut text = difference(&old, &plan, gone.len());
+        let mut text = difference(&old, &plan, stopped);
         let later = [
             (old.daemon.state_dir != plan.daemon.state_dir, "state_dir"),
             (old.daemon.control != plan.daemon.control, "control"),

@@ -20,13 +20,14 @@ impl Keeper {
     /// Carries an order out, or answers as the first time.
     pub(super) fn take(&self, order: Order) {
         let Some(intent) = order.intent else {
-            self.begin(Act {
-                order,
-                stops_until: None,
-                ended: false,
-                acknowledged: false,
-                error: None,
-            });
+            let act = Act::new(order);
+            self.overrule(&act.order.path);
+            let mut unnumbered = self.0.unnumbered.borrow_mut();
+            // Asked for once more: it goes on, and its end is told.
+            if unnumbered.insert(act.order.tag, act.clone()).is_none() {
+                drop(unnumbered);
+                self.begin(act);
+            }
             return;
         };
         let known = self.0.acts.borrow().get(&intent).cloned();
@@ -45,19 +46,21 @@ impl Keeper {
             }
             None => {
                 self.0.highest.set(self.0.highest.get().max(intent));
-                let act = Act {
-                    order,
-                    stops_until: None,
-                    ended: false,
-                    acknowledged: false,
-                    error: None,
-                };
+                let act = Act::new(order);
                 self.0.acts.borrow_mut().insert(intent, act.clone());
                 self.begin(act);
                 return;
             }
         };
         self.done(&order, Some(refusal));
+    }
+
+    /// What the daemon asks for without an intent is to stop for good: nothing that is under way for
+    /// this member starts it any more.
+    fn overrule(&self, path: &str) {
+        for act in self.0.acts.borrow_mut().values_mut() {
+            act.overruled |= !act.ended && act.order.path == path;
+        }
     }
 
     /// Begins an act, or goes on with one that the program before began.
@@ -75,6 +78,8 @@ impl Keeper {
                     // What is needed to carry it out may be large and secret.
                     known.order.spec = None;
                 }
+            } else {
+                keeper.0.unnumbered.borrow_mut().remove(&act.order.tag);
             }
             keeper.forget();
             keeper.done(&act.order, error);
@@ -132,9 +137,13 @@ impl Keeper {
         } else {
             life.ask_to_stop(signal_named(&how.signal)?)?;
             let until = now.saturating_add(how.patience_ms);
-            if let Some(intent) = order.intent
-                && let Some(act) = self.0.acts.borrow_mut().get_mut(&intent)
-            {
+            let (mut acts, mut unnumbered) =
+                (self.0.acts.borrow_mut(), self.0.unnumbered.borrow_mut());
+            let known = match order.intent {
+                Some(intent) => acts.get_mut(&intent),
+                None => unnumbered.get_mut(&order.tag),
+            };
+            if let Some(act) = known {
                 act.stops_until = Some(until);
             }
             until
@@ -144,6 +153,12 @@ impl Keeper {
     }
 
     fn start(&self, order: &Order) -> Result<(), String> {
+        let overruled = order
+            .intent
+            .and_then(|intent| self.0.acts.borrow().get(&intent).map(|act| act.overruled));
+        if overruled == Some(true) {
+            return Err("it was told to stop for good meanwhile".to_owned());
+        }
         if let Some(life) = self.life(&order.path) {
             if life.intent.is_some() && life.intent == order.intent {
                 return Ok(());

@@ -122,6 +122,8 @@ struct Inner {
     cgroups: Option<PathBuf>,
     lives: RefCell<BTreeMap<String, Rc<Life>>>,
     acts: RefCell<BTreeMap<IntentId, Act>>,
+    /// Acts without an intent that go on, by their tags.
+    unnumbered: RefCell<BTreeMap<u64, Act>>,
     /// Acts that go on now.
     going: Cell<usize>,
     exits: RefCell<VecDeque<Gone>>,
@@ -144,6 +146,7 @@ impl Keeper {
             cgroups: cgroup::home().filter(|_| alone),
             lives: RefCell::default(),
             acts: RefCell::default(),
+            unnumbered: RefCell::default(),
             going: Cell::new(0),
             exits: RefCell::default(),
             forgotten: Cell::default(),

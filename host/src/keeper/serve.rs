@@ -138,11 +138,12 @@ fn resume(keeper: &Keeper, memory: Memory) -> io::Result<Held> {
         .filter(|act| !act.ended)
         .cloned()
         .collect();
-    let acts = memory
-        .acts
-        .into_iter()
-        .filter_map(|act| Some((act.order.intent?, act)));
-    inner.acts.replace(acts.collect());
+    for act in memory.acts {
+        match act.order.intent {
+            Some(intent) => drop(inner.acts.borrow_mut().insert(intent, act)),
+            None => drop(inner.unnumbered.borrow_mut().insert(act.order.tag, act)),
+        }
+    }
     for act in going {
         keeper.begin(act);
     }
@@ -462,7 +463,10 @@ impl Keeper {
                     pipe: life.tap.borrow().as_ref().map(Tap::descriptor),
                 })
                 .collect(),
-            acts: self.0.acts.borrow().values().cloned().collect(),
+            acts: (self.0.acts.borrow().values())
+                .chain(self.0.unnumbered.borrow().values())
+                .cloned()
+                .collect(),
             exits: self.0.exits.borrow().iter().cloned().collect(),
             forgotten: self.0.forgotten.get(),
             highest: self.0.highest.get(),

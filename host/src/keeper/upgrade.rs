@@ -62,6 +62,23 @@ pub(super) struct Act {
     #[serde(default)]
     pub(super) acknowledged: bool,
     pub(super) error: Option<String>,
+    /// It was told to stop for good meanwhile: what is left of the act is not done.
+    #[serde(default)]
+    pub(super) overruled: bool,
+}
+
+impl Act {
+    /// One that is about to begin.
+    pub(super) fn new(order: Order) -> Self {
+        Self {
+            order,
+            stops_until: None,
+            ended: false,
+            acknowledged: false,
+            error: None,
+            overruled: false,
+        }
+    }
 }
 
 /// Lets a descriptor live on over the replacement, or not.

@@ -168,6 +168,11 @@ impl Link {
         Arc::clone(&self.shared.ears().plan)
     }
 
+    /// Whether the plan in force has a member of this path.
+    pub(super) fn plans(&self, path: &str) -> bool {
+        self.shared.ears().member(path).is_some()
+    }
+
     /// Members have the ids of this plan from now on, and events go elsewhere.
     pub(super) fn reload(&self, plan: Arc<Plan>, events: UnboundedSender<Event>) {
         let mut ears = self.shared.ears();

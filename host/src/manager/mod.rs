@@ -18,8 +18,8 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan};
 use checkd_core::{Generation, IntentId, MemberId};
-use tokio::sync::RwLock;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 
 use crate::keeper::protocol::{Living, Order, Stop, Verb, signal_named};
@@ -39,6 +39,8 @@ pub struct Manager {
     tags: Arc<AtomicU64>,
     /// Shared by everybody who has an order that is not with the link yet.
     handing: Arc<RwLock<()>>,
+    /// Who is being stopped because no configuration names it any more.
+    leaving: Arc<watch::Sender<BTreeSet<String>>>,
 }
 
 impl Manager {
@@ -68,6 +70,7 @@ impl Manager {
             // Another daemon's tags are others.
             tags: Arc::new(AtomicU64::new(u64::from(std::process::id()) << 32)),
             handing: Arc::default(),
+            leaving: Arc::default(),
         })
     }
 
@@ -78,37 +81,51 @@ impl Manager {
         self.link.announce();
     }
 
-    /// Goes on under another plan: events speak of its members from now on. Members of the plan before
-    /// that are not in this one live on unless [`Manager::leave`] stops them.
-    pub fn reload(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) {
+    /// Goes on under another plan: events speak of its members from now on. Processes of members that
+    /// are not in it any more are stopped in the background, as the plan says that they were started
+    /// by. Returns how many; one whose start is under way is stopped when it runs.
+    pub fn reload(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) -> usize {
+        let before = self.link.plan();
+        let planned: BTreeSet<String> = plan.members().map(|id| plan.path(id)).collect();
         self.link.reload(plan, events);
+        // Looked at after the link went over: whoever starts now finds itself out of the plan.
+        let lives = self.link.lives().into_iter();
+        let gone: Vec<_> = lives
+            .filter(|(path, _)| !planned.contains(path))
+            .filter_map(|(path, living)| {
+                let (group, member) = path.split_once('/')?;
+                Some((before.find(group, member)?, living.generation))
+            })
+            .collect();
+        for &(member, generation) in &gone {
+            let (manager, before) = (self.clone(), Arc::clone(&before));
+            tokio::spawn(async move { manager.leave(&before, member, generation).await });
+        }
+        gone.len()
     }
 
-    /// Stops processes of members that are not in the next plan, in the background, as the plan that
-    /// they were started by says. Call it ahead of `reload`.
-    pub fn leave(&self, gone: &[(String, Generation)]) {
-        let plan = self.link.plan();
-        let ids: BTreeMap<String, MemberId> =
-            plan.members().map(|id| (plan.path(id), id)).collect();
-        for (path, generation) in gone {
-            let (Some(&member), &generation) = (ids.get(path), generation) else {
-                continue;
-            };
-            let stop = Act::Stop { member, generation };
-            let (manager, plan, path) = (self.clone(), Arc::clone(&plan), path.clone());
-            tokio::spawn(async move {
-                let stopped = match manager.order(&plan, None, stop) {
-                    Ok(order) => manager.link.act(order).await,
-                    Err(why) => Err(why),
-                };
-                if let Err(why) = stopped {
-                    tracing::error!(
-                        member = path,
-                        why,
-                        "a member that is gone from the configuration did not stop"
-                    );
-                }
+    /// Stops a life that is in the plan `before` and in the one in force no more.
+    async fn leave(&self, before: &Plan, member: MemberId, generation: Generation) {
+        let path = before.path(member);
+        let leaving = self
+            .leaving
+            .send_if_modified(|all| all.insert(path.clone()));
+        let stop = Act::Stop { member, generation };
+        let stopped = match self.order(before, None, stop) {
+            Ok(order) => self.link.act(order).await,
+            Err(why) => Err(why),
+        };
+        if leaving {
+            self.leaving.send_modify(|all| {
+                all.remove(&path);
             });
+        }
+        if let Err(why) = stopped {
+            tracing::error!(
+                member = path,
+                why,
+                "a member that is gone from the configuration did not stop"
+            );
         }
     }
 
@@ -191,7 +208,14 @@ impl Manager {
         let plan = self.link.plan();
         // Only `end` locks it against us, and then there is nobody left to ask.
         let handing = Arc::clone(&self.handing).try_read_owned();
+        let (Act::Start { member } | Act::Stop { member, .. } | Act::Restart { member, .. }) = act;
         tokio::spawn(async move {
+            let path = plan.path(member);
+            // Named again while it is being stopped because it was not named.
+            let mut leaving = manager.leaving.subscribe();
+            if leaving.borrow().contains(&path) {
+                drop(leaving.wait_for(|all| !all.contains(&path)).await);
+            }
             let handed = manager
                 .order(&plan, Some(intent), act)
                 .map(|order| manager.link.hand(order));
@@ -200,6 +224,12 @@ impl Manager {
                 Ok(answer) => answer.await,
                 Err(why) => Err(why),
             };
+            // The configuration changed while it was being started.
+            if let Some(living) = manager.link.life(&path)
+                && !manager.link.plans(&path)
+            {
+                manager.leave(&plan, member, living.generation).await;
+            }
             manager.link.send(Event::Done { intent, result });
         });
     }
