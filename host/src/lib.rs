@@ -11,6 +11,7 @@ mod machine;
 pub mod manager;
 mod open_files;
 pub mod plugin;
+pub mod points;
 pub mod render;
 pub mod runner;
 pub mod state_dir;

@@ -17,6 +17,7 @@ mod docs;
 mod errors;
 mod guide;
 mod keeper;
+mod kills;
 mod leaving;
 mod limits;
 mod logs;

@@ -220,10 +220,7 @@ impl State {
             match between {
                 Between::SameBoot { open } => {
                     put_back(member, group_plan, kept, now);
-                    member.attempt = kept
-                        .attempt
-                        .clone()
-                        .and_then(|attempt| resumed(attempt, open));
+                    resume(member, kept, open, now);
                 }
                 Between::Reload => {
                     put_back(member, group_plan, kept, now);
@@ -328,14 +325,19 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
 
 /// An attempt of the daemon before: over, carried on, or (in phase `Storing`, where no answer will
 /// come any more) withdrawn at the first wake-up.
-fn resumed(mut attempt: Attempt, open: &BTreeMap<IntentId, bool>) -> Option<Attempt> {
-    let begun = *open.get(&attempt.intent)?;
-    attempt.phase = match attempt.phase {
-        Phase::Confirming => Phase::Confirming,
-        Phase::Storing | Phase::Acting if begun => Phase::Acting,
-        Phase::Storing | Phase::Acting => Phase::Storing,
+fn resume(member: &mut Member, kept: &KeptMember, open: &BTreeMap<IntentId, bool>, now: Instant) {
+    let open = |attempt: &Attempt| open.get(&attempt.intent).copied();
+    let Some((attempt, begun)) = kept.attempt.as_ref().and_then(|a| Some((a, open(a)?))) else {
+        member.attempt = None;
+        return;
     };
-    Some(attempt)
+    member.attempt = Some(attempt.clone());
+    match attempt.phase {
+        // That it was let go, and with that its count, had not reached the disk.
+        Phase::Storing if begun => member.let_go(now),
+        Phase::Acting if !begun => member.take_back(now),
+        Phase::Storing | Phase::Acting | Phase::Confirming => {}
+    }
 }
 
 fn after_reboot(kept: &KeptMember, away: Span, now: Instant) -> Control {

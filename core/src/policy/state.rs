@@ -326,6 +326,54 @@ impl Health {
 }
 
 impl Member {
+    /// The intent of its attempt is stored: the act is let go, and counts from now on.
+    pub(crate) fn let_go(&mut self, now: Instant) {
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        attempt.phase = Phase::Acting;
+        self.asked = None;
+        let ledger = &mut self.ledger;
+        match attempt.motive {
+            Motive::Sick => {
+                ledger.restarts.add(now);
+                ledger.sick = ledger.sick.saturating_add(1);
+            }
+            Motive::Dead => {
+                ledger.starts.add(now);
+                if let Some(given_up) = &mut ledger.given_up {
+                    let wait = PAROLE.get(given_up.paroles as usize + 1);
+                    given_up.paroles = given_up.paroles.saturating_add(1);
+                    given_up.parole = Some(now + wait.copied().unwrap_or(Span::mins(60)));
+                }
+            }
+            Motive::Begin | Motive::ByHand { .. } => {}
+        }
+    }
+
+    /// Nobody has heard of the act: it is taken back, and does not count.
+    pub(crate) fn take_back(&mut self, now: Instant) {
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        attempt.phase = Phase::Storing;
+        let ledger = &mut self.ledger;
+        match attempt.motive {
+            Motive::Sick => {
+                ledger.restarts.take_back();
+                ledger.sick = ledger.sick.saturating_sub(1);
+            }
+            Motive::Dead => {
+                ledger.starts.take_back();
+                if let Some(given_up) = &mut ledger.given_up {
+                    given_up.paroles = given_up.paroles.saturating_sub(1);
+                    given_up.parole = Some(now);
+                }
+            }
+            Motive::Begin | Motive::ByHand { .. } => {}
+        }
+    }
+
     fn new(group: &GroupPlan) -> Self {
         Self {
             wanted: Wanted::Up,

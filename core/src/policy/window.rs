@@ -26,6 +26,11 @@ impl SlidingWindow {
         self.times.push_back(now);
     }
 
+    /// The newest of them did not happen after all.
+    pub(crate) fn take_back(&mut self) {
+        self.times.pop_back();
+    }
+
     /// How often it happened in the `span` that ends at `now`.
     pub(crate) fn count(&self, span: Span, now: Instant) -> u32 {
         let recent = self

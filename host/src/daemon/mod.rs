@@ -31,6 +31,7 @@ use crate::cli::Layers;
 use crate::journal::{Journal, Past};
 use crate::manager::Manager;
 use crate::plugin::Catalog;
+use crate::points::Point;
 use crate::runner::Runner;
 use crate::state_dir::{self, StateDir};
 use crate::wall::Both;
@@ -150,6 +151,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     let (sender, events) = unbounded_channel();
     let (journal, past, warning) =
         Journal::open(&state.journal(), Arc::clone(&plan), sender.clone())?;
+    Point::DaemonJournalOpened.pass();
     let control = state_dir::control_of(plan.daemon.control.as_deref(), state.path(), &base);
     let (question_sender, questions) = channel(64);
     let api = api::Server::bind(&control, plan.daemon.control_group.as_deref())?;
@@ -162,6 +164,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     announce(&talk, &plan, &source, &changed, state, &control);
 
     let manager = Manager::open(Arc::clone(&plan), state.path(), sender.clone()).await?;
+    Point::DaemonKeeperListed.pass();
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
     let mut engine = Engine::new(
@@ -178,10 +181,13 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         crate::clock::now(),
     );
     let over: BTreeSet<IntentId> = past.open.difference(&engine.attempts()).copied().collect();
+    Point::DaemonRestored.pass();
     journal.interrupted(over);
     forget_the_gone(&plan, &past, &manager, &sender);
     manager.announce();
+    Point::DaemonAnnounced.pass();
     adopt(&talk, &plan, &manager, &sender, &past).await;
+    Point::DaemonAdopted.pass();
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
     let (plans, plan_in_force) = watch::channel(Arc::clone(&plan));
@@ -349,8 +355,16 @@ impl Daemon {
     }
 
     fn step(&mut self, event: &Event) {
+        let outcome = matches!(
+            event,
+            Event::Started { .. } | Event::Exited { .. } | Event::Done { .. }
+        );
+        if outcome {
+            Point::DaemonOutcomeHeard.pass();
+        }
         self.remember(event);
         if matches!(event, Event::IntentStored(_)) {
+            Point::DaemonIntentTold.pass();
             // The journal writes in order: what was noted before is in it too.
             self.manager.acknowledge();
         }
@@ -359,6 +373,9 @@ impl Daemon {
         let lines = self.lines(event, &effects);
         for effect in effects.drain(..) {
             self.carry_out(effect);
+        }
+        if outcome {
+            Point::DaemonOutcomeNoted.pass();
         }
         for line in lines {
             self.talk.about(
@@ -453,8 +470,14 @@ impl Daemon {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
+            Effect::Record(entry @ Entry::Intent { .. }) => {
+                Point::DaemonDecided.pass();
+                self.journal.record(entry);
+                Point::DaemonIntentQueued.pass();
+            }
             Effect::Record(entry) => self.journal.record(entry),
             Effect::Do(intent, act) => {
+                Point::DaemonActReleased.pass();
                 self.acting.insert(intent);
                 self.manager.carry_out(intent, act);
             }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::rescue::Place;
 use super::{Message, Past, open};
+use crate::points::Point;
 use crate::wall::Both;
 
 /// So many entries are committed together at most.
@@ -33,6 +34,19 @@ const DECISIONS_KEEP_TIMES: u64 = 12;
 /// How large the journal may grow when `journal_max_size` says nothing: weeks of a thousand checks, and
 /// a bound for the day on which thousands of them fail every few seconds.
 const MAX_SIZE: u64 = 1 << 30;
+
+/// The points of an intent, a life and an outcome on their way to the disk.
+const WRITTEN: [Point; 3] = [
+    Point::DaemonIntentWritten,
+    Point::DaemonLifeWritten,
+    Point::DaemonOutcomeWritten,
+];
+/// And once they are there.
+const COMMITTED: [Point; 3] = [
+    Point::DaemonIntentCommitted,
+    Point::DaemonLifeCommitted,
+    Point::DaemonOutcomeCommitted,
+];
 
 pub(super) struct Writer {
     place: Place,
@@ -189,6 +203,7 @@ impl Writer {
                 if fold {
                     self.folded_at = now;
                 }
+                pass(&batch, COMMITTED);
                 for intent in intents {
                     self.send(Event::IntentStored(intent));
                 }
@@ -286,6 +301,7 @@ impl Writer {
         if fold {
             rows.fold()?;
         }
+        pass(batch, WRITTEN);
         all.commit()
     }
 
@@ -399,6 +415,21 @@ fn read_lives(
         }
     }
     Ok(lives)
+}
+
+/// Passes the points of what is in a batch.
+fn pass(batch: &[Message], [intent, life, outcome]: [Point; 3]) {
+    for message in batch {
+        if let Message::Entry(Entry::Intent { .. }) = message {
+            intent.pass();
+        }
+        if let Message::Started(..) | Message::Exited(..) = message {
+            life.pass();
+        }
+        if let Message::Entry(Entry::Outcome { .. }) = message {
+            outcome.pass();
+        }
+    }
 }
 
 /// What of a batch that could not be written must not be lost: of each member the newest of a kind.

@@ -14,11 +14,14 @@ use super::protocol::{
     Begun, Gone, List, Living, Message, Order, Output, Spec, Verb, Word, signal_named,
 };
 use super::upgrade::Act;
+use crate::points::Point;
+
 use super::{ACTS_KEPT, ACTS_MAX, EXITS_MAX, INTENT, Keeper, MARK, NAMES, cgroup};
 
 impl Keeper {
     /// Carries an order out, or answers as the first time.
     pub(super) fn take(&self, order: Order) {
+        Point::KeeperOrderRead.pass();
         let Some(intent) = order.intent else {
             let act = Act::new(order);
             self.overrule(&act.order.path);
@@ -48,6 +51,7 @@ impl Keeper {
                 self.0.highest.set(self.0.highest.get().max(intent));
                 let act = Act::new(order);
                 self.0.acts.borrow_mut().insert(intent, act.clone());
+                Point::KeeperOrderRemembered.pass();
                 self.begin(act);
                 return;
             }
@@ -69,6 +73,7 @@ impl Keeper {
         self.0.going.set(self.0.going.get() + 1);
         tokio::task::spawn_local(async move {
             let error = keeper.carry_out(&act).await.err();
+            Point::KeeperActEnded.pass();
             keeper.0.going.set(keeper.0.going.get().saturating_sub(1));
             if let Some(intent) = act.order.intent {
                 let mut acts = keeper.0.acts.borrow_mut();
@@ -83,6 +88,7 @@ impl Keeper {
             }
             keeper.forget();
             keeper.done(&act.order, error);
+            Point::KeeperDoneTold.pass();
             keeper.0.less.notify_one();
         });
     }
@@ -136,6 +142,7 @@ impl Keeper {
             until
         } else {
             life.ask_to_stop(signal_named(&how.signal)?)?;
+            Point::KeeperStopSent.pass();
             let until = now.saturating_add(how.patience_ms);
             let (mut acts, mut unnumbered) =
                 (self.0.acts.borrow_mut(), self.0.unnumbered.borrow_mut());
@@ -181,11 +188,13 @@ impl Keeper {
             None => None,
         };
         let (cgroup, door) = self.cgroup(&order.path).unzip();
+        Point::KeeperSpawning.pass();
         let pid = spec.spawn(ends.member, door).inspect_err(|_| {
             if let Some(path) = &cgroup {
                 cgroup::remove(path);
             }
         })?;
+        Point::KeeperSpawned.pass();
         // What cannot be watched must not run: it would hold the port, and be started once more.
         let watched = Handle::of_child(pid)
             .ok_or("cannot watch the new process (pidfd_open)")
@@ -219,6 +228,7 @@ impl Keeper {
         life.tap.replace(tap);
         life.output.replace(Some(spec.output));
         self.watch(life);
+        Point::KeeperWatched.pass();
         Ok(())
     }
 
@@ -255,6 +265,7 @@ impl Keeper {
             }
             drop(exits);
             keeper.tell(&Message::Exited(gone));
+            Point::KeeperExitTold.pass();
             life.told();
             keeper.0.less.notify_one();
         });
@@ -401,6 +412,7 @@ impl Keeper {
         }
         drop(known);
         self.forget();
+        Point::KeeperAcknowledged.pass();
         self.0.less.notify_one();
     }
 

@@ -10,6 +10,8 @@ use checkd_core::{Generation, IntentId};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 
+use crate::points::Point;
+
 use super::cgroup;
 use super::family::{self, Family};
 use super::output::Tap;
@@ -98,6 +100,7 @@ impl Life {
     /// ended by itself, and were killed.
     pub(super) async fn wait(&self) -> (Exit, u32) {
         self.handle.ended().await;
+        Point::KeeperEndSeen.pass();
         // The rest of the tree goes before the leader is reaped: until then the kernel gives its
         // pid, and so its process group, to nobody else.
         let pid = self.generation.pid;
@@ -111,10 +114,13 @@ impl Life {
             tokio::time::sleep(TOGETHER).await;
             self.family().kill_rest(since, KILL_PATIENCE).await
         };
+        Point::KeeperTreeGone.pass();
         if let Some(tap) = self.tap.take() {
             tap.drain();
         }
+        Point::KeeperDrained.pass();
         let exit = self.reap();
+        Point::KeeperReaped.pass();
         if let Some(cgroup) = &self.cgroup {
             cgroup::remove(cgroup);
         }

@@ -21,6 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::points::Point;
+
 use super::cgroup;
 use super::life::Life;
 use super::output::Tap;
@@ -105,6 +107,7 @@ fn resume(keeper: &Keeper, memory: Memory) -> io::Result<Held> {
     let lock = upgrade::taken(memory.lock).ok_or_else(gone)?;
     let listener = upgrade::taken(memory.listener).ok_or_else(gone)?;
     let listener = std::os::unix::net::UnixListener::from(listener);
+    Point::KeeperRecalled.pass();
     let inner = &keeper.0;
     inner.exits.replace(memory.exits.into());
     inner.forgotten.set(memory.forgotten);
@@ -162,6 +165,12 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
         Some(memory) => resume(&keeper, memory)?,
         None => begin(&setup)?,
     };
+    let begun = if resumed {
+        Point::KeeperResumed
+    } else {
+        Point::KeeperBegun
+    };
+    begun.pass();
     if setup.alone {
         // Each member takes a pidfd and a pipe.
         crate::open_files::raise_soft();
@@ -170,6 +179,7 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     }
     if !resumed {
         keeper.adopt_marked();
+        Point::KeeperAdopted.pass();
         if let Some(home) = &keeper.0.cgroups {
             cgroup::sweep(home);
         }
@@ -378,7 +388,9 @@ async fn say(
     message: &Message,
 ) -> io::Result<()> {
     let line = line(message, MESSAGE_MAX).map_err(io::Error::other)?;
-    writer.write_all(&line).await
+    writer.write_all(&line).await?;
+    Point::KeeperLineSent.pass();
+    Ok(())
 }
 
 fn follow(
@@ -439,6 +451,7 @@ impl Keeper {
         state_dir: &Path,
         words: &[OsString],
     ) -> io::Error {
+        Point::KeeperUpgrading.pass();
         let lives = self.0.lives.borrow();
         let hand_over = |over: bool| -> io::Result<()> {
             upgrade::inherit(held.lock.as_fd(), over)?;

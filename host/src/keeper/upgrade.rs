@@ -15,6 +15,7 @@ use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{Gone, Living, Order, Output};
+use crate::points::Point;
 
 /// Everything that the next program must know. A field that is added has a default: an older keeper
 /// does not write it.
@@ -121,6 +122,7 @@ pub(super) fn become_program(
         .args(rest);
     // It raises the limit itself, and must know what members begin with.
     crate::open_files::as_found(&mut command);
+    Point::KeeperHandedOver.pass();
     let error = command.exec();
     crate::open_files::raise_soft();
     error

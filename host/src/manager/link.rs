@@ -30,6 +30,7 @@ use crate::keeper::protocol::{
     line,
 };
 use crate::keeper::{self, SOCKET, plain};
+use crate::points::Point;
 
 /// How long a keeper may take to answer at all: long, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -232,6 +233,7 @@ impl Link {
         let acts = std::mem::take(&mut known.told_acts);
         drop(known);
         if !exits.is_empty() || !acts.is_empty() {
+            Point::DaemonAcknowledging.pass();
             self.request(Request::Ack { exits, acts });
         }
     }
@@ -521,6 +523,7 @@ async fn write_all(mut writer: OwnedWriteHalf, mut queue: UnboundedReceiver<Vec<
             tracing::debug!(%error, "the keeper's connection has broken");
             return;
         }
+        Point::DaemonLineSent.pass();
     }
     // All is said.
     if let Err(error) = writer.shutdown().await {
@@ -746,6 +749,7 @@ impl Task {
     }
 
     fn take(&mut self, message: Message) {
+        Point::DaemonAnswerRead.pass();
         match message {
             Message::Done { intent, tag, error } => {
                 let result = error.map_or(Ok(()), Err);
@@ -795,6 +799,7 @@ impl Task {
                     Ok(line) => {
                         self.pending.insert(order.tag, (*order, answer));
                         connection.put(line);
+                        Point::DaemonOrderQueued.pass();
                     }
                     Err(why) => {
                         drop(answer.send(Err(format!("its start cannot be described: {why}"))));

@@ -87,6 +87,8 @@ fn a_restart_under_way_is_carried_on_and_not_done_twice() {
                 "{ms} ms, lossy {lossy}: {:?}",
                 world.acts
             );
+            let report = world.engine.explain(World::id(0), world.now).unwrap();
+            assert_eq!(report.starts_24h, 1, "{ms} ms, lossy {lossy}: not counted");
             assert_eq!(world.starts(), 2, "{ms} ms, lossy {lossy}");
             assert_eq!(world.health(0), "healthy", "{ms} ms, lossy {lossy}");
         }
@@ -117,6 +119,37 @@ fn an_order_by_hand_that_was_not_begun_is_not_forgotten() {
             assert_eq!(alive, lives, "{step:?} {ms} ms: {:?}", world.acts);
         }
     }
+}
+
+#[test]
+fn a_restart_by_hand_that_was_carried_out_is_not_wanted_again() {
+    for ms in [0, 1, 2, 50, 101, 149, 151, 5_000] {
+        for lossy in [false, true] {
+            let mut world = healthy_world(2);
+            world.command(0, Command::Restart { now: true }).unwrap();
+            while world.acts.len() == 2 {
+                world.pass(Span::millis(1));
+            }
+            world.pass(Span::millis(ms));
+            world.crash(lossy);
+            world.pass(Span::mins(3));
+            assert_eq!(world.restarts(), 1, "{ms} ms, lossy {lossy}");
+        }
+    }
+}
+
+#[test]
+fn an_act_that_nobody_heard_of_is_done_later_and_counted_once() {
+    let mut world = healthy_world(2);
+    world.unheard = true;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(40));
+    world.unheard = false;
+    world.crash(false);
+    world.pass(Span::mins(3));
+    assert_eq!(world.restarts(), 1);
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert_eq!(report.starts_24h, 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Turn, act};
 use crate::event::{Effect, Exit};
 use crate::journal::{Entry, Outcome};
-use crate::policy::state::{Attempt, Control, Life, PAROLE, Phase, Refused, Wanted};
+use crate::policy::state::{Attempt, Control, Life, Phase, Refused, Wanted};
 use crate::policy::{Motive, NoticeKind, Step, judge};
 use crate::{IntentId, MemberId, Span, Status};
 
@@ -37,28 +37,7 @@ impl Turn<'_> {
             return;
         }
         let now = self.now;
-        self.change(id, |member| {
-            if let Some(attempt) = &mut member.attempt {
-                attempt.phase = Phase::Acting;
-            }
-            member.asked = None;
-            let ledger = &mut member.ledger;
-            match attempt.motive {
-                Motive::Sick => {
-                    ledger.restarts.add(now);
-                    ledger.sick = ledger.sick.saturating_add(1);
-                }
-                Motive::Dead => {
-                    ledger.starts.add(now);
-                    if let Some(given_up) = &mut ledger.given_up {
-                        let wait = PAROLE.get(given_up.paroles as usize + 1);
-                        given_up.paroles = given_up.paroles.saturating_add(1);
-                        given_up.parole = Some(now + wait.copied().unwrap_or(Span::mins(60)));
-                    }
-                }
-                Motive::Begin | Motive::ByHand { .. } => {}
-            }
-        });
+        self.change(id, |member| member.let_go(now));
         self.look_at_chronic(id);
         // Told now and not when it was decided: at a full disk it would never happen.
         if attempt.motive != Motive::Begin {

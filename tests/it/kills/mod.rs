@@ -1,0 +1,4 @@
+//! Killed at any point between two durable steps, checkd starts nobody twice and loses nothing.
+
+mod stage;
+mod walk;
