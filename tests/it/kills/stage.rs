@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use checkd_host::points::Point;
 use checkd_tests::{Answer, Checkd, alive, checkd_binary, eventually};
@@ -40,6 +40,7 @@ sick_restarts = "1000 in 100d"
 dead_starts = "1000 in 100d"
 backoff_base = "50ms"
 backoff_cap = "50ms"
+canary_after = "50ms"
 "#;
 
 /// One of its processes noted this about itself.
@@ -145,11 +146,15 @@ impl Stage {
 
     #[track_caller]
     pub(super) fn wait_deaths(&self, count: usize, what: &str) {
-        eventually(
-            &format!("{what}: no run passes this point"),
-            Duration::from_secs(40),
-            || (self.deaths() >= count).then_some(()),
-        );
+        let limit = Instant::now() + Duration::from_secs(60);
+        eventually(what, PATIENCE, || {
+            assert!(
+                Instant::now() < limit,
+                "{what}: no run passes this point\n{}",
+                self.story("web-0")
+            );
+            (self.deaths() >= count).then_some(())
+        });
     }
 
     /// The keeper of this state directory.
