@@ -146,7 +146,7 @@ impl Stage {
 
     #[track_caller]
     pub(super) fn wait_deaths(&self, count: usize, what: &str) {
-        let limit = Instant::now() + Duration::from_secs(60);
+        let limit = Instant::now() + Duration::from_mins(1);
         eventually(what, PATIENCE, || {
             assert!(
                 Instant::now() < limit,
