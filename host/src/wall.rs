@@ -21,6 +21,14 @@ impl Both {
         }
     }
 
+    /// A clock on the wall that shows this now, and goes on with the time that passes.
+    pub(crate) fn counted_from(wall_ms: i64) -> Self {
+        Self {
+            boot: crate::clock::now(),
+            wall_ms,
+        }
+    }
+
     /// What the clock on the wall showed at `at`, in milliseconds since 1970.
     pub(crate) fn wall_ms(self, at: Instant) -> i64 {
         let ago = i64::try_from(self.boot.since(at).0).unwrap_or(0);

@@ -2,6 +2,7 @@
 //! Each time checkd goes on, says so, kills nothing, and acts again when it can.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -281,4 +282,57 @@ fn without_descriptors_nobody_can_tell_and_nobody_is_restarted() {
     // And it acts again.
     signal(before[0], Signal::STOP);
     checkd.wait_replaced("web/web-0", before[0]);
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_loses_nothing_and_kills_nobody() {
+    let mut checkd = Checkd::prepare("");
+    checkd.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"$DIR/control.sock\"\n{CONFIG}"
+    ));
+    // A file system of its own that goes read-only as a real one does: at an error, with files open.
+    let (state, image) = (checkd.state_dir(), checkd.dir().join("disk"));
+    let make = format!(
+        "truncate -s 24m {image} && mkfs.ext4 -q {image} && mkdir -p {state} && \
+         mount -o loop,errors=remount-ro {image} {state}",
+        state = state.display(),
+        image = image.display()
+    );
+    let begin = format!("{make} && exec \"$@\"");
+    let trial = format!(
+        "{make} && test -w /sys/fs/ext4/$(basename $(findmnt -no SOURCE {}))/trigger_fs_error",
+        state.display()
+    );
+    let below = ["unshare", "--mount", "--propagation", "private", "sh", "-c"];
+    let tried = Command::new(below[0]).args(&below[1..]).arg(trial).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        writeln!(
+            std::io::stderr(),
+            "skipped: no file system can be made here"
+        )
+        .ok();
+        return;
+    }
+    checkd.run_below(&[&below[..], &[&begin, "sh"]].concat());
+    let [first, second] = healthy_pair(&checkd);
+    let mounts = fs::read_to_string(format!("/proc/{}/mounts", checkd.pid())).expect("mounts");
+    let state = state.display().to_string();
+    let device = mounts
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(_, rest)| rest.split(' ').next() == Some(&state))
+        .and_then(|(device, _)| device.strip_prefix("/dev/"))
+        .expect("a device");
+    let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+    fs::write(trigger, "an error of a test").expect("it can be triggered");
+
+    signal(first, Signal::STOP);
+    left_alone(&checkd, first);
+    wait_said(&checkd, "journal cannot be written");
+    let answer = checkd.ask(["explain", "web/web-0"]);
+    assert!(answer.stdout.contains("journal"), "{}", answer.stdout);
+    // What was told before is still there, and the others go on.
+    assert_eq!(checkd.acts("web/web-0").len(), 1, "{}", checkd.talk());
+    checkd.wait_check("web/web-1", "ping", "pass");
+    assert!(alive(second) && alive(first), "somebody was killed");
 }

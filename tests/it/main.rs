@@ -30,6 +30,7 @@ mod plugins;
 mod quick_start;
 mod refusals;
 mod reload;
+mod strangers;
 #[cfg(feature = "peers")]
 mod supervise;
 mod survival;

@@ -410,3 +410,30 @@ fn a_life_that_could_not_be_written_is_written_when_there_is_room() {
     let (_journal, past, _events, _) = open(&path);
     assert_eq!(past.lives, [(MEMBER, generation(4711))]);
 }
+
+#[test]
+fn a_clock_that_jumped_ahead_makes_no_row_old() {
+    const DAY: i64 = 86_400_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.db");
+    let (journal, ..) = open(&path);
+    for _ in 0..4 {
+        journal.record(fail(crate::clock::now()));
+    }
+    journal.close();
+    // As if a year had passed since they were written: 8 days, 6 days, an hour before the last.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let now = crate::wall::now_ms();
+    for (row, age) in [(1, 8 * DAY), (2, 6 * DAY), (3, DAY / 24), (4, 0)] {
+        let sql = "UPDATE run SET wall_ms = ?1 WHERE rowid = (SELECT rowid FROM run ORDER BY rowid
+                   LIMIT 1 OFFSET ?2)";
+        let changed = connection.execute(sql, (now - 365 * DAY - age, row - 1));
+        assert_eq!(changed.unwrap(), 1);
+    }
+    drop(connection);
+    let (journal, ..) = open(&path);
+    journal.record(fail(crate::clock::now()));
+    journal.close();
+    // The one of 8 days is too old by any clock; the new one came.
+    assert_eq!(all(&path, true).len(), 4);
+}

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     steady: BTreeMap<LeafId, Fold>,
     folded_at: Instant,
     swept_at: Option<Instant>,
+    /// A clock that began at the newest row of the daemon before.
+    lived: Both,
     failing: bool,
     /// Lives and what is kept of members, of batches that could not be written: the next daemon must
     /// know them, so they are tried again with the next batch. At most three of a member.
@@ -85,6 +87,7 @@ impl Writer {
         events: UnboundedSender<Event>,
     ) -> rusqlite::Result<(Self, Past)> {
         let both = Both::read();
+        let steady_clock = Both::counted_from(newest_row(&connection)?.unwrap_or(both.now_ms()));
         let boot = format!("{:032x}", crate::manager::boot_id());
         connection.execute(
             "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
@@ -136,6 +139,7 @@ impl Writer {
             steady: BTreeMap::new(),
             folded_at: crate::clock::now(),
             swept_at: None,
+            lived: steady_clock,
             failing: false,
             unwritten: Vec::new(),
         };
@@ -316,9 +320,11 @@ impl Writer {
         }
         self.swept_at = Some(now);
         let keep = self.plan.daemon.journal_keep.map_or(KEEP_MS, |span| span.0);
+        // A clock that jumped ahead makes nothing older: only time that was lived through does.
+        let today = Both::read().now_ms().min(self.lived.wall_ms(now));
         let before = |times: u64| {
             let age = i64::try_from(keep.saturating_mul(times)).unwrap_or(i64::MAX);
-            Both::read().now_ms().saturating_sub(age)
+            today.saturating_sub(age)
         };
         let swept = self
             .connection
@@ -368,6 +374,14 @@ impl Writer {
             }
         }
     }
+}
+
+/// When the newest row was written that says what happened.
+fn newest_row(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT max(newest) FROM (SELECT max(wall_ms) AS newest FROM run
+               UNION ALL SELECT max(wall_ms) FROM transition
+               UNION ALL SELECT max(wall_ms) FROM action)";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// What the engine before kept, and how long ago that was when it was on another boot. What cannot be
