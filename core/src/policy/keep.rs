@@ -262,6 +262,7 @@ impl State {
         self.refused = old.refused.take();
         self.host.go_on_from(std::mem::take(&mut old.host));
         self.stall_told = old.stall_told;
+        self.unanswered = std::mem::take(&mut old.unanswered);
         self.next_incident = self.next_incident.max(old.next_incident);
     }
 

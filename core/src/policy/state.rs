@@ -1,6 +1,6 @@
 //! What the engine knows: three axes a member, a ledger, and counts a group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,10 @@ pub(crate) const PAROLE: [Span; 5] = [
     Span::mins(60),
 ];
 
+/// So many intents are handed to the journal at once: thousands of members that start together
+/// fill no queue, and nobody else's samples and acts wait behind all of them.
+pub(crate) const PORTION: usize = 512;
+
 /// All mutable state.
 #[derive(Debug)]
 pub struct State {
@@ -49,6 +53,10 @@ pub struct State {
     pub(crate) groups: Vec<Group>,
     /// Whose attempt an intent in flight is.
     pub(crate) intents: BTreeMap<IntentId, MemberId>,
+    /// Intents that the journal has not answered; at most [`PORTION`].
+    pub(crate) unanswered: BTreeSet<IntentId>,
+    /// Members whose act may begin as soon as the journal has answered others, in their order.
+    pub(crate) next: VecDeque<MemberId>,
     pub(crate) schedule: Schedule,
     pub(crate) slots: Slots,
     /// Which groups need the same.
@@ -82,7 +90,8 @@ pub(crate) struct Group {
     pub(crate) hold: Option<Hold>,
     /// Whether all that it depends on was there when last looked at.
     pub(crate) supplied: bool,
-    /// Members with a proposal and a closed gate, the longest waiting first.
+    /// Members with a proposal that a gate holds up which other members open, the longest waiting
+    /// first.
     pub(crate) waiting: BTreeMap<u64, u32>,
 }
 
@@ -140,6 +149,8 @@ pub(crate) struct Member {
     pub(crate) ticket: Option<u64>,
     /// Its place among those that wait for nothing but their turn on this machine.
     pub(crate) turn: Option<(Motive, u64)>,
+    /// Whether it is in [`State::next`].
+    pub(crate) next: bool,
     /// What would help it, and may not be done.
     pub(crate) refusal: Option<Refusal>,
     pub(crate) last_exit: Option<Exit>,
@@ -395,6 +406,7 @@ impl Member {
             incident: None,
             ticket: None,
             turn: None,
+            next: false,
             refusal: None,
             last_exit: None,
             cannot_start: None,
@@ -442,6 +454,8 @@ impl State {
             refused: None,
             groups: plan.groups.iter().map(Group::new).collect(),
             intents: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
+            next: VecDeque::new(),
             schedule: Schedule::new(slots.len()),
             slots,
             suppliers: Suppliers::new(plan),

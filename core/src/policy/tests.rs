@@ -1,10 +1,15 @@
 //! Behaviour of the whole engine on virtual time: incidents, and what checkd did about them.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use super::sim::{World, group};
-use crate::event::{Act, Command, Exit};
+use super::state::PORTION;
+use crate::engine::Engine;
+use crate::event::{Act, Command, Effect, Event, Exit};
 use crate::journal::{Entry, Outcome};
-use crate::plan::{Mode, RestartType};
-use crate::{Span, Status};
+use crate::plan::{Mode, Plan, RestartType};
+use crate::{Instant, IntentId, Span, Status};
 
 fn healthy_world(members: u32, max_out: u32) -> World {
     let mut world = World::new(vec![group(members, &["ping"], max_out)]);
@@ -30,6 +35,42 @@ fn members_are_started_and_proved() {
     assert_eq!(world.life(0), "up");
     assert_eq!(world.health(3), "healthy");
     assert_eq!(world.happened(), "", "a start in good order is no news");
+}
+
+#[test]
+fn thousands_are_started_in_portions_that_the_journal_has_answered() {
+    let members = 4 * u32::try_from(PORTION).unwrap() + 1;
+    let groups = vec![group(members, &[], 1)];
+    let plan = Arc::new(Plan {
+        groups,
+        ..Plan::default()
+    });
+    let mut engine = Engine::new(plan, 7, IntentId(1), Instant(1_000));
+    let (mut out, mut asked, mut started) = (Vec::new(), VecDeque::new(), 0);
+    let (mut event, mut now) = (Event::Wake, Instant(2_000));
+    while started < members {
+        engine.step(&event, now, &mut out);
+        for effect in out.drain(..) {
+            started += u32::from(matches!(effect, Effect::Do(_, Act::Start { .. })));
+            if let Effect::Record(Entry::Intent { intent, .. }) = effect {
+                asked.push_back(intent);
+            }
+        }
+        assert!(asked.len() <= PORTION, "{} at once", asked.len());
+        event = match asked.pop_front() {
+            // What is refused makes room too, and is tried again.
+            Some(intent) if intent.0 == 7 => Event::IntentRefused {
+                intent,
+                reason: "full".to_owned(),
+            },
+            Some(intent) => Event::IntentStored(intent),
+            None => {
+                now += Span::secs(11);
+                assert!(now < Instant(60_000), "only {started} were started");
+                Event::Wake
+            }
+        };
+    }
 }
 
 #[test]

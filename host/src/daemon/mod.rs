@@ -547,6 +547,8 @@ impl Daemon {
         events: &mut UnboundedReceiver<Event>,
         signals: &mut Signals,
     ) {
+        let not_begun = self.manager.no_more_starts();
+        self.acting.retain(|intent| !not_begun.contains(intent));
         if end == End::Leave {
             self.keep_when();
             // While we waited nobody would be checked.

@@ -10,8 +10,8 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use checkd_core::diagnostic::Diagnostic;
@@ -19,7 +19,7 @@ use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan};
 use checkd_core::{Generation, IntentId, MemberId};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::keeper::protocol::{Living, Order, Stop, Verb, signal_named};
@@ -41,6 +41,24 @@ pub struct Manager {
     handing: Arc<RwLock<()>>,
     /// Who is being stopped because no configuration names it any more.
     leaving: Arc<watch::Sender<BTreeSet<String>>>,
+    starts: Arc<Starts>,
+}
+
+/// Thousands of starts are described to the keeper so many at a time: each carries a whole
+/// environment.
+const STARTS: usize = 64;
+
+/// Starts that wait until others are done.
+#[derive(Debug)]
+struct Starts {
+    room: Semaphore,
+    waiting: Mutex<BTreeSet<IntentId>>,
+}
+
+impl Starts {
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<IntentId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Manager {
@@ -71,6 +89,10 @@ impl Manager {
             tags: Arc::new(AtomicU64::new(u64::from(std::process::id()) << 32)),
             handing: Arc::default(),
             leaving: Arc::default(),
+            starts: Arc::new(Starts {
+                room: Semaphore::new(STARTS),
+                waiting: Mutex::default(),
+            }),
         })
     }
 
@@ -209,6 +231,10 @@ impl Manager {
         // Only `end` locks it against us, and then there is nobody left to ask.
         let handing = Arc::clone(&self.handing).try_read_owned();
         let (Act::Start { member } | Act::Stop { member, .. } | Act::Restart { member, .. }) = act;
+        let start = matches!(act, Act::Start { .. });
+        if start {
+            self.starts.waiting().insert(intent);
+        }
         tokio::spawn(async move {
             let path = plan.path(member);
             // Named again while it is being stopped because it was not named.
@@ -216,6 +242,16 @@ impl Manager {
             if leaving.borrow().contains(&path) {
                 drop(leaving.wait_for(|all| !all.contains(&path)).await);
             }
+            let _room = if start {
+                let room = manager.starts.room.acquire().await;
+                if !manager.starts.waiting().remove(&intent) {
+                    // The daemon ends: the next one decides whether it is still wanted.
+                    return;
+                }
+                room.ok()
+            } else {
+                None
+            };
             let handed = manager
                 .order(&plan, Some(intent), act)
                 .map(|order| manager.link.hand(order));
@@ -232,6 +268,14 @@ impl Manager {
             }
             manager.link.send(Event::Done { intent, result });
         });
+    }
+
+    /// Begins no start any more of those that wait for others; gives their intents, of which nothing
+    /// will be heard.
+    pub fn no_more_starts(&self) -> BTreeSet<IntentId> {
+        let waiting = std::mem::take(&mut *self.starts.waiting());
+        self.starts.room.close();
+        waiting
     }
 
     fn order(&self, plan: &Plan, intent: Option<IntentId>, act: Act) -> Result<Order, String> {

@@ -14,6 +14,7 @@ const DAY: Span = Span::mins(24 * 60);
 impl Turn<'_> {
     pub(super) fn stored(&mut self, intent: IntentId) {
         self.state.refused = None;
+        self.state.unanswered.remove(&intent);
         let Some(id) = self.member_of(intent) else {
             return;
         };
@@ -100,6 +101,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn refused(&mut self, intent: IntentId, reason: &str) {
+        self.state.unanswered.remove(&intent);
         self.state.refused = Some(Refused {
             at: self.now,
             reason: reason.to_owned(),

@@ -147,6 +147,15 @@ impl<'a> Turn<'a> {
         group.members.get_mut(id.member as usize)
     }
 
+    /// Puts a member behind everybody whose act may begin as soon as the journal has answered.
+    pub(super) fn come_next(&mut self, id: MemberId) {
+        if let Some(member) = self.member_mut(id)
+            && !std::mem::replace(&mut member.next, true)
+        {
+            self.state.next.push_back(id);
+        }
+    }
+
     pub(super) fn remove_waiting(&mut self, id: MemberId) {
         self.leave_host_queue(id);
         if let Some(group) = self.state.groups.get_mut(id.group as usize)

@@ -5,7 +5,7 @@ use crate::event::Effect;
 use crate::journal::Entry;
 use crate::policy::gate;
 use crate::policy::propose::{self, Proposal};
-use crate::policy::state::{Attempt, GivenUp, PAROLE, Phase, Refusal, Wanted};
+use crate::policy::state::{Attempt, GivenUp, PAROLE, PORTION, Phase, Refusal, Wanted};
 use crate::policy::{
     Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, words,
 };
@@ -42,7 +42,12 @@ impl Turn<'_> {
             return;
         }
         if closed.is_empty() {
-            self.intend(id, &proposal, readings);
+            if self.state.unanswered.len() < PORTION {
+                self.intend(id, &proposal, readings);
+            } else {
+                self.stop_waiting(id);
+                self.come_next(id);
+            }
         } else {
             self.refuse(id, &proposal, readings, closed);
         }
@@ -123,6 +128,7 @@ impl Turn<'_> {
         };
         let act = act(id, &attempt);
         self.state.intents.insert(intent, id);
+        self.state.unanswered.insert(intent);
         self.change(id, |member| {
             member.attempt = Some(attempt);
             member.refusal = None;
@@ -168,7 +174,18 @@ impl Turn<'_> {
             return;
         };
         let (told, incident) = (member.refusal, member.incident);
-        self.wait(id);
+        // Whoever waits for the clock, for itself or for the machine is not looked at for what others
+        // of its group do: of thousands that cannot start, each would be looked at for each.
+        let others = [
+            GateName::Fresh,
+            GateName::Settle,
+            GateName::Dependency,
+            GateName::Hold,
+            GateName::Budget,
+        ];
+        if others.into_iter().any(|gate| closed.contains(gate)) {
+            self.wait(id);
+        }
         if closed == GateSet::only(GateName::HostRate) {
             self.wait_for_host(id, proposal.motive);
         }

@@ -18,7 +18,7 @@ pub(crate) use self::hold::Suppliers;
 use std::collections::BTreeSet;
 
 use super::leaf::Leaf;
-use super::state::{Attempt, Member, State};
+use super::state::{Attempt, Member, PORTION, State};
 use super::{GateName, Step};
 use crate::event::{Act, Effect, Event};
 use crate::plan::Plan;
@@ -83,8 +83,8 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// After the event: whoever waited for what became free is looked at, the longest waiting first;
-    /// then the host is told when to wake us.
+    /// After the event: whoever waited for what became free is looked at, the longest waiting first,
+    /// and whoever waited for the journal; then the host is told when to wake us.
     fn finish(&mut self) {
         loop {
             if let Some(group) = self.supply.pop_first() {
@@ -93,6 +93,13 @@ impl Turn<'_> {
                 self.look_at_waiting(group);
             } else if std::mem::take(&mut self.serve) {
                 self.serve();
+            } else if self.state.unanswered.len() < PORTION
+                && let Some(id) = self.state.next.pop_front()
+            {
+                if let Some(member) = self.member_mut(id) {
+                    member.next = false;
+                }
+                self.consider(id);
             } else {
                 break;
             }
