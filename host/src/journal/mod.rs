@@ -2,6 +2,7 @@
 //!
 //! One thread writes; the loop hands it entries through a bounded queue and never waits for a disk.
 
+mod check;
 mod moment;
 mod open;
 mod read;
@@ -43,6 +44,7 @@ pub struct Journal {
     /// Counts what was recorded, steady passes aside: who shows what stands waits for it.
     changes: watch::Sender<u64>,
     writer: Option<JoinHandle<()>>,
+    check: Option<check::Check>,
 }
 
 /// What the journal knew when it was opened.
@@ -71,6 +73,8 @@ enum Message {
     Keep(Kept),
     Interrupted(BTreeSet<IntentId>),
     Switch(Arc<Plan>, UnboundedSender<Event>),
+    /// The file is damaged: what was found.
+    Damaged(String),
     End,
 }
 
@@ -85,20 +89,28 @@ impl Journal {
         plan: Arc<Plan>,
         events: UnboundedSender<Event>,
     ) -> Result<(Self, Past, Option<Diagnostic>), Diagnostic> {
-        let (connection, warning) = open::open(path)?;
-        let (mut writer, past) = write::Writer::begin(path, connection, plan, events.clone())
-            .map_err(|e| {
-                Diagnostic::error(
-                    "C0501",
-                    format!(
-                        "journal `{}` cannot be written: {}",
-                        path.display(),
-                        open::words(&e)
-                    ),
-                )
-                .note("no act is carried out unless its intent is stored first")
-                .note("nothing was started")
-            })?;
+        let (connection, mut warning) = open::open(path)?;
+        let first = write::Writer::begin(path, connection, Arc::clone(&plan), events.clone());
+        let result = match first {
+            Err(error) if open::is_damage(&error) => {
+                let (connection, told) = open::anew(path, &error)?;
+                warning = Some(told);
+                write::Writer::begin(path, connection, plan, events.clone())
+            }
+            Ok(_) | Err(_) => first,
+        };
+        let (mut writer, past) = result.map_err(|e| {
+            Diagnostic::error(
+                "C0501",
+                format!(
+                    "journal `{}` cannot be written: {}",
+                    path.display(),
+                    open::words(&e)
+                ),
+            )
+            .note("no act is carried out unless its intent is stored first")
+            .note("nothing was started")
+        })?;
         let (queue, messages) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -106,6 +118,13 @@ impl Journal {
             .map_err(|e| {
                 Diagnostic::error("C0501", format!("cannot start the journal's thread: {e}"))
             })?;
+        let check = (!open::is_small(path))
+            .then(|| check::Check::begin(path, queue.clone()))
+            .and_then(|check| {
+                check
+                    .inspect_err(|why| tracing::warn!(why, "the journal is not looked through"))
+                    .ok()
+            });
         let journal = Self {
             path: path.to_owned(),
             queue,
@@ -118,6 +137,7 @@ impl Journal {
                     .saturating_mul(1_000),
             ),
             writer: Some(thread),
+            check,
         };
         Ok((journal, past, warning))
     }
@@ -210,6 +230,9 @@ impl Journal {
     /// Writes what is in the queue and ends the writer.
     pub fn close(mut self) {
         // Blocking here is right: the loop has ended.
+        if let Some(check) = self.check.take() {
+            check.end();
+        }
         if self.queue.send(Message::End).is_ok()
             && let Some(writer) = self.writer.take()
             && writer.join().is_err()

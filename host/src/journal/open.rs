@@ -14,6 +14,9 @@ const APPLICATION_ID: i64 = 0x6368_6b64;
 /// The version that this program writes.
 const VERSION: i64 = 1;
 
+/// Looking through so much takes a moment.
+const SMALL: u64 = 16 << 20;
+
 /// What a file is.
 enum Found {
     /// Nothing in it yet.
@@ -106,14 +109,42 @@ fn look(path: &Path) -> rusqlite::Result<Found> {
     if version > VERSION {
         return Ok(Found::Newer(version));
     }
-    let said: String = connection.pragma_query_value(None, "quick_check", |r| r.get(0))?;
-    if said != "ok" {
-        return Ok(Found::Foreign(format!(
-            "is damaged ({})",
-            said.lines().next().unwrap_or("?")
-        )));
+    if is_small(path)
+        && let Some(damage) = damage(&connection)?
+    {
+        return Ok(Found::Foreign(format!("is damaged ({damage})")));
     }
     Ok(Found::Journal)
+}
+
+/// Whether a journal is looked through before anything else. A larger one would keep members waiting:
+/// it is looked through while it is used.
+pub(super) fn is_small(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.len() <= SMALL)
+}
+
+/// What is wrong with the pages of a journal, found by looking at each of them.
+pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let said = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match said {
+        Ok(said) if said == "ok" => Ok(None),
+        Ok(said) => Ok(Some(said.lines().next().unwrap_or("?").to_owned())),
+        Err(error) if is_damage(&error) => Ok(Some(words(&error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets aside what turned out to be damaged when it was read, and begins another.
+///
+/// # Errors
+/// The new one cannot begin (C0501).
+pub(super) fn anew(
+    path: &Path,
+    error: &rusqlite::Error,
+) -> Result<(Connection, Diagnostic), Diagnostic> {
+    let (_, warning) = set_aside(path, &format!("is damaged ({})", words(error)))?;
+    let connection = begin(path).map_err(|error| cannot(path, &words(&error)))?;
+    Ok((connection, warning))
 }
 
 pub(super) fn begin(path: &Path) -> rusqlite::Result<Connection> {

@@ -344,6 +344,61 @@ fn what_is_no_journal_is_set_aside_and_not_changed() {
 }
 
 #[test]
+fn a_large_journal_is_looked_through_while_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, mut events, _) = open(&path);
+    journal.record(intent(1));
+    events.blocking_recv().unwrap();
+    journal.close();
+    let rows = Connection::open(&path).unwrap();
+    rows.execute_batch(
+        "INSERT INTO run (seq, daemon, group_name, member, check_name, status, message, at_ms,
+           wall_ms, first_at_ms)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+         SELECT i, 1, 'web', 'web-1', 'ping', 'fail', printf('%.*c', 3500, 'x'),
+           i, unixepoch() * 1000, i FROM n",
+    )
+    .unwrap();
+    drop(rows);
+    let aside = || {
+        let names = std::fs::read_dir(dir.path()).unwrap();
+        names
+            .filter(|name| {
+                let name = name.as_ref().unwrap().file_name();
+                name.to_string_lossy().contains(".set-aside-")
+            })
+            .count()
+    };
+    // A whole one stays, and whoever closes it does not wait until it was looked through.
+    let (journal, past, _events, warning) = open(&path);
+    assert_eq!((past.next_intent, warning), (IntentId(2), None));
+    journal.close();
+    assert_eq!(aside(), 0);
+
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let middle = file.metadata().unwrap().len() / 2 / 4096 * 4096;
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0x55; 4096], middle).unwrap();
+    let (journal, past, mut events, warning) = open(&path);
+    assert_eq!((past.next_intent, warning), (IntentId(2), None));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while aside() == 0 {
+        assert!(std::time::Instant::now() < deadline, "nobody has found it");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    journal.record(intent(2));
+    assert!(matches!(
+        events.blocking_recv().unwrap(),
+        Event::IntentStored(IntentId(2))
+    ));
+    journal.close();
+    // What can be read goes on: only runs are left behind.
+    let (_journal, past, _events, _) = open(&path);
+    assert_eq!(past.next_intent, IntentId(3));
+    assert_eq!(past.open.len(), 2, "{past:?}");
+}
+
+#[test]
 fn a_journal_of_a_newer_checkd_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.db");

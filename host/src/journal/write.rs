@@ -23,10 +23,14 @@ use crate::wall::Both;
 
 /// So many entries are committed together at most.
 const BATCH: usize = 512;
+/// How long what comes together is gathered before it is written.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long a folded row may lag behind what it counts.
 const FOLD_LAG: Duration = Duration::from_secs(5);
 /// How often old rows are removed.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
+/// So many rows are removed at once.
+const PORTION: usize = 1_024;
 /// How long runs are kept when `journal_keep` says nothing; decisions are kept
 /// `DECISIONS_KEEP_TIMES` as long.
 const KEEP_MS: u64 = 7 * 86_400_000;
@@ -62,6 +66,10 @@ pub(super) struct Writer {
     swept_at: Option<Instant>,
     /// A clock that began at the newest row of the daemon before.
     lived: Both,
+    /// Whether there are old rows left to remove.
+    sweeping: bool,
+    /// What was found when the file was looked through.
+    damage: Option<String>,
     failing: bool,
     /// Lives and what is kept of members, of batches that could not be written: the next daemon must
     /// know them, so they are tried again with the next batch. At most three of a member.
@@ -89,16 +97,6 @@ impl Writer {
         let both = Both::read();
         let steady_clock = Both::counted_from(newest_row(&connection)?.unwrap_or(both.now_ms()));
         let boot = format!("{:032x}", crate::manager::boot_id());
-        connection.execute(
-            "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
-            params![
-                both.now_ms(),
-                std::process::id(),
-                boot,
-                env!("CARGO_PKG_VERSION")
-            ],
-        )?;
-        let daemon = connection.last_insert_rowid();
         let last: Option<i64> =
             connection.query_row("SELECT max(intent) FROM action", [], |r| r.get(0))?;
         let lives = read_lives(&connection, &plan)?;
@@ -116,6 +114,17 @@ impl Writer {
             })
             .collect::<rusqlite::Result<BTreeSet<IntentId>>>()?;
         let (kept, rebooted) = read_kept(&connection, &boot, both.now_ms())?;
+        // After all that is read: a file that is damaged is set aside as it is.
+        connection.execute(
+            "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
+            params![
+                both.now_ms(),
+                std::process::id(),
+                boot,
+                env!("CARGO_PKG_VERSION")
+            ],
+        )?;
+        let daemon = connection.last_insert_rowid();
         let next = last
             .and_then(|n| u64::try_from(n).ok())
             .map_or(1, |n| n + 1);
@@ -140,6 +149,8 @@ impl Writer {
             folded_at: crate::clock::now(),
             swept_at: None,
             lived: steady_clock,
+            sweeping: false,
+            damage: None,
             failing: false,
             unwritten: Vec::new(),
         };
@@ -151,9 +162,19 @@ impl Writer {
         let mut going = true;
         while going {
             let mut batch = std::mem::take(&mut self.unwritten);
-            match messages.recv_timeout(FOLD_LAG) {
+            let patience = if self.sweeping {
+                Duration::ZERO
+            } else {
+                FOLD_LAG
+            };
+            match messages.recv_timeout(patience) {
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => going = false,
-                Ok(message) => batch.push(message),
+                Ok(Message::Damaged(damage)) => self.damage = Some(damage),
+                Ok(message) => {
+                    batch.push(message);
+                    // Whoever sends one sends more: one commit for all of them, and one wake-up.
+                    std::thread::sleep(GATHER);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             while going && batch.len() < BATCH {
@@ -166,6 +187,7 @@ impl Writer {
                 }
                 match messages.try_recv() {
                     Ok(Message::End) => going = false,
+                    Ok(Message::Damaged(damage)) => self.damage = Some(damage),
                     Ok(message) => batch.push(message),
                     Err(_) => break,
                 }
@@ -196,7 +218,8 @@ impl Writer {
             .collect();
         let now = crate::clock::now();
         let fold = last || now.since(self.folded_at).as_duration() >= FOLD_LAG;
-        if batch.is_empty() && !(fold && self.steady.values().any(|f| f.changed)) {
+        let folds = fold && self.steady.values().any(|f| f.changed);
+        if batch.is_empty() && !folds && self.damage.is_none() {
             return;
         }
         match self.attempt(&batch, fold, !intents.is_empty()) {
@@ -242,15 +265,17 @@ impl Writer {
             self.durable = true;
             tracing::warn!("the journal was removed; all of it was written to its place again");
         }
-        let error = match self.write(batch, fold, durable) {
-            Ok(()) => return Ok(()),
-            Err(error) if open::is_damage(&error) => error,
-            Err(error) => return Err(open::words(&error)),
+        let reason = match self.damage.take() {
+            Some(found) => found,
+            None => match self.write(batch, fold, durable) {
+                Ok(()) => return Ok(()),
+                Err(error) if open::is_damage(&error) => open::words(&error),
+                Err(error) => return Err(open::words(&error)),
+            },
         };
         self.connection = self.place.begin_anew(&self.connection)?;
         self.durable = true;
         self.steady.clear();
-        let reason = open::words(&error);
         tracing::error!(
             reason,
             "the journal was damaged and is set aside; a new one goes on"
@@ -286,6 +311,7 @@ impl Writer {
                 | Message::Exited(..)
                 | Message::Interrupted(_)
                 | Message::Switch(..)
+                | Message::Damaged(_)
                 | Message::End => None,
             })
             .collect();
@@ -299,7 +325,7 @@ impl Writer {
                     rows.exited(*member, *generation, *exit)?;
                 }
                 Message::Interrupted(intents) => rows.interrupted(intents)?,
-                Message::Switch(..) | Message::End => {}
+                Message::Switch(..) | Message::Damaged(_) | Message::End => {}
             }
         }
         if fold {
@@ -309,53 +335,61 @@ impl Writer {
         all.commit()
     }
 
-    /// Removes old rows; runs go before decisions.
+    /// Removes old rows, a portion at a time: what is to be written waits for no more than that.
     fn sweep(&mut self) {
         let now = crate::clock::now();
-        if self
-            .swept_at
-            .is_some_and(|at| now.since(at).as_duration() < SWEEP_EVERY)
-        {
-            return;
+        if !self.sweeping {
+            if self
+                .swept_at
+                .is_some_and(|at| now.since(at).as_duration() < SWEEP_EVERY)
+            {
+                return;
+            }
+            self.swept_at = Some(now);
         }
-        self.swept_at = Some(now);
-        let keep = self.plan.daemon.journal_keep.map_or(KEEP_MS, |span| span.0);
-        // A clock that jumped ahead makes nothing older: only time that was lived through does.
-        let today = Both::read().now_ms().min(self.lived.wall_ms(now));
-        let before = |times: u64| {
-            let age = i64::try_from(keep.saturating_mul(times)).unwrap_or(i64::MAX);
-            today.saturating_sub(age)
-        };
-        let swept = self
-            .connection
-            .execute("DELETE FROM run WHERE wall_ms < ?", [before(1)])
-            .and_then(|_| {
-                let mut removed = 0;
-                for table in ["transition", "decision", "operator"] {
-                    let sql = format!("DELETE FROM {table} WHERE wall_ms < ?");
-                    removed += self
-                        .connection
-                        .execute(&sql, [before(DECISIONS_KEEP_TIMES)])?;
-                }
-                // The newest row stays: the numbering of intents goes on from it.
-                let sql = "DELETE FROM action WHERE wall_ms < ?
-                           AND intent < (SELECT max(intent) FROM action)";
-                Ok(removed
-                    + self
-                        .connection
-                        .execute(sql, [before(DECISIONS_KEEP_TIMES)])?)
-            })
-            .and_then(|_| self.shrink());
-        if let Err(error) = swept {
+        self.sweeping = self.sweep_portion().unwrap_or_else(|error| {
             tracing::warn!(
                 reason = open::words(&error),
                 "old journal rows cannot be removed"
             );
-        }
+            false
+        });
     }
 
-    /// Removes the oldest runs while the file is larger than `journal_max_size`.
-    fn shrink(&self) -> rusqlite::Result<()> {
+    /// Whether there may be more. Runs go before decisions.
+    fn sweep_portion(&self) -> rusqlite::Result<bool> {
+        let keep = self.plan.daemon.journal_keep.map_or(KEEP_MS, |span| span.0);
+        // A clock that jumped ahead makes nothing older: only time that was lived through does.
+        let today = (Both::read().now_ms()).min(self.lived.wall_ms(crate::clock::now()));
+        // The newest action stays: the numbering of intents goes on from it.
+        let tables = [
+            ("run", "id", "", 1),
+            ("transition", "id", "", DECISIONS_KEEP_TIMES),
+            ("decision", "id", "", DECISIONS_KEEP_TIMES),
+            ("operator", "id", "", DECISIONS_KEEP_TIMES),
+            (
+                "action",
+                "intent",
+                "AND intent < (SELECT max(intent) FROM action)",
+                DECISIONS_KEEP_TIMES,
+            ),
+        ];
+        for (table, id, unless, times) in tables {
+            let age = i64::try_from(keep.saturating_mul(times)).unwrap_or(i64::MAX);
+            let sql = format!(
+                "DELETE FROM {table} WHERE {id} IN
+                 (SELECT {id} FROM {table} WHERE wall_ms < ? {unless} LIMIT {PORTION})"
+            );
+            if self.connection.execute(&sql, [today.saturating_sub(age)])? > 0 {
+                return Ok(true);
+            }
+        }
+        self.shrink()
+    }
+
+    /// Removes a portion of the oldest runs if the file is larger than `journal_max_size`. Whether
+    /// there may be more.
+    fn shrink(&self) -> rusqlite::Result<bool> {
         let max = self.plan.daemon.journal_max_size.unwrap_or(MAX_SIZE);
         let pragma = |name: &str| -> rusqlite::Result<u64> {
             let value: i64 = self
@@ -363,16 +397,13 @@ impl Writer {
                 .pragma_query_value(None, name, |r| r.get(0))?;
             Ok(u64::try_from(value).unwrap_or(0))
         };
-        loop {
-            let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
-            if pages.saturating_mul(pragma("page_size")?) <= max {
-                return Ok(());
-            }
-            let sql = "DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY id LIMIT 4096)";
-            if self.connection.execute(sql, [])? == 0 {
-                return Ok(());
-            }
+        let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
+        if pages.saturating_mul(pragma("page_size")?) <= max {
+            return Ok(false);
         }
+        let sql =
+            format!("DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY id LIMIT {PORTION})");
+        Ok(self.connection.execute(&sql, [])? > 0)
     }
 }
 
@@ -454,9 +485,11 @@ fn still_due(batch: Vec<Message>) -> Vec<Message> {
             Message::Keep(kept) => (0, kept.path().to_owned()),
             Message::Started(id, _) => (1, format!("{id:?}")),
             Message::Exited(id, ..) => (2, format!("{id:?}")),
-            Message::Entry(_) | Message::Interrupted(_) | Message::Switch(..) | Message::End => {
-                continue;
-            }
+            Message::Entry(_)
+            | Message::Interrupted(_)
+            | Message::Switch(..)
+            | Message::Damaged(_)
+            | Message::End => continue,
         };
         due.insert(key, (order, message));
     }
