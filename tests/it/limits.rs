@@ -1,10 +1,10 @@
-//! What the machine allows: open files.
+//! What the machine allows: open files; and what many members may cost.
 
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use checkd_tests::{Checkd, Signal, checkd_binary, eventually, signal};
+use checkd_tests::{Checkd, Signal, checkd_binary, eventually, many, signal};
 
 const EIGHT: &str = r#"
 on_exit = "stop"
@@ -58,5 +58,15 @@ fn the_daemon_may_open_what_it_can_and_members_what_was_found() {
     assert!(
         told.contains("warning[C0513]: checkd may open 100 files, and this plan may need 120"),
         "{told}"
+    );
+}
+
+#[test]
+fn a_hundred_members_come_and_go_within_the_limits_of_thousands() {
+    let figures = many(100, Duration::from_secs(1));
+    assert!(figures.stopped < Duration::from_secs(15), "{figures}");
+    assert!(
+        figures.daemon_pss + figures.keeper_pss < 100 << 10,
+        "{figures}"
     );
 }

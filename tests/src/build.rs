@@ -10,14 +10,19 @@ use serde_json::Value;
 
 use crate::root;
 
-/// The binary under test, built now: `cargo test` alone may leave an old one in place.
+/// The binary under test, built now: `cargo test` alone may leave an old one in place. It is built as
+/// this crate is, so that a benchmark measures a release.
 ///
 /// # Panics
 /// When it does not build.
 pub fn checkd() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = cargo_build(&root().join("Cargo.toml"), &["--package", "checkd"]);
+        let mut arguments = vec!["--package", "checkd"];
+        if !cfg!(debug_assertions) {
+            arguments.push("--release");
+        }
+        let built = cargo_build(&root().join("Cargo.toml"), &arguments);
         built
             .iter()
             .find_map(|artifact| artifact.get("executable")?.as_str().map(PathBuf::from))

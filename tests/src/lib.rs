@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 mod build;
 mod checkd;
+mod many;
 mod processes;
 mod server;
 
 pub use build::{checkd as checkd_binary, library, venv};
 pub use checkd::{Answer, Checkd};
+pub use many::{Figures, many};
 pub use processes::{alive, children, free_ports, parent, signal, state};
 pub use server::{Line, Log};
 
