@@ -27,6 +27,8 @@ pub mod policy;
 
 pub mod journal;
 
+pub mod news;
+
 pub mod report;
 
 pub mod engine;

@@ -20,6 +20,8 @@ pub struct Plan {
     pub plugins: Vec<PluginPlan>,
     /// `[group.N]`, in name order.
     pub groups: Vec<GroupPlan>,
+    /// `[notify.N]`, in name order.
+    pub notify: Vec<SinkPlan>,
 }
 
 /// `[daemon]`.
@@ -347,6 +349,95 @@ pub enum Text {
     File(String),
     /// The value of an environment variable of the daemon.
     Env(String),
+}
+
+/// `[notify.N]`: somebody who is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPlan {
+    /// The name in the configuration.
+    pub name: String,
+    /// Where news goes.
+    pub target: Target,
+    /// The words of [`crate::news`] that it is told of.
+    pub events: Vec<String>,
+    /// The groups that it is told about; `None`: all of them.
+    pub groups: Option<Vec<GroupName>>,
+    /// News is collected for so long, and sent as one message.
+    pub collect: Span,
+    /// From one message to the next at least so long.
+    pub min_interval: Span,
+    /// What one attempt may take.
+    pub timeout: Span,
+    /// News that could not be sent for so long is dropped.
+    pub retry_for: Span,
+}
+
+/// Where a sink's news goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A JSON document is posted.
+    Webhook(HttpTarget),
+    /// A program is run, with the JSON document on its standard input.
+    Command(Vec<String>),
+    /// A mail is sent.
+    Smtp(SmtpTarget),
+    /// Alerts are posted to a Prometheus Alertmanager.
+    Alertmanager(HttpTarget),
+}
+
+impl Target {
+    /// The word in `kind`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::Command(_) => "command",
+            Self::Smtp(_) => "smtp",
+            Self::Alertmanager(_) => "alertmanager",
+        }
+    }
+}
+
+/// Where something is posted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// The whole URL; for Alertmanager its base.
+    pub url: Text,
+    /// More headers.
+    pub headers: BTreeMap<String, Text>,
+    /// Name and password, sent as basic authentication.
+    pub login: Option<(Text, Text)>,
+    /// A PEM file of certificates to trust besides.
+    pub ca_file: Option<String>,
+}
+
+/// Where mail is handed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpTarget {
+    /// Host name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub tls: SmtpTls,
+    /// The sender.
+    pub from: String,
+    /// Who gets it.
+    pub to: Vec<String>,
+    /// Name and password.
+    pub login: Option<(Text, Text)>,
+    /// A PEM file of certificates to trust besides.
+    pub ca_file: Option<String>,
+}
+
+/// How a connection to a mail server is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// After its first words; without it nothing is sent.
+    Starttls,
+    /// From its beginning.
+    Tls,
+    /// Not at all.
+    None,
 }
 
 impl Plan {

@@ -18,6 +18,26 @@ use crate::{Generation, Instant, MemberId, Span, Status};
 pub struct StatusReport {
     /// Every group, in the plan's order.
     pub groups: Vec<GroupReport>,
+    /// Every sink of news that is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<SinkReport>,
+}
+
+/// One sink of news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkReport {
+    /// Its name.
+    pub name: String,
+    /// `webhook`, `command`, `smtp`, `alertmanager`.
+    pub kind: String,
+    /// So much news waits for it.
+    pub waiting: u64,
+    /// So much was dropped since the last message that it took.
+    pub dropped: u64,
+    /// Since when it fails, in milliseconds since 1970.
+    pub failing_since_ms: Option<i64>,
+    /// Why, when it fails.
+    pub failing: Option<String>,
 }
 
 /// One group.
@@ -204,6 +224,7 @@ pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
             })
         });
     StatusReport {
+        notify: Vec::new(),
         groups: groups.collect(),
     }
 }

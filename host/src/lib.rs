@@ -9,6 +9,7 @@ pub mod journal;
 pub mod keeper;
 mod machine;
 pub mod manager;
+pub mod notify;
 mod open_files;
 pub mod plugin;
 pub mod points;

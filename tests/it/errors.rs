@@ -202,7 +202,7 @@ fn the_schema_knows_every_key_and_the_options_of_each_kind() {
     assert_eq!(group["properties"]["stop_timeout"]["type"], "string");
     assert_eq!(group["additionalProperties"], false);
     assert!(
-        group["properties"]["policy"]["properties"]["hold_at"].is_null(),
+        group["properties"]["policy"]["properties"]["ladder"].is_null(),
         "not yet"
     );
     let checks = group["properties"]["checks"]["additionalProperties"]["anyOf"].as_array();

@@ -22,6 +22,7 @@ mod leaving;
 mod limits;
 mod logs;
 mod members;
+mod notify;
 mod operations;
 mod pair;
 mod past;

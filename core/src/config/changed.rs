@@ -34,6 +34,10 @@ pub fn changed(document: &Document) -> Vec<Changed> {
             &mut found,
         );
     }
+    for (name, table) in tables(root.table("notify")) {
+        let path = format!("notify.{name}");
+        compare(Some(table), keys::NOTIFY, &path, &mut found);
+    }
     for (name, group) in tables(root.table("group")) {
         let path = format!("group.{name}");
         compare(Some(group), keys::GROUP, &path, &mut found);

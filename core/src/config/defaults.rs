@@ -74,6 +74,18 @@ pub const PERMANENT_CODES: [i32; 2] = [78, 125];
 /// Exit codes that are a success.
 pub const SUCCESS_CODES: [i32; 1] = [0];
 
+/// What one attempt to send news may take.
+pub const NOTIFY_TIMEOUT: Span = Span::secs(10);
+/// How long it is tried: over a night and a day, so that a mail server's bad day loses nothing.
+pub const NOTIFY_RETRY_FOR: Span = Span::mins(24 * 60);
+/// How long news is collected: as Alertmanager's `group_wait`. An outage reaches its members within
+/// their intervals, and is one message.
+pub const NOTIFY_COLLECT: Span = Span::secs(30);
+/// From one message to the next.
+pub const NOTIFY_MIN_INTERVAL: Span = Span::mins(1);
+/// Alertmanager collects by itself; what happens in one second is one request.
+pub const NOTIFY_COLLECT_ALERTS: Span = Span::secs(1);
+
 /// Members of a group.
 pub const PROCESSES: u32 = 1;
 /// The signal that asks a member to stop.

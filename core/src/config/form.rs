@@ -5,7 +5,7 @@ use super::units;
 use super::{Node, Table, Value};
 use crate::Span;
 use crate::diagnostic::nearest;
-use crate::plan::{Bounds, Limit, NOfM};
+use crate::plan::{Bounds, Limit, NOfM, Text};
 
 /// What is wrong with a value, before it is known whose it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) struct Wrong {
 pub(super) const TYPE: &str = "C0105";
 pub(super) const VALUE: &str = "C0106";
 pub(super) const UNIT: &str = "C0107";
+/// A secret that is written in the configuration.
+pub(super) const PLAIN_SECRET: &str = "C0121";
 
 impl Wrong {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
@@ -418,6 +420,65 @@ pub(super) fn table(node: &Node) -> Judged<&Table> {
     }
 }
 
+/// A list of some of `words`, each once.
+pub(super) fn choices<'a>(node: &'a Node, words: &[&str]) -> Judged<Vec<&'a str>> {
+    let typed = texts(node)?;
+    if typed.is_empty() {
+        return Err(Box::new(Wrong::new(VALUE, "must name something")));
+    }
+    let list = words.join("`, `");
+    let mut found = Vec::new();
+    for (word, item) in typed {
+        if !words.contains(&word) {
+            let wrong = Wrong::new(
+                VALUE,
+                format!("may hold `{list}`, and {} is in it", shown(item)),
+            );
+            let near = nearest(&word.to_ascii_lowercase(), words.iter().copied());
+            return Err(Box::new(match near {
+                Some(near) => wrong.help(format!("did you mean `\"{near}\"`?")),
+                None => wrong,
+            }));
+        }
+        if !found.contains(&word) {
+            found.push(word);
+        }
+    }
+    Ok(found)
+}
+
+/// A text that may be secret: `{ file = … }` or `{ env = … }`.
+pub(super) fn text_or_secret(node: &Node) -> Judged<Text> {
+    if let Value::Text(text) = &node.value {
+        return Ok(Text::Plain(text.clone()));
+    }
+    secret(node)
+}
+
+/// `{ file = … }` or `{ env = … }`. What is written instead is not shown: it may be the secret.
+pub(super) fn secret(node: &Node) -> Judged<Text> {
+    const WRITTEN: &str = "write `{ file = \"/path\" }` or `{ env = \"NAME\" }`";
+    if let Value::Table(table) = &node.value
+        && let [(key, _, node)] = table.entries.as_slice()
+        && let Ok(text) = text(node)
+        && !text.is_empty()
+    {
+        match key.as_str() {
+            "file" => return Ok(Text::File(text.to_owned())),
+            "env" => return Ok(Text::Env(text.to_owned())),
+            _ => {}
+        }
+    }
+    let wrong = match &node.value {
+        Value::Text(_) => Wrong::new(PLAIN_SECRET, "is a secret and is not written here"),
+        Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) => {
+            Wrong::new(TYPE, "must be a text or say where to read one")
+        }
+        Value::Table(_) => Wrong::new(TYPE, "must say where to read it, with one key"),
+    };
+    Err(Box::new(wrong.help(WRITTEN)))
+}
+
 /// Judges `node` by `form` alone; what its inner keys and names mean is judged by their readers.
 pub(super) fn judge(form: Form, node: &Node) -> Judged<()> {
     match form {
@@ -429,6 +490,9 @@ pub(super) fn judge(form: Form, node: &Node) -> Judged<()> {
         Form::Count(least) => count(node, least).map(drop),
         Form::Bool => boolean(node).map(drop),
         Form::Choice(words) => choice(node, words).map(drop),
+        Form::Choices(words) => choices(node, words).map(drop),
+        Form::TextOrSecret => text_or_secret(node).map(drop),
+        Form::Secret => secret(node).map(drop),
         Form::Share(least) => share(node, least).map(drop),
         Form::Limit => limit(node).map(drop),
         Form::NOfM => n_of_m(node).map(drop),

@@ -51,6 +51,8 @@ pub enum Form {
     NOfM,
     /// Exit codes.
     Codes,
+    /// Some of these words, as a list.
+    Choices(&'static [&'static str]),
     /// A complex check.
     Expression,
     /// `"027"`
@@ -59,6 +61,10 @@ pub enum Form {
     Ports,
     /// Texts by name, some of them secret.
     Environment,
+    /// A text that may be secret.
+    TextOrSecret,
+    /// A text that is secret: `{ file = … }` or `{ env = … }`, never written here.
+    Secret,
     /// 64 hex digits.
     Sha256,
     /// A path, or a table about the file.
@@ -784,6 +790,110 @@ pub const DEFAULTS: &[Key] = &{
     all
 };
 
+/// `[notify.N]`
+pub const NOTIFY: &[Key] = &[
+    key(
+        "kind",
+        Form::Choice(&["webhook", "command", "smtp", "alertmanager"]),
+        Said::Required,
+        "How news is sent.",
+    ),
+    key(
+        "events",
+        Form::Choices(crate::news::EVENTS),
+        Said::Words(EVENTS_BY_DEFAULT),
+        "Of what it is told. `recovered` goes only to who was told of what is over.",
+    ),
+    key(
+        "groups",
+        Form::Texts,
+        Said::Words("all groups"),
+        "About which groups it is told.",
+    ),
+    key(
+        "collect",
+        Form::Span,
+        Said::Words("30s, 1s for `alertmanager`"),
+        "News is collected for so long after the first, and sent as one message.",
+    ),
+    key(
+        "min_interval",
+        Form::Span,
+        Said::Words("1m, 0s for `alertmanager`"),
+        "From one message to the next at least so long; what happens meanwhile is collected.",
+    ),
+    key(
+        "timeout",
+        Form::Wait,
+        Said::Span(d::NOTIFY_TIMEOUT),
+        "What one attempt to send may take.",
+    ),
+    key(
+        "retry_for",
+        Form::Wait,
+        Said::Span(d::NOTIFY_RETRY_FOR),
+        "News that could not be sent for so long is dropped, and it is said.",
+    ),
+    key(
+        "url",
+        Form::TextOrSecret,
+        Said::Nothing,
+        "`webhook`, `alertmanager`: where it is posted to, with `http://` or `https://`; for `alertmanager` without `/api/v2/alerts`. Often a secret itself: `{ file = \"…\" }` or `{ env = \"…\" }`.",
+    ),
+    key(
+        "headers",
+        Form::Environment,
+        Said::Nothing,
+        "`webhook`, `alertmanager`: more headers. A secret is `{ file = \"…\" }` or `{ env = \"…\" }`.",
+    ),
+    key(
+        "command",
+        Form::Texts,
+        Said::Nothing,
+        "`command`: program and arguments; the message comes on its standard input, as JSON.",
+    ),
+    key(
+        "server",
+        Form::Text,
+        Said::Nothing,
+        "`smtp`: `\"host\"` or `\"host:port\"`; without a port 587, with `tls = \"tls\"` 465, with `tls = \"none\"` 25.",
+    ),
+    key(
+        "tls",
+        Form::Choice(&["starttls", "tls", "none"]),
+        Said::Words("`\"starttls\"`; `\"tls\"` at port 465"),
+        "`smtp`: whether the connection is made secure after its first words, from its beginning, or never.",
+    ),
+    key(
+        "from",
+        Form::Text,
+        Said::Nothing,
+        "`smtp`: the sender's address.",
+    ),
+    key("to", Form::Texts, Said::Nothing, "`smtp`: who gets it."),
+    key(
+        "username",
+        Form::TextOrSecret,
+        Said::Nothing,
+        "`smtp`, `webhook`, `alertmanager`: who sends; together with `password`.",
+    ),
+    key(
+        "password",
+        Form::Secret,
+        Said::Nothing,
+        "`smtp`, `webhook`, `alertmanager`: a secret, `{ file = \"…\" }` or `{ env = \"…\" }`.",
+    ),
+    key(
+        "ca_file",
+        Form::Text,
+        Said::Words("the certificates that this machine trusts"),
+        "`smtp`, `webhook`, `alertmanager`: a PEM file of certificates to trust besides.",
+    ),
+];
+
+/// [`crate::news::EVENTS_BY_DEFAULT`] as written.
+const EVENTS_BY_DEFAULT: &str = "`[\"given_up\", \"hold\", \"waiting\", \"blind\", \"recovered\"]`";
+
 /// The tables of the root.
 pub const ROOT: &[Key] = &[
     key("daemon", Form::Table, Said::Nothing, "The daemon itself."),
@@ -801,7 +911,7 @@ pub const ROOT: &[Key] = &[
         "Plugins with settings of their own.",
     ),
     key("group", Form::Table, Said::Nothing, "Groups of members."),
-    later("notify", Form::Table, "Who is told."),
+    key("notify", Form::Table, Said::Nothing, "Who is told."),
     later("maintenance", Form::Table, "When nothing is done."),
     later("template", Form::Table, "Tables of a group to reuse."),
 ];
@@ -845,6 +955,11 @@ pub const SHAPES: &[Shape] = &[
         DEFAULTS,
     ),
     shape("plugin.N", "One plugin with settings of its own.", PLUGIN),
+    shape(
+        "notify.N",
+        "Somebody who is told when a person is needed; N is a name for it. What is sent: `docs/notifications.md`.",
+        NOTIFY,
+    ),
 ];
 
 /// The key called `name`.

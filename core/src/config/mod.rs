@@ -10,6 +10,7 @@ mod form;
 mod group;
 mod health;
 pub mod keys;
+mod notify;
 mod place;
 pub mod placeholder;
 mod policy;

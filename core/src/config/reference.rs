@@ -76,6 +76,16 @@ fn form_in_words(form: Form) -> String {
             .map(|word| format!("`\"{word}\"`"))
             .collect::<Vec<_>>()
             .join(", "),
+        Form::Choices(words) => format!(
+            "list of {}",
+            words
+                .iter()
+                .map(|word| format!("`\"{word}\"`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        Form::TextOrSecret => "text, or a secret".to_owned(),
+        Form::Secret => "secret".to_owned(),
         Form::Share(_) => "number of members, or `\"25%\"` of them".to_owned(),
         Form::Limit => "limit: `\"4 in 60m\"`".to_owned(),
         Form::NOfM => "`\"6 of 10\"`, of at most 64".to_owned(),
@@ -151,6 +161,7 @@ pub fn json_schema(kinds: &Kinds) -> Json {
             ("daemon", object(keys::DAEMON, Vec::new())),
             ("defaults", object(keys::DEFAULTS, Vec::new())),
             ("plugin", named(object(keys::PLUGIN, Vec::new()))),
+            ("notify", named(object(keys::NOTIFY, Vec::new()))),
             ("group", named(group)),
         ],
     );
@@ -264,6 +275,20 @@ fn bound(unit: Unit) -> Json {
     }
 }
 
+/// Where a secret is read.
+fn secret() -> Json {
+    json!({
+        "type": "object",
+        "properties": {
+            "file": { "type": "string" },
+            "env": { "type": "string" },
+        },
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+    })
+}
+
 fn value(key: &Key) -> Json {
     let mut schema = match key.form {
         Form::Text | Form::Template | Form::Expression => json!({ "type": "string" }),
@@ -275,6 +300,13 @@ fn value(key: &Key) -> Json {
         Form::Count(least) => json!({ "type": "integer", "minimum": least }),
         Form::Bool => json!({ "type": "boolean" }),
         Form::Choice(words) => json!({ "enum": words }),
+        Form::Choices(words) => json!({
+            "type": "array",
+            "items": { "enum": words },
+            "minItems": 1,
+        }),
+        Form::TextOrSecret => json!({ "anyOf": [{ "type": "string" }, secret()] }),
+        Form::Secret => secret(),
         Form::Share(least) => json!({
             "anyOf": [
                 { "type": "integer", "minimum": least },
@@ -292,19 +324,7 @@ fn value(key: &Key) -> Json {
         Form::Environment => json!({
             "type": "object",
             "additionalProperties": {
-                "anyOf": [
-                    { "type": "string" },
-                    {
-                        "type": "object",
-                        "properties": {
-                            "file": { "type": "string" },
-                            "env": { "type": "string" },
-                        },
-                        "additionalProperties": false,
-                        "minProperties": 1,
-                        "maxProperties": 1,
-                    },
-                ]
+                "anyOf": [{ "type": "string" }, secret()]
             },
         }),
         Form::Output => json!({ "type": ["string", "object"] }),

@@ -12,7 +12,6 @@ use super::{KindFacts, Node, Table, Value};
 use crate::diagnostic::{Diagnostic, Place, nearest};
 
 const SECRET: &str = "C0120";
-const PLAIN: &str = "C0121";
 /// How deep references and alternatives are followed: a schema comes from a plugin.
 const DEPTH: u32 = 16;
 
@@ -399,7 +398,12 @@ impl<'a> Judge<'a> {
         {
             return Ok(());
         }
-        let mut told = self.refuse(PLAIN, name, node, "is a secret and is not written here");
+        let mut told = self.refuse(
+            form::PLAIN_SECRET,
+            name,
+            node,
+            "is a secret and is not written here",
+        );
         told.help = Some("write `{ file = \"/path\" }` or `{ env = \"NAME\" }`".to_owned());
         Err(told)
     }

@@ -7,7 +7,7 @@ use super::keys::{self, Form, Key, Unit};
 use super::{Node, Table};
 use crate::Span;
 use crate::diagnostic::{Diagnostic, Place, nearest};
-use crate::plan::{Limit, NOfM};
+use crate::plan::{Limit, NOfM, Text};
 
 pub(super) const UNKNOWN: &str = "C0102";
 pub(super) const LATER: &str = "C0113";
@@ -28,6 +28,7 @@ pub(super) enum Of<'a> {
     Check(&'a str, &'a str),
     Health(&'a str),
     Policy(&'a str),
+    Notify(&'a str),
 }
 
 /// Goes on after `in`.
@@ -46,6 +47,7 @@ impl fmt::Display for Of<'_> {
             Self::Check(group, check) => write!(f, "check `{check}` of group `{group}`"),
             Self::Health(group) => write!(f, "`health` of group `{group}`"),
             Self::Policy(group) => write!(f, "`policy` of group `{group}`"),
+            Self::Notify(name) => write!(f, "`[notify.{name}]`"),
         }
     }
 }
@@ -219,6 +221,21 @@ impl<'a> Section<'a> {
     }
     pub(super) fn table_of(&self, key: &str) -> Option<&'a Table> {
         form::table(self.node(key)?).ok()
+    }
+
+    pub(super) fn text_or_secret(&self, key: &str) -> Option<Text> {
+        form::text_or_secret(self.node(key)?).ok()
+    }
+    pub(super) fn secret(&self, key: &str) -> Option<Text> {
+        form::secret(self.node(key)?).ok()
+    }
+
+    /// The words of a list of words, when each is one of the key's.
+    pub(super) fn choices(&self, key: &str) -> Option<Vec<&'a str>> {
+        let Form::Choices(words) = keys::find(self.keys, key)?.form else {
+            return None;
+        };
+        form::choices(self.node(key)?, words).ok()
     }
 
     /// The word of a choice, when it is one of the key's words.

@@ -21,7 +21,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub(crate) use routes::WAIT_MAX;
+pub(crate) use routes::{WAIT_MAX, explained};
 
 use crate::daemon::Asked;
 use crate::journal::Reader;

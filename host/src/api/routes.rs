@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRef, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -245,24 +245,11 @@ async fn explain(
     }
     let mut members = Vec::new();
     for &id in &selected.members {
-        if let Some(mut report) = shared.ask(|answer| Question::Explain(id, answer)).await? {
+        if let Some(mut member) = explain_member(&shared, id).await? {
             if let Some(check) = &selected.check {
-                report.checks.retain(|leaf| leaf.check == *check);
+                member.report.checks.retain(|leaf| leaf.check == *check);
             }
-            let events = incident(&shared, id, report.incident).await?;
-            let (plan, directory) = (shared.plan.clone(), shared.output_dir.clone());
-            let read = move || crate::manager::last_output(&plan, id, &directory);
-            let output = tokio::task::spawn_blocking(read).await.ok().flatten();
-            let (output, last_output) = match output {
-                Some((path, lines)) => (Some(path.display().to_string()), lines),
-                None => (None, Vec::new()),
-            };
-            members.push(ExplainedMember {
-                report,
-                events,
-                output,
-                last_output,
-            });
+            members.push(member);
         }
     }
     Ok(Json(Explained {
@@ -270,6 +257,37 @@ async fn explain(
         members,
     })
     .into_response())
+}
+
+async fn explain_member(shared: &Shared, id: MemberId) -> Answered<Option<ExplainedMember>> {
+    let Some(report) = shared.ask(|answer| Question::Explain(id, answer)).await? else {
+        return Ok(None);
+    };
+    let events = incident(shared, id, report.incident).await?;
+    let (plan, directory) = (shared.plan.clone(), shared.output_dir.clone());
+    let read = move || crate::manager::last_output(&plan, id, &directory);
+    let output = tokio::task::spawn_blocking(read).await.ok().flatten();
+    let (output, last_output) = match output {
+        Some((path, lines)) => (Some(path.display().to_string()), lines),
+        None => (None, Vec::new()),
+    };
+    Ok(Some(ExplainedMember {
+        report,
+        events,
+        output,
+        last_output,
+    }))
+}
+
+/// What `checkd explain` says about a member now, as text; nothing when nobody can say.
+pub(crate) async fn explained(live: &Live, group: &str, member: &str) -> Option<String> {
+    let shared = Shared::from_ref(live);
+    let id = shared.plan.find(group, member)?;
+    let member = explain_member(&shared, id).await.ok().flatten()?;
+    Some(crate::cli::explain::render(
+        &member,
+        crate::cli::paint::Paper::plain(),
+    ))
 }
 
 async fn explain_at(shared: &Shared, selected: Selected, at_ms: i64) -> Answered<ExplainedAt> {

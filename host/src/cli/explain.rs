@@ -57,7 +57,7 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 /// One member: what it is, what checkd sees, waits for, did, and what a person can do.
-pub(super) fn render(member: &ExplainedMember, paper: Paper) -> String {
+pub(crate) fn render(member: &ExplainedMember, paper: Paper) -> String {
     let report = &member.report;
     let mut out = String::new();
     head(&mut out, member, paper);

@@ -16,6 +16,7 @@ pub mod history;
 pub mod keeper;
 pub mod kinds;
 pub mod logs;
+pub mod notify;
 pub(crate) mod paint;
 pub mod plugin;
 pub mod run;
@@ -65,6 +66,8 @@ enum Verb {
     History(history::Args),
     /// Show what a member wrote, and go on with what it writes.
     Logs(logs::Args),
+    /// Try out who is told when a person is needed.
+    Notify(notify::Args),
     /// Wait until members are ready, live or stopped: for deploy scripts.
     Wait(wait::Args),
     /// Restart members, rolling through the budget.
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(args),
         Verb::History(args) => history::run(args),
         Verb::Logs(args) => logs::run(args),
+        Verb::Notify(args) => notify::run(args),
         Verb::Wait(args) => wait::run(args),
         Verb::Restart(args) => by_hand::restart(args),
         Verb::Start(args) => by_hand::start(args),

@@ -46,7 +46,6 @@ impl Paper {
     }
 
     /// 80 columns without colour.
-    #[cfg(test)]
     pub(crate) const fn plain() -> Self {
         Self {
             width: 80,

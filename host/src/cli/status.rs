@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use checkd_core::Status;
 use checkd_core::plan::Mode;
-use checkd_core::report::{GroupReport, LeafReport, MemberReport, StatusReport};
+use checkd_core::report::{GroupReport, LeafReport, MemberReport, SinkReport, StatusReport};
 
 use crate::api::WAIT_MAX;
 use crate::api::client::{Control, Failure, escape};
@@ -188,7 +188,42 @@ pub(super) fn render(report: &StatusReport, paper: Paper) -> String {
             line(&mut out, member, width, paper);
         }
     }
+    let failing: Vec<&SinkReport> = report
+        .notify
+        .iter()
+        .filter(|sink| sink.failing.is_some() || sink.dropped > 0)
+        .collect();
+    if !failing.is_empty() {
+        out.push('\n');
+    }
+    for one in failing {
+        sink(&mut out, one, paper);
+    }
     out
+}
+
+/// A sink that cannot be told; the others are as they should be.
+fn sink(out: &mut String, sink: &SinkReport, paper: Paper) {
+    let head = format!(
+        "{}  {}  ",
+        paper.ink(Ink::Strong, &format!("notify {}", sink.name)),
+        paper.ink(Ink::Bad, "fails")
+    );
+    let mut facts = Vec::new();
+    if let (Some(since), Some(why)) = (sink.failing_since_ms, &sink.failing) {
+        facts.push(format!(
+            "since {}: {why} (C0530)",
+            wall::date_and_time(since)
+        ));
+    }
+    if sink.waiting > 0 {
+        facts.push(format!("{} waiting", sink.waiting));
+    }
+    if sink.dropped > 0 {
+        facts.push(format!("{} dropped (C0532)", sink.dropped));
+    }
+    let column = "notify ".len() + sink.name.len() + "  fails  ".len();
+    paper.hang(out, &head, column, &facts.join("; "), Ink::Plain);
 }
 
 fn name(member: &MemberReport) -> &str {

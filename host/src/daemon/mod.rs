@@ -30,6 +30,7 @@ use crate::api;
 use crate::cli::Layers;
 use crate::journal::{Journal, Past};
 use crate::manager::Manager;
+use crate::notify::Notifier;
 use crate::plugin::Catalog;
 use crate::points::Point;
 use crate::runner::Runner;
@@ -192,13 +193,17 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     drop(sender.send(Event::Wake));
     let (plans, plan_in_force) = watch::channel(Arc::clone(&plan));
     let (reads, read) = unbounded_channel();
-    let served = api.serve(api::Live {
+    let live = api::Live {
         plan: plan_in_force,
         questions: question_sender,
         reader: journal.reader(),
         output_dir: state.output(),
         changes: journal.changes(),
-    });
+    };
+    let (said, notify_says) = unbounded_channel();
+    let mut notifier = Notifier::new(state.path(), &base, live.clone(), said);
+    notifier.follow(&plan);
+    let served = api.serve(live);
     let mut daemon = Daemon {
         engine,
         plan: Arc::clone(&plan),
@@ -217,11 +222,13 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         reading: false,
         reads,
         plans,
+        notifier,
+        notify_says,
     };
     let end = daemon.turn(events, questions, read, signals).await;
     served.end().await;
     let manager = daemon.manager.clone();
-    let code = daemon.finish(end);
+    let code = daemon.finish(end).await;
     manager.end().await;
     Ok(code)
 }
@@ -278,6 +285,10 @@ struct Daemon {
     reads: UnboundedSender<reload::Read>,
     /// Tells the API which plan is in force.
     plans: watch::Sender<Arc<Plan>>,
+    /// Tells people who are not watching.
+    notifier: Notifier,
+    /// What it has to say to the person who is.
+    notify_says: UnboundedReceiver<String>,
 }
 
 /// How wide the column of members is.
@@ -309,6 +320,7 @@ impl Daemon {
                 _ = signals.interrupt.recv() => break End::Stop,
                 _ = signals.hangup.recv() => self.reload("SIGHUP".to_owned(), false, None),
                 Some(read) = reads.recv() => self.take(read, &mut events),
+                Some(said) = self.notify_says.recv() => self.talk.line(&said),
                 Some((asked, question)) = questions.recv() => {
                     // Whoever asked about a member that is gone hears that nobody answers.
                     if let Some(question) = self.rebased(question, &asked) {
@@ -492,6 +504,7 @@ impl Daemon {
                     About::Host => "this machine".to_owned(),
                 };
                 self.talk.about(wall, &who, &notice.text, Some(notice.kind));
+                self.notifier.tell(&notice, &self.plan, wall);
             }
             Effect::Answer { id, answer } => {
                 if let Some(waiting) = self.answers.remove(&id) {
@@ -505,7 +518,11 @@ impl Daemon {
     fn answer(&mut self, question: Question) {
         let now = crate::clock::now();
         match question {
-            Question::Status(answer) => drop(answer.send(self.engine.status(now))),
+            Question::Status(answer) => {
+                let mut report = self.engine.status(now);
+                report.notify = self.notifier.report();
+                drop(answer.send(report));
+            }
             Question::Explain(member, answer) => {
                 let mut report = self.engine.explain(member, now);
                 if let Some(report) = &mut report {
@@ -666,7 +683,11 @@ impl Daemon {
         }
     }
 
-    fn finish(self, end: End) -> ExitCode {
+    async fn finish(mut self, end: End) -> ExitCode {
+        self.notifier.end().await;
+        while let Ok(said) = self.notify_says.try_recv() {
+            self.talk.line(&said);
+        }
         let running = self.manager.running();
         let s = if running == 1 { "" } else { "s" };
         match (end, running) {

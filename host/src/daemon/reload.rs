@@ -147,6 +147,7 @@ impl Daemon {
         self.talk.widen(width_of(&plan));
         // The API has no receiver only while it ends.
         drop(self.plans.send(Arc::clone(&plan)));
+        self.notifier.follow(&plan);
         self.wake_at = None;
         self.step(&Event::Wake);
         // From here on nobody but the runner before sends to the old channel. What is in it was sent

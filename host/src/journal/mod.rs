@@ -28,6 +28,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 pub use moment::{Moment, Standing};
+pub(crate) use open::{is_damage, words};
 pub use read::{Filter, Reader, Row};
 
 /// So many entries may wait for the disk. At ten changed runs a second it is the backlog of more

@@ -164,7 +164,7 @@ pub(super) fn begin(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Whether the file itself is at fault.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
@@ -172,7 +172,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// SQLite's own words, without Rust's.
-pub(super) fn words(error: &rusqlite::Error) -> String {
+pub(crate) fn words(error: &rusqlite::Error) -> String {
     if let rusqlite::Error::SqliteFailure(_, Some(text)) = error {
         return text.clone();
     }

@@ -16,15 +16,15 @@ use super::processes::{self, Handle, Row};
 
 /// Whose processes are meant.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(crate) struct Family {
     /// The first process: pid and start time.
-    pub(super) leader: (u32, u64),
+    pub(crate) leader: (u32, u64),
     /// Descendants that were seen; they are still its own after they left its process group.
-    pub(super) known: BTreeSet<(u32, u64)>,
+    pub(crate) known: BTreeSet<(u32, u64)>,
     /// Who is the parent of its orphans.
-    pub(super) reaper: u32,
+    pub(crate) reaper: u32,
     /// What stands in the environment of whatever it started; empty when that is not known.
-    pub(super) marks: Vec<String>,
+    pub(crate) marks: Vec<String>,
 }
 
 /// One look at the process table.
@@ -114,7 +114,7 @@ impl Family {
 
     /// Kills everybody in it but the first process, and waits for them, until nobody is left or
     /// `patience` is over. How many there were.
-    pub(super) async fn kill_rest(&self, mut since: Instant, patience: Duration) -> u32 {
+    pub(crate) async fn kill_rest(&self, mut since: Instant, patience: Duration) -> u32 {
         let mut killed = 0;
         let sweep = async {
             // What forks while it is being killed is found in the next round.

@@ -6,7 +6,7 @@
 
 mod acts;
 mod cgroup;
-mod family;
+pub(crate) mod family;
 mod life;
 pub(crate) mod limits;
 mod output;

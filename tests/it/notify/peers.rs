@@ -1,0 +1,1 @@
+//! Real peers: an Alertmanager and a mail server.
