@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -334,4 +335,59 @@ fn fifty_members_that_write_notice_nothing_of_an_upgrade() {
     assert!(gaps.0 <= INTERVAL.as_secs_f64() + away + noise, "{told}");
     assert!(away < 10.0, "{told}");
     assert!(lines > 10_000, "{told}");
+}
+
+#[test]
+fn a_keeper_that_cannot_become_a_program_says_so_and_goes_on() {
+    let mut checkd = Checkd::prepare("");
+    config(&checkd, 2, "web-1", "");
+    checkd.run();
+    let before = ["web-0", "web-1"].map(|member| {
+        checkd.wait_health(&format!("web/{member}"), "healthy");
+        starts(&checkd, member)[0]
+    });
+    let keeper = parent(before[0]).expect("it has a parent");
+    let program = program_of(keeper);
+    // One act is under way: it does not notice either.
+    checkd.ask(["restart", "web/web-1"]);
+    eventually("it was asked to stop", PATIENCE, || {
+        (!notes(&checkd, "web-1", "told").is_empty()).then_some(())
+    });
+    let (plain, broken) = (checkd.dir().join("plain"), checkd.dir().join("broken"));
+    fs::write(&plain, "no program").expect("a file is written");
+    fs::write(&broken, "\x7fELF and nothing else").expect("a file is written");
+    let mode = fs::metadata(checkd_tests::checkd_binary()).expect("it is there");
+    fs::set_permissions(&broken, mode.permissions()).expect("it is executable");
+    for (wrong, why) in [
+        (checkd.dir().join("nobody"), "no such file"),
+        (plain, "it is no program of this machine"),
+        (broken, "it is no program of this machine"),
+    ] {
+        // As a daemon of a protocol to come asks: in the one line that never changes.
+        let socket = checkd.state_dir().join("keeper.sock");
+        let mut stream = UnixStream::connect(socket).expect("the keeper listens");
+        let wrong = wrong.display().to_string();
+        let line = serde_json::json!({"ask": "upgrade", "program": wrong});
+        writeln!(stream, "{line}").expect("it listens");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        assert!(read.is_ok() && answer.contains("refused"), "{answer}");
+        eventually("the keeper says why", PATIENCE, || {
+            let log = fs::read_to_string(checkd.state_dir().join("keeper.log")).ok()?;
+            let mut lines = log.lines();
+            lines
+                .any(|l| l.contains(&wrong) && l.contains(why))
+                .then_some(())
+        });
+    }
+    assert_eq!(program_of(keeper), program);
+    eventually("the act comes to its end", PATIENCE, || {
+        (starts(&checkd, "web-1").len() == 2).then_some(())
+    });
+    for member in ["web-0", "web-1"] {
+        let last = *starts(&checkd, member).last().expect("a life");
+        assert_eq!(parent(last), Some(keeper));
+        assert_whole(&checkd, member);
+    }
+    assert_eq!(starts(&checkd, "web-0"), [before[0]]);
 }

@@ -92,6 +92,31 @@ pub(super) fn inherit(fd: BorrowedFd<'_>, over: bool) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, flags)?)
 }
 
+/// Whether the kernel would take it: what it refuses, the C library hands to a shell, which would be
+/// the end of us.
+fn fits(program: &Path) -> io::Result<()> {
+    // Kind, class, type and machine.
+    let head = |path: &Path| -> io::Result<[u8; 64]> {
+        let mut head = [0; 64];
+        std::fs::File::open(path)?.read_exact(&mut head)?;
+        Ok(head)
+    };
+    let strange = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is no program of this machine",
+        )
+    };
+    let own = head(Path::new("/proc/self/exe"))?;
+    let short = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    let other = head(program).map_err(|e| if short(&e) { strange() } else { e })?;
+    if own.get(..20) == other.get(..20) {
+        Ok(())
+    } else {
+        Err(strange())
+    }
+}
+
 /// Becomes `program`. Returns only when that failed.
 pub(super) fn become_program(
     program: &Path,
@@ -108,6 +133,9 @@ pub(super) fn become_program(
         inherit(file.as_fd(), true)?;
         Ok(file)
     };
+    if let Err(error) = fits(program) {
+        return error;
+    }
     let file = match written() {
         Ok(file) => file,
         Err(error) => return error,
