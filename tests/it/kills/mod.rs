@@ -1,4 +1,5 @@
 //! Killed at any point between two durable steps, checkd starts nobody twice and loses nothing.
 
+mod random;
 mod stage;
 mod walk;

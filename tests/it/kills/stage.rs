@@ -104,7 +104,8 @@ impl Stage {
         });
     }
 
-    fn spawn(&self, program: &Path) -> Child {
+    /// Begins to run the daemon, and does not wait for its answer.
+    pub(super) fn spawn(&self, program: &Path) -> Child {
         let talk = fs::File::options()
             .create(true)
             .append(true)
@@ -196,6 +197,20 @@ impl Stage {
     /// The life that is there now.
     pub(super) fn pid(&self, member: &str) -> u32 {
         self.starts(member).last().expect("it was started").0
+    }
+
+    /// Until a member runs in another life than `old`.
+    #[track_caller]
+    pub(super) fn wait_other_life(&self, member: &str, old: u32, what: &str) {
+        let limit = Instant::now() + Duration::from_mins(1);
+        eventually(what, PATIENCE, || {
+            assert!(
+                Instant::now() < limit,
+                "{what}: {member} is not restarted\n{}",
+                self.story(member)
+            );
+            (self.pid(member) != old).then_some(())
+        });
     }
 
     /// Until every member is live and nothing is under way or due.
