@@ -1,7 +1,10 @@
 //! What a member is started with: limits, mask, user, environment; and how its output is kept.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use checkd_tests::{Checkd, eventually};
@@ -181,4 +184,80 @@ command = ["sh", "-c", "while :; do echo word; sleep 0.01; done"]
     let member = checkd.member("web/web-0").expect("a member");
     let labels = member["labels"].as_array().expect("labels");
     assert!(labels.iter().all(|label| label != "outdated"), "{member}");
+}
+
+/// `/etc/passwd` of a user that every system has, and that may do nothing.
+const NOBODY: &str = "nobody";
+
+#[test]
+fn a_member_is_the_user_that_it_shall_be_with_all_its_groups_and_limits() {
+    if !rustix::process::geteuid().is_root() {
+        writeln!(std::io::stderr(), "skipped: only root can be others").ok();
+        return;
+    }
+    let id = |flags: &[&str]| {
+        let mut command = Command::new("id");
+        let output = command.args(flags).arg(NOBODY).output().expect("coreutils");
+        String::from_utf8(output.stdout)
+            .expect("text")
+            .trim()
+            .to_owned()
+    };
+    let uid = id(&["-u"]);
+    let checkd = Checkd::prepare("");
+    let key = checkd.dir().join("key");
+    fs::write(&key, "of a file\n").expect("a file");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours alone");
+    let told = "id -u; id -g; id -G; echo $USER $LOGNAME $HOME; umask; ulimit -n; echo $KEY; \
+                exec sleep 1000";
+    checkd.write_config(&format!(
+        r#"
+[group.name]
+command = ["sh", "-c", "{told}"]
+directory = "/"
+user = "{NOBODY}"
+umask = "077"
+limits = {{ open_files = 77 }}
+environment = {{ KEY = {{ file = "$DIR/key" }} }}
+
+[group.number]
+command = ["sh", "-c", "{told}"]
+directory = "/"
+user = "{uid}"
+umask = "077"
+limits = {{ open_files = 77 }}
+environment = {{ KEY = {{ file = "$DIR/key" }} }}
+"#
+    ));
+    let mut checkd = checkd;
+    checkd.run();
+    let passwd = fs::read_to_string("/etc/passwd").expect("readable");
+    let line = passwd
+        .lines()
+        .find(|line| line.starts_with("nobody:"))
+        .expect("it is there");
+    let home = line.split(':').nth(5).expect("a home");
+    let sorted = |groups: &str| {
+        let mut groups: Vec<u32> = groups
+            .split_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    };
+    for group in ["name", "number"] {
+        let log = checkd
+            .state_dir()
+            .join(format!("output/{group}/{group}-0.log"));
+        let text = eventually("it says who it is", PATIENCE, || {
+            let text = fs::read_to_string(&log).ok()?;
+            text.ends_with("of a file\n").then_some(text)
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], [uid.as_str(), &id(&["-g"])], "{text}");
+        assert_eq!(sorted(lines[2]), sorted(&id(&["-G"])), "{text}");
+        assert_eq!(lines[3], format!("{NOBODY} {NOBODY} {home}"), "{text}");
+        assert_eq!(lines[4..], ["0077", "77", "of a file"], "{text}");
+    }
 }

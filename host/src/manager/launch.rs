@@ -42,7 +42,9 @@ pub(super) fn spec(
         Some(user) => {
             let (account, home) = find_account(user)?;
             environment.insert("HOME".into(), home.into());
-            environment.insert("USER".into(), user.into());
+            // The name also where the configuration has the number.
+            environment.insert("USER".into(), account.name.clone().into());
+            environment.insert("LOGNAME".into(), account.name.clone().into());
             Some(account)
         }
         None => None,
