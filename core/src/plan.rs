@@ -211,6 +211,8 @@ pub struct PolicyPlan {
     pub min_up: u32,
     /// So many members in trouble within a minute, and the group is held.
     pub hold_at: u32,
+    /// Who is restarted when single restarts do not help.
+    pub strategy: Strategy,
     /// So long after a hold began one member is restarted, to see whether that helps.
     pub canary_after: Span,
     /// Restarts of a sick member before it is given up.
@@ -233,6 +235,34 @@ pub struct PolicyPlan {
     pub success_codes: Vec<i32>,
     /// Exit codes after which a start is useless.
     pub permanent_codes: Vec<i32>,
+}
+
+/// Who is restarted with a member that its own restart did not help: OTP's supervision strategies, and
+/// a careful one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Nobody else, ever.
+    #[default]
+    OneForOne,
+    /// All members: all stop, then all start.
+    OneForAll,
+    /// It and those after it in order: they stop, then they start.
+    RestForOne,
+    /// All members, one after the other through the budget.
+    Rolling,
+}
+
+impl Strategy {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OneForOne => "one_for_one",
+            Self::OneForAll => "one_for_all",
+            Self::RestForOne => "rest_for_one",
+            Self::Rolling => "rolling",
+        }
+    }
 }
 
 /// `"4 in 60m"`: at most `max` within a sliding `window`.

@@ -1,7 +1,9 @@
 //! The one home of every default, with its reason.
 
 use crate::diagnostic::Place;
-use crate::plan::{Backoff, CheckPlan, Launch, Limit, OutputFile, PolicyPlan, RestartType, Scope};
+use crate::plan::{
+    Backoff, CheckPlan, Launch, Limit, OutputFile, PolicyPlan, RestartType, Scope, Strategy,
+};
 use crate::{CheckKind, CheckName, Span};
 
 /// From one run to the next: Kubernetes' `periodSeconds`.
@@ -169,6 +171,7 @@ impl PolicyPlan {
             min_up: MIN_UP,
             hold_at: hold_at(HOLD_PERCENT, members),
             canary_after: CANARY_AFTER,
+            strategy: Strategy::OneForOne,
             sick_restarts: SICK_RESTARTS,
             dead_starts: DEAD_STARTS,
             futile_max: FUTILE_MAX,

@@ -515,15 +515,17 @@ pub const POLICY: &[Key] = &[
         Said::Span(d::CANARY_AFTER),
         "So long after a hold began one member is restarted. If that helps the hold is over; if not, it goes on for 5m, doubling to 30m.",
     ),
-    later(
+    key(
         "strategy",
-        Form::Choice(&["one_for_one", "one_for_all", "rest_for_one"]),
-        "Who is restarted with a member.",
+        Form::Choice(&["one_for_one", "one_for_all", "rest_for_one", "rolling"]),
+        Said::Text("one_for_one"),
+        "Who is restarted when the restarts of two members did not help, once an hour: nobody else; all, or those from the first such member on, which stop before the first is started again; or all, one after the other through the budget.",
     ),
-    later(
+    key(
         "allow_group_restart",
         Form::Bool,
-        "Whether a whole group may be restarted.",
+        Said::Words("`false`"),
+        "Must be `true` for any other strategy than `one_for_one`: a group that is restarted as a whole serves nobody meanwhile.",
     ),
     later(
         "ladder",

@@ -7,7 +7,7 @@ use super::units::exact;
 use super::{defaults, read::Reader};
 use crate::Span;
 use crate::diagnostic::{Diagnostic, Place};
-use crate::plan::{Backoff, Limit, PolicyPlan, RestartType};
+use crate::plan::{Backoff, Limit, PolicyPlan, RestartType, Strategy};
 
 const LIMITS: &str = "C0118";
 
@@ -65,6 +65,12 @@ pub(super) fn policy<'a>(
             Some(Share::Percent(percent)) => defaults::hold_at(percent, members),
             None => defaults::hold_at(defaults::HOLD_PERCENT, members),
         },
+        strategy: match both.iter().find_map(|section| section.choice("strategy")) {
+            Some("one_for_all") => Strategy::OneForAll,
+            Some("rest_for_one") => Strategy::RestForOne,
+            Some("rolling") => Strategy::Rolling,
+            _ => Strategy::OneForOne,
+        },
         canary_after: wait("canary_after").unwrap_or(defaults::CANARY_AFTER),
         sick_restarts: limit("sick_restarts").unwrap_or(defaults::SICK_RESTARTS),
         dead_starts: limit("dead_starts").unwrap_or(defaults::DEAD_STARTS),
@@ -109,6 +115,7 @@ impl Judge<'_> {
         self.backoff(reader, plan);
         self.startup(reader, plan, checks);
         self.min_up(reader, plan);
+        self.strategy(reader, plan);
         self.sick(reader, plan);
         self.dead(reader, plan);
     }
@@ -193,6 +200,27 @@ impl Judge<'_> {
                 )),
             );
         }
+    }
+
+    /// A whole group is restarted only where somebody says twice that it may.
+    fn strategy(&self, reader: &mut Reader<'_>, plan: &PolicyPlan) {
+        let both = [self.policy, self.defaults];
+        let allowed = (both.iter()).find_map(|section| section.boolean("allow_group_restart"));
+        if plan.strategy == Strategy::OneForOne || allowed == Some(true) {
+            return;
+        }
+        reader.once(
+            self.told(
+                format!(
+                    "nobody allowed to restart the whole group {}",
+                    In(self.policy)
+                ),
+                &["strategy"],
+                "restarts more than one member",
+            )
+            .note("while they restart, the group serves with what is left of it, or not at all")
+            .help("write `allow_group_restart = true` beside it, or take `strategy` out"),
+        );
     }
 
     /// A futile restart takes stop and startup to their ends, then waits.

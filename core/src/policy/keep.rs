@@ -12,6 +12,7 @@ use super::Motive;
 use super::hold::Hold;
 use super::leaf::Leaf;
 use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
+use super::together::Together;
 use crate::event::Exit;
 use crate::id::IncidentId;
 use crate::plan::{CheckPlan, GroupPlan, Launch, Plan, Scope};
@@ -59,6 +60,10 @@ pub struct KeptGroup {
     /// When this was so.
     pub at: Instant,
     hold: Option<Hold>,
+    #[serde(default)]
+    together: Option<Together>,
+    #[serde(default)]
+    together_at: Option<Instant>,
     supplied: bool,
 }
 
@@ -182,6 +187,8 @@ impl State {
             group: plan.group(index)?.name.to_string(),
             at: now,
             hold: group.hold.clone(),
+            together: group.together.clone(),
+            together_at: group.together_at,
             supplied: group.supplied,
         })
     }
@@ -201,6 +208,8 @@ impl State {
                 && !rebooted
             {
                 group.hold.clone_from(&kept.hold);
+                group.together.clone_from(&kept.together);
+                group.together_at = kept.together_at;
                 group.supplied = kept.supplied;
             }
         }
@@ -235,7 +244,7 @@ impl State {
                 let pool = match attempt.motive {
                     Motive::Sick => Some(&mut self.host.restarts),
                     Motive::Dead => Some(&mut self.host.starts),
-                    Motive::Begin | Motive::ByHand { .. } => None,
+                    Motive::Begin | Motive::Together | Motive::ByHand { .. } => None,
                 };
                 if let Some(pool) = pool.filter(|_| attempt.phase != Phase::Confirming) {
                     pool.acting.insert(attempt.intent);

@@ -23,6 +23,8 @@ pub(crate) mod host;
 
 mod slots;
 
+pub(crate) mod together;
+
 pub(crate) mod state;
 
 pub(crate) mod propose;
@@ -85,6 +87,8 @@ pub enum Motive {
     Dead,
     /// It lives, and `live` is Fail.
     Sick,
+    /// Its whole group is restarted.
+    Together,
     /// A person asked for it.
     ByHand {
         /// Past the budget.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::sim::{World, group};
 use crate::event::{Act, Command, Exit};
 use crate::journal::{Entry, Outcome};
+use crate::plan;
 use crate::policy::Motive;
 use crate::{Instant, IntentId, MemberId, Span, Status};
 
@@ -66,6 +67,15 @@ fn blow(members: u32) -> impl Strategy<Value = Blow> {
         1 => Just(Blow::Reload),
         2 => (member, command()).prop_map(|(member, command)| Blow::Command { member, command }),
     ]
+}
+
+fn strategy() -> impl Strategy<Value = plan::Strategy> {
+    prop::sample::select(vec![
+        plan::Strategy::OneForOne,
+        plan::Strategy::OneForAll,
+        plan::Strategy::RestForOne,
+        plan::Strategy::Rolling,
+    ])
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -196,9 +206,12 @@ proptest! {
         (members, max_out, blows) in (2..6_u32, 1..3_u32).prop_flat_map(|(members, max_out)| {
             let blows = prop::collection::vec((0..90_u64, blow(members)), 1..40);
             (Just(members), Just(max_out), blows)
-        })
+        }),
+        strategy in strategy(),
     ) {
-        let mut world = World::new(vec![group(members, &["ping", "memory"], max_out)]);
+        let mut plan = group(members, &["ping", "memory"], max_out);
+        plan.policy.strategy = strategy;
+        let mut world = World::new(vec![plan]);
         for (wait, blow) in &blows {
             world.pass(Span::secs(*wait));
             strike(&mut world, blow);
@@ -216,7 +229,10 @@ proptest! {
         for member in 0..members {
             let report = world.engine.explain(World::id(member), world.now).unwrap();
             let given_up = report.given_up.is_some();
-            let well = report.health == "healthy" || report.life == "stopped" || given_up;
+            let stop = |blow: &Blow| matches!(blow, Blow::Command { member: of, command: Command::Stop } if *of == member);
+            let by_hand = blows.iter().any(|(_, blow)| stop(blow));
+            let stopped = report.life == "stopped" && by_hand;
+            let well = report.health == "healthy" || stopped || given_up;
             prop_assert!(well, "I9: {} is {}: {}", report.path, report.life, report.summary);
         }
     }

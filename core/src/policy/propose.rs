@@ -2,6 +2,7 @@
 
 use super::gate::View;
 use super::state::{Health, Life, Wanted};
+use super::together::Together;
 use super::{Motive, Step, judge};
 use crate::Status;
 use crate::event::Exit;
@@ -44,6 +45,24 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
             blame: Vec::new(),
             parole: false,
         });
+    }
+    let together = view.group.together.as_ref();
+    if let Some(together) = together.filter(|it| it.left.contains(&view.id.member)) {
+        let step = if together.stops_first() {
+            Step::Stop
+        } else {
+            Step::Restart
+        };
+        return member.generation.map(|_| Proposal {
+            step,
+            motive: Motive::Together,
+            blame: Vec::new(),
+            parole: false,
+        });
+    }
+    // Nobody is started before the last one has stopped.
+    if member.generation.is_none() && together.is_some_and(Together::stops_first) {
+        return None;
     }
     let parole = match &member.ledger.given_up {
         Some(given_up) => given_up.parole.is_some_and(|at| at <= view.now),

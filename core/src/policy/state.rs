@@ -11,6 +11,7 @@ use super::host::Host;
 use super::leaf::Leaf;
 use super::slots::Slots;
 use super::step::Suppliers;
+use super::together::Together;
 use super::window::SlidingWindow;
 use super::{GateSet, Motive, Step};
 use crate::event::Exit;
@@ -88,6 +89,10 @@ pub(crate) struct Group {
     pub(crate) troubles: Troubles,
     /// Too many failed together: no sick member is restarted but one.
     pub(crate) hold: Option<Hold>,
+    /// It is restarted as a whole.
+    pub(crate) together: Option<Together>,
+    /// When that last began.
+    pub(crate) together_at: Option<Instant>,
     /// Whether all that it depends on was there when last looked at.
     pub(crate) supplied: bool,
     /// Members with a proposal that a gate holds up which other members open, the longest waiting
@@ -358,7 +363,7 @@ impl Member {
                     given_up.parole = Some(now + wait.copied().unwrap_or(Span::mins(60)));
                 }
             }
-            Motive::Begin | Motive::ByHand { .. } => {}
+            Motive::Begin | Motive::Together | Motive::ByHand { .. } => {}
         }
     }
 
@@ -381,7 +386,7 @@ impl Member {
                     given_up.parole = Some(now);
                 }
             }
-            Motive::Begin | Motive::ByHand { .. } => {}
+            Motive::Begin | Motive::Together | Motive::ByHand { .. } => {}
         }
     }
 
@@ -504,6 +509,8 @@ impl Group {
             counts: Counts::default(),
             troubles: Troubles::default(),
             hold: None,
+            together: None,
+            together_at: None,
             supplied: false,
             waiting: BTreeMap::new(),
         }

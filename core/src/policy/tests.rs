@@ -8,7 +8,7 @@ use super::state::PORTION;
 use crate::engine::Engine;
 use crate::event::{Act, Command, Effect, Event, Exit};
 use crate::journal::{Entry, Outcome};
-use crate::plan::{Mode, Plan, RestartType};
+use crate::plan::{Mode, Plan, RestartType, Strategy};
 use crate::{Instant, IntentId, Span, Status};
 
 fn healthy_world(members: u32, max_out: u32) -> World {
@@ -592,5 +592,132 @@ fn starts_that_help_all_day_are_chronic_and_told_once_a_day() {
         ledger.matches("was started 12 times in 24h").count(),
         1,
         "{ledger}"
+    );
+}
+
+fn in_vain(strategy: Strategy) -> World {
+    let mut plan = group(4, &["ping"], 1);
+    plan.policy.strategy = strategy;
+    plan.policy.hold_at = u32::MAX;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    world.cured_by_restart = false;
+    world.acts.clear();
+    world.ledger.clear();
+    world.say(1, 0, Status::Fail);
+    world.say(2, 0, Status::Fail);
+    world.pass(Span::mins(5));
+    world.cured_by_restart = true;
+    world
+}
+
+#[test]
+fn one_for_all_stops_everybody_before_anybody_is_started() {
+    let mut world = in_vain(Strategy::OneForAll);
+    world.says.clear();
+    world.pass(Span::mins(3));
+    let since = world
+        .acts
+        .iter()
+        .position(|(_, act)| matches!(act, Act::Stop { .. }))
+        .unwrap();
+    let kinds: Vec<&str> = (world.acts[since..].iter())
+        .map(|(_, act)| match act {
+            Act::Start { .. } => "start",
+            Act::Stop { .. } => "stop",
+            Act::Restart { .. } => "restart",
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "stop", "stop", "stop", "stop", "start", "start", "start", "start"
+        ]
+    );
+    for member in 0..4 {
+        assert_eq!(world.health(member), "healthy", "{}", world.happened());
+    }
+    let ledger = world.happened();
+    let told = "web restarts of 2 members did not help; 4 are restarted together (one_for_all)";
+    assert_eq!(ledger.matches(told).count(), 1, "{ledger}");
+}
+
+#[test]
+fn rest_for_one_leaves_those_before_alone() {
+    let mut world = in_vain(Strategy::RestForOne);
+    let before = world.generation(World::id(0));
+    world.says.clear();
+    world.pass(Span::mins(3));
+    assert_eq!(world.generation(World::id(0)), before);
+    assert_eq!(
+        world
+            .acts
+            .iter()
+            .filter(|(_, act)| matches!(act, Act::Stop { .. }))
+            .count(),
+        3
+    );
+    for member in 0..4 {
+        assert_eq!(world.health(member), "healthy", "{}", world.happened());
+    }
+}
+
+#[test]
+fn rolling_restarts_all_through_the_budget() {
+    let mut world = in_vain(Strategy::Rolling);
+    world.most_down = 0;
+    world.pass(Span::mins(5));
+    assert_eq!(world.most_down, 1);
+    for member in [0, 3] {
+        let restarted =
+            |act: &Act| matches!(act, Act::Restart { member: id, .. } if id.member == member);
+        assert_eq!(
+            world.acts.iter().filter(|(_, act)| restarted(act)).count(),
+            1,
+            "web-{member}"
+        );
+    }
+    for member in 0..4 {
+        assert_eq!(world.health(member), "healthy", "{}", world.happened());
+    }
+}
+
+#[test]
+fn a_member_that_does_not_stop_with_its_group_keeps_nobody_down() {
+    let mut world = in_vain(Strategy::OneForAll);
+    // Paused in the instant before its turn: it is left running, and the others come back.
+    let pause = Command::Pause {
+        until: world.now + Span::mins(600),
+        reason: "look".into(),
+        force: true,
+    };
+    let mut tries = 0;
+    while !world
+        .acts
+        .iter()
+        .any(|(_, act)| matches!(act, Act::Stop { .. }))
+    {
+        world.pass(Span::millis(20));
+        tries += 1;
+        assert!(tries < 50_000, "{}", world.happened());
+    }
+    let _refused_or_not = world.command(3, pause);
+    world.says.clear();
+    world.pass(Span::mins(4));
+    for member in 0..3 {
+        assert_eq!(world.health(member), "healthy", "{}", world.happened());
+    }
+}
+
+#[test]
+fn a_group_is_restarted_as_a_whole_once_an_hour() {
+    let mut world = in_vain(Strategy::OneForAll);
+    world.cured_by_restart = false;
+    world.pass(Span::mins(40));
+    let ledger = world.happened();
+    assert_eq!(
+        ledger.matches("restarted together").count(),
+        2,
+        "told and recorded once\n{ledger}"
     );
 }

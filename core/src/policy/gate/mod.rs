@@ -59,12 +59,12 @@ const GATES: [Gate; 11] = [
     },
     Gate {
         name: GateName::Sane,
-        applies: sick,
+        applies: sick_or_together,
         read: sane::read,
     },
     Gate {
         name: GateName::Settle,
-        applies: sick,
+        applies: sick_or_together,
         read: settle::read,
     },
     Gate {
@@ -103,10 +103,16 @@ const fn always(_: &Proposal) -> bool {
     true
 }
 const fn begin_or_sick(proposal: &Proposal) -> bool {
-    matches!(proposal.motive, Motive::Begin | Motive::Sick)
+    matches!(
+        proposal.motive,
+        Motive::Begin | Motive::Sick | Motive::Together
+    )
 }
 const fn sick(proposal: &Proposal) -> bool {
     matches!(proposal.motive, Motive::Sick)
+}
+const fn sick_or_together(proposal: &Proposal) -> bool {
+    matches!(proposal.motive, Motive::Sick | Motive::Together)
 }
 const fn dead_or_sick(proposal: &Proposal) -> bool {
     matches!(proposal.motive, Motive::Dead | Motive::Sick)
@@ -119,7 +125,7 @@ const fn budgeted(proposal: &Proposal) -> bool {
     matches!(proposal.step, Step::Restart)
         && matches!(
             proposal.motive,
-            Motive::Sick | Motive::ByHand { now: false }
+            Motive::Sick | Motive::Together | Motive::ByHand { now: false }
         )
 }
 

@@ -195,6 +195,12 @@ impl Turn<'_> {
             detail: detail.to_owned(),
         }));
         self.canary_judged(id, attempt.intent, outcome);
+        if attempt.motive == Motive::Together {
+            self.had_its_turn(id);
+        }
+        if outcome == Outcome::Futile && attempt.motive == Motive::Sick {
+            self.in_vain(id);
+        }
         // Of the first trouble the incident itself is the news.
         if useless && (self.state.member(id)).is_some_and(|member| member.incident.is_some()) {
             let step = attempt.step.as_str();

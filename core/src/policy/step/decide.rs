@@ -80,7 +80,11 @@ impl Turn<'_> {
                 let limit = policy.dead_starts;
                 format!("{} starts in {} did not last", limit.max, limit.window)
             }
-            Motive::Begin | Motive::Dead | Motive::Sick | Motive::ByHand { .. } => return false,
+            Motive::Begin
+            | Motive::Dead
+            | Motive::Sick
+            | Motive::Together
+            | Motive::ByHand { .. } => return false,
         };
         let parole = (proposal.motive == Motive::Dead)
             .then(|| self.now + PAROLE.first().copied().unwrap_or(Span::mins(5)));
@@ -141,7 +145,7 @@ impl Turn<'_> {
                 self.canary(id, intent);
             }
             Motive::Dead => drop(self.state.host.starts.acting.insert(intent)),
-            Motive::Begin | Motive::ByHand { .. } => {}
+            Motive::Begin | Motive::Together | Motive::ByHand { .. } => {}
         }
         self.out.push(Effect::Record(Entry::Decision {
             member: id,
@@ -238,6 +242,7 @@ impl Turn<'_> {
         let because = match proposal.motive {
             Motive::Begin => "it was not started yet".to_owned(),
             Motive::ByHand { .. } => "by hand".to_owned(),
+            Motive::Together => "its group is restarted as a whole".to_owned(),
             Motive::Sick => self.because(id).1,
             Motive::Dead => self
                 .state

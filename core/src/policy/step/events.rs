@@ -319,8 +319,14 @@ impl Turn<'_> {
         });
         let why = format!("{exit} after {up_for}");
         match (expected, attempt) {
-            (Some(Step::Stop), _) => {
-                let why = format!("by hand{}", self.how_it_was_stopped(id, exit));
+            (Some(Step::Stop), attempt) => {
+                let together = attempt.is_some_and(|it| it.motive == Motive::Together);
+                let whose = if together {
+                    "with its whole group"
+                } else {
+                    "by hand"
+                };
+                let why = format!("{whose}{}", self.how_it_was_stopped(id, exit));
                 self.transition(id, Axis::Life, from, "stopped", why);
             }
             (Some(_), _) => {
@@ -340,6 +346,9 @@ impl Turn<'_> {
                 self.died(id, exit, from, &why);
             }
             (None, None) => self.died(id, exit, from, &why),
+        }
+        if expected.is_none() {
+            self.had_its_turn(id);
         }
         self.consider(id);
     }

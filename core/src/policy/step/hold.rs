@@ -213,11 +213,22 @@ impl Turn<'_> {
             self.keep_group(index);
         }
         self.note_calm(index, is_calm);
+        self.look_at_group(index);
     }
 
     /// The time of a group has come.
     pub(super) fn look_at_group(&mut self, index: u32) {
         let now = self.now;
+        let until =
+            (self.state.group(index)).and_then(|group| Some(group.together.as_ref()?.until));
+        match until {
+            Some(until) if until <= now => self.end_together(index, "its time is over"),
+            Some(until) => {
+                let slot = self.state.slots.group(index);
+                self.state.schedule.set_earlier(slot, until);
+            }
+            None => {}
+        }
         let Some(group) = self.state.group(index) else {
             return;
         };
@@ -284,7 +295,13 @@ impl Turn<'_> {
         self.again.insert(index);
     }
 
-    fn group_changed(&mut self, group: u32, from: &'static str, to: &'static str, why: &str) {
+    pub(super) fn group_changed(
+        &mut self,
+        group: u32,
+        from: &'static str,
+        to: &'static str,
+        why: &str,
+    ) {
         let (at, why) = (self.now, why.to_owned());
         let entry = Entry::Group {
             group,
@@ -297,13 +314,13 @@ impl Turn<'_> {
         self.keep_group(group);
     }
 
-    fn keep_group(&mut self, index: u32) {
+    pub(super) fn keep_group(&mut self, index: u32) {
         if let Some(kept) = self.state.keep_group(self.plan, index, self.now) {
             self.out.push(Effect::Keep(Kept::Group(kept)));
         }
     }
 
-    fn group_mut(&mut self, index: u32) -> Option<&mut Group> {
+    pub(super) fn group_mut(&mut self, index: u32) -> Option<&mut Group> {
         self.state.groups.get_mut(index as usize)
     }
 }

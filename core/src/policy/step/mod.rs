@@ -1,7 +1,7 @@
 //! One event at a time: every transition of the state machine stands in this folder.
 //!
 //! One file a subject: what the world says (`events`), what verdicts mean (`verdicts`), what many
-//! have together (`hold`), this machine (`host`), what is done about it (`decide`), the life of an act (`acts`), a person's
+//! have together (`hold`, `together`), this machine (`host`), what is done about it (`decide`), the life of an act (`acts`), a person's
 //! wishes (`by_hand`), and the books.
 
 mod acts;
@@ -11,6 +11,7 @@ mod decide;
 mod events;
 mod hold;
 mod host;
+mod together;
 mod verdicts;
 
 pub(crate) use self::hold::Suppliers;
