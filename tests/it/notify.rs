@@ -386,3 +386,45 @@ fn a_damaged_queue_is_set_aside_and_told() {
     let text = fs::read_to_string(kept.path()).expect("readable");
     assert!(text.starts_with("no database at all"), "{text}");
 }
+
+#[test]
+fn a_secured_webhook_is_told_and_a_stranger_is_not() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let into = scratch.path().join("got");
+    let mut server = std::process::Command::new("python3")
+        .arg(checkd_tests::root().join("tests/peers/https.py"))
+        .arg(&into)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut port = String::new();
+    let said = server.stdout.take().expect("its output");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(said), &mut port).expect("a port");
+    let port = port.trim();
+    let ca_file = checkd_tests::root().join("tests/peers/tls/authority.pem");
+    let checkd = Checkd::prepare(&hopeless(
+        1,
+        &format!(
+            "[notify.known]\nkind = \"webhook\"\nurl = \"https://localhost:{port}/\"\nca_file = \"{}\"\n\
+             [notify.stranger]\nkind = \"webhook\"\nurl = \"https://localhost:{port}/\"\n",
+            ca_file.display()
+        ),
+    ));
+    let answer = checkd.ask(["notify", "test"]);
+    // Its standard input ends, and so does the server.
+    drop(server.stdin.take());
+    server.wait().expect("it ends");
+    assert_eq!(
+        answer.stdout, "known (webhook): answered 204 No Content\n",
+        "{answer:?}"
+    );
+    assert!(
+        answer.stderr.contains(
+            "`stranger` cannot be told: the connection cannot be secured: invalid peer certificate"
+        ),
+        "{answer:?}"
+    );
+    let got = fs::read_to_string(&into).expect("something came");
+    assert_eq!(got.lines().count(), 1, "{got}");
+}
