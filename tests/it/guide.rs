@@ -1,4 +1,4 @@
-//! Runs `docs/plugin-guide.md` and `docs/operations.md`: every block is written to a file, or executed and its output compared.
+//! Runs `docs/plugin-guide.md`, `docs/operations.md` and `docs/notifications.md`: every block is written to a file, or executed and its output compared.
 //!
 //! - ```` ```toml title="Cargo.toml" ```` (in any language) is written to that file.
 //! - ```` ```sh ```` is executed, beginning where the block before it ended. It must succeed, or with
@@ -63,6 +63,15 @@ fn every_block_of_the_operations_page_does_what_it_says() {
     let [written, executed, compared] = follow("docs/operations.md", &desk);
     assert!(
         written >= 3 && executed >= 15 && compared >= 9,
+        "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
+    );
+}
+
+#[test]
+fn every_block_of_the_notifications_page_does_what_it_says() {
+    let [written, executed, compared] = follow("docs/notifications.md", &Desk::new());
+    assert!(
+        written == 2 && executed >= 4 && compared >= 4,
         "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
     );
 }

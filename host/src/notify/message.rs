@@ -157,6 +157,23 @@ impl Kind<'_> {
         }
     }
 
+    /// What to type: about the first of many, or about all of them at once.
+    fn commands(&self) -> Vec<String> {
+        let Some(first) = self.news.first() else {
+            return Vec::new();
+        };
+        let all = commands(first).into_iter();
+        match (&first.group, self.news.len()) {
+            (Some(group), 2..) => all
+                .map(|command| match command.strip_prefix("checkd reset ") {
+                    Some(_) => format!("checkd reset {group}"),
+                    None => command,
+                })
+                .collect(),
+            _ => all.collect(),
+        }
+    }
+
     /// ` (web-0, web-1, web-2, …)`, when there are several.
     fn names(&self) -> String {
         let mut names: Vec<&str> = Vec::new();
@@ -275,11 +292,9 @@ fn text(host: &str, kinds: &[Kind<'_>], dropped: u64, explained: &Explained) -> 
         .iter()
         .filter(|kind| kind.news.iter().any(|n| n.role != Role::End));
     for kind in needing {
-        for news in kind.news.iter().take(NAMES_MAX) {
-            for command in commands(news) {
-                if !said.contains(&command) {
-                    said.push(command);
-                }
+        for command in kind.commands() {
+            if !said.contains(&command) {
+                said.push(command);
             }
         }
     }

@@ -23,7 +23,8 @@ use crate::api::{self, Live};
 use crate::cli::tell;
 use crate::{clock, wall};
 
-/// So many members of one message are explained.
+/// So many members of one message are explained: of each group the first, for what is true of one is
+/// mostly true of all.
 const EXPLAINED: usize = 3;
 /// The daemon's loop may be busy with what the news is about.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -264,13 +265,16 @@ async fn explain(live: &Live, batch: &Batch) -> Explained {
     if matches!(batch.sink.target, Target::Alertmanager(_)) {
         return explained;
     }
+    let mut kinds: Vec<(&str, &str)> = Vec::new();
     let mut members: Vec<(&str, &str)> = Vec::new();
     let mut rows: Vec<&News> = batch.rows.iter().map(|row| &row.news).collect();
     rows.sort_by_key(|news| std::cmp::Reverse(news.urgency));
     for news in rows {
         if let (Some(group), Some(member)) = (&news.group, &news.member) {
             let one = (group.as_str(), member.as_str());
-            if !members.contains(&one) {
+            let kind = (group.as_str(), news.headline.as_str());
+            if !kinds.contains(&kind) && !members.contains(&one) {
+                kinds.push(kind);
                 members.push(one);
             }
         }

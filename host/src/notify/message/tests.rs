@@ -92,6 +92,12 @@ fn a_storm_is_counted_in_full_and_named_in_part() {
         "{}",
         document.text
     );
+    let typed: Vec<&str> = document
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  checkd "))
+        .collect();
+    assert_eq!(typed, ["explain web/web-0", "reset web"]);
     assert!(document.text.lines().count() < 30, "{}", document.text);
 }
 
