@@ -428,3 +428,55 @@ fn a_secured_webhook_is_told_and_a_stranger_is_not() {
     let got = fs::read_to_string(&into).expect("something came");
     assert_eq!(got.lines().count(), 1, "{got}");
 }
+
+#[test]
+fn a_full_disk_keeps_nobody_from_being_told_and_forgets_nothing() {
+    let hook = Hook::start(Manner::Fails);
+    let mut checkd = Checkd::prepare("");
+    checkd.write_raw_config(&format!(
+        "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"$DIR/control.sock\"\n{}{}",
+        crate::pair::CONFIG,
+        webhook("chat", &hook, "events = [\"incident\"]")
+    ));
+    // A small disk of its own, seen by this daemon and its members alone.
+    let state = checkd.state_dir().display().to_string();
+    let script =
+        format!("mkdir -p {state} && mount -t tmpfs -o size=2m none {state} && exec \"$@\"");
+    let mount = [
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ];
+    let root = rustix::process::geteuid().is_root();
+    let user: &[&str] = if root {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    checkd.run_below(&[&["unshare"], user, &mount[..]].concat());
+    let [first, _] = crate::pair::healthy_pair(&checkd);
+    let inside = format!("/proc/{}/root{state}", checkd.pid());
+    let written = fs::write(format!("{inside}/fill"), vec![1_u8; 4 << 20]);
+    assert!(written.is_err(), "the disk takes more than it has room for");
+    signal(first, Signal::KILL);
+    hook.wait("it is told all the same", |document| {
+        is(document, "incident")
+    });
+    let limit = Duration::from_mins(1);
+    eventually("it is said", limit, || {
+        checkd.talk().contains("warning[C0531]").then_some(())
+    });
+    // What waits is written down as soon as there is room: the file of the queue names it.
+    fs::remove_file(format!("{inside}/fill")).expect("the disk has room again");
+    eventually("it is written down", limit, || {
+        let files = ["notify.db", "notify.db-wal"].map(|name| fs::read(format!("{inside}/{name}")));
+        let mut files = files.into_iter().flatten();
+        files
+            .any(|bytes| bytes.windows(5).any(|part| part == b"web-0"))
+            .then_some(())
+    });
+}

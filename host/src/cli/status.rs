@@ -204,10 +204,14 @@ pub(super) fn render(report: &StatusReport, paper: Paper) -> String {
 
 /// A sink that cannot be told; the others are as they should be.
 fn sink(out: &mut String, sink: &SinkReport, paper: Paper) {
+    let word = match sink.failing {
+        Some(_) => "fails",
+        None => "lost news",
+    };
     let head = format!(
         "{}  {}  ",
         paper.ink(Ink::Strong, &format!("notify {}", sink.name)),
-        paper.ink(Ink::Bad, "fails")
+        paper.ink(Ink::Bad, word)
     );
     let mut facts = Vec::new();
     if let (Some(since), Some(why)) = (sink.failing_since_ms, &sink.failing) {
@@ -222,7 +226,7 @@ fn sink(out: &mut String, sink: &SinkReport, paper: Paper) {
     if sink.dropped > 0 {
         facts.push(format!("{} dropped (C0532)", sink.dropped));
     }
-    let column = "notify ".len() + sink.name.len() + "  fails  ".len();
+    let column = "notify ".len() + sink.name.len() + word.len() + 4;
     paper.hang(out, &head, column, &facts.join("; "), Ink::Plain);
 }
 

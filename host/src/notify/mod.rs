@@ -29,8 +29,11 @@ use crate::api::Live;
 use message::Document;
 use news::News;
 
-/// So much news may be on its way to the thread; more than any outage has, but for a whole machine's.
-const ON_THE_WAY: usize = 20_000;
+/// So much news may be on its way to the thread: two pieces about each of the most members that one
+/// daemon serves.
+const ON_THE_WAY: usize = 200_000;
+/// So much of it is taken and written down at once.
+const AT_ONCE: usize = 10_000;
 /// How long last messages may take when the daemon ends. What is not sent then, the next one sends.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 

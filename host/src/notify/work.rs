@@ -1,5 +1,6 @@
 //! The thread that turns: news in, messages out, one on its way for each sink.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use super::message::{Document, Explained, host};
 use super::news::News;
 use super::send::{Parcel, deliver};
 use super::store::{Found, Store};
-use super::{LAST_WORDS, ON_THE_WAY};
+use super::{AT_ONCE, LAST_WORDS};
 use crate::api::{self, Live};
 use crate::cli::tell;
 use crate::{clock, wall};
@@ -102,7 +103,7 @@ async fn turn(
         let wait = work.until_next();
         tokio::select! {
             _ = &mut ending => break,
-            count = incoming.recv_many(&mut many, ON_THE_WAY) => {
+            count = incoming.recv_many(&mut many, AT_ONCE) => {
                 if count == 0 {
                     break;
                 }
@@ -244,14 +245,11 @@ fn parcel(batch: &Batch, host: &str, explained: &Explained) -> Parcel {
         row.ends.iter().map(move |news| (news.clone(), at_ms))
     });
     let ended: Vec<(News, i64)> = ended.collect();
-    // What began and ended within one batch did not last.
-    let lasts = |news: &News| !ended.iter().any(|(over, _)| over == news);
-    let mut firing: Vec<News> = begun.filter(lasts).collect();
-    for news in &batch.firing {
-        if !firing.contains(news) {
-            firing.push(news.clone());
-        }
-    }
+    // What began and ended within one batch did not last, and nothing is said twice.
+    let key = |news: &News| (news.about(), news.event.clone(), news.at_ms);
+    let mut seen: BTreeSet<_> = ended.iter().map(|(news, _)| key(news)).collect();
+    let firing = begun.chain(batch.firing.iter().cloned());
+    let firing = firing.filter(|news| seen.insert(key(news))).collect();
     Parcel {
         document: Document::of(batch, host, explained, wall::now_ms()),
         firing,

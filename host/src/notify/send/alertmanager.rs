@@ -17,6 +17,9 @@ use crate::wall;
 /// repeated, as Prometheus has it.
 const ENDS_AFTER_MS: i64 = 4 * 60_000;
 
+/// So many alerts are in one request.
+const AT_ONCE: usize = 500;
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Alert {
@@ -31,8 +34,13 @@ pub(super) async fn send(
     parcel: &Parcel,
     secrets: &mut Secrets,
 ) -> Result<String, String> {
-    let body = serde_json::to_vec(&alerts(parcel, wall::now_ms())).map_err(|e| e.to_string())?;
-    http::post(to, "/api/v2/alerts", body, secrets).await
+    let alerts = alerts(parcel, wall::now_ms());
+    let mut answer = "nothing to send".to_owned();
+    for some in alerts.chunks(AT_ONCE) {
+        let body = serde_json::to_vec(some).map_err(|e| e.to_string())?;
+        answer = http::post(to, "/api/v2/alerts", body, secrets).await?;
+    }
+    Ok(answer)
 }
 
 fn alerts(parcel: &Parcel, now_ms: i64) -> Vec<Alert> {
