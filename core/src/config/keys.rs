@@ -507,7 +507,7 @@ pub const POLICY: &[Key] = &[
         "hold_at",
         Form::Share(2),
         Said::Words("50%, at least 3"),
-        "How many members, or which share of them, must turn bad within a minute for the group to be held: no sick member is restarted then but one, to see whether that helps. A number above that of the members switches it off.",
+        "How many members, or which share of them, must turn bad within a minute for the group to be held: no sick member is restarted then but one, to see whether that helps. A number above that of the members switches this off; a dependency that fails still holds.",
     ),
     key(
         "canary_after",

@@ -229,3 +229,21 @@ impl GroupPlan {
         self.startup = live;
     }
 }
+
+#[test]
+fn restarts_that_never_last_hold_a_group_unless_that_is_switched_off() {
+    for (hold_at, holds) in [(3, true), (u32::MAX, false)] {
+        let mut plan = group(3, &["ping"], 3);
+        plan.policy.hold_at = hold_at;
+        plan.policy.sick_restarts.max = 60;
+        plan.policy.sick_backoff.cap = Span::secs(10);
+        let mut world = healthy(plan);
+        // One after the other, so that nothing turns bad together; and each restart helps for a while.
+        for round in 0..24 {
+            world.say(round % 3, 0, Status::Fail);
+            world.pass(Span::secs(45));
+        }
+        let ledger = world.happened();
+        assert_eq!(ledger.contains("restarts within 10m"), holds, "{ledger}");
+    }
+}

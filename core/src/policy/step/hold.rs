@@ -1,6 +1,7 @@
 //! What many members have together: trouble, holds and canaries, dependencies that go and come.
 
 use super::Turn;
+use crate::config::defaults::HOLD_LEAST;
 use crate::event::Effect;
 use crate::journal::{Entry, Outcome};
 use crate::plan::{GroupPlan, Plan, Scope};
@@ -73,8 +74,13 @@ impl Turn<'_> {
         let Some(group) = self.group_mut(id.group) else {
             return;
         };
-        let (kills, most) = (group.troubles.killed(now), group.size().max(hold::KILLS));
-        if kills > most {
+        let (kills, members) = (group.troubles.killed(now), group.size());
+        // Who set `hold_at` above the number of members wants no hold for what members do.
+        let off = (self.policy(id)).is_none_or(|policy| policy.hold_at > members.max(HOLD_LEAST));
+        let Some(group) = self.group_mut(id.group).filter(|_| !off) else {
+            return;
+        };
+        if kills > members.max(hold::KILLS) {
             group.troubles.forget_kills();
             let span = hold::KILLS_SPAN;
             self.enter_hold(id.group, &format!("{kills} restarts within {span}"));
