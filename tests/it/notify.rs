@@ -480,3 +480,65 @@ fn a_full_disk_keeps_nobody_from_being_told_and_forgets_nothing() {
             .then_some(())
     });
 }
+
+/// A worker whose one kind says what a file says.
+const SHY: &str = r#"
+import json, socket, sys
+stream = socket.socket(fileno=0).makefile("rw")
+for line in stream:
+    it = json.loads(line)
+    answer = {
+        "hello": {"type": "hello", "version": 1, "plugin": "shy", "release": "1"},
+        "describe": {"type": "described", "kinds": [{"kind": "shy", "summary": "Says what a file says",
+            "options": {"type": "object", "properties": {}}, "package": "shy 1"}]},
+        "configure": {"type": "configured", "instance": it.get("instance"), "problems": []},
+    }.get(it["type"])
+    if it["type"] == "submit":
+        status = open(sys.argv[1]).read().strip()
+        cause = None if status == "pass" else "no_permission"
+        answer = {"type": "sample", "run": it["run"],
+            "sample": {"status": status, "cause": cause, "message": "as it says"}}
+    if answer:
+        stream.write(json.dumps(answer) + "\n")
+        stream.flush()
+"#;
+
+#[test]
+fn the_end_of_blindness_is_told_too() {
+    let hook = Hook::start(Manner::Takes);
+    let config = r#"
+[plugin.shy]
+command = ["python3", "$DIR/shy.py", "$DIR/says"]
+
+[group.web]
+command = ["sleep", "1000"]
+
+[group.web.checks.shy]
+kind = "shy"
+interval = "300ms"
+timeout = "200ms"
+
+[group.web.policy]
+confirm_up = "300ms"
+settle = "0s"
+"#;
+    let mut checkd = Checkd::prepare(&format!("{config}{}", webhook("chat", &hook, "")));
+    fs::write(checkd.dir().join("shy.py"), SHY).expect("written");
+    fs::write(checkd.dir().join("says"), "pass").expect("written");
+    checkd.run();
+    let pid = checkd.wait_health("web/web-0", "healthy");
+    fs::write(checkd.dir().join("says"), "unknown").expect("written");
+    hook.wait("it is blind", |document| is(document, "blind"));
+    // A daemon that begins again neither repeats it nor takes it for over.
+    checkd.end(Signal::TERM);
+    checkd.run();
+    checkd.wait("web/web-0", "is blind still", |member| {
+        let labels = member.get("labels")?.as_array()?;
+        labels.iter().any(|label| label == "blind").then_some(())
+    });
+    assert_eq!(hook.got().len(), 1, "{:#?}", hook.got());
+    fs::write(checkd.dir().join("says"), "pass").expect("written");
+    let over = hook.wait("it sees again", |document| is(document, "recovered"));
+    assert_eq!(over["items"][0]["headline"], "not blind any more");
+    assert_eq!(checkd.member_pid("web/web-0"), Some(pid));
+}

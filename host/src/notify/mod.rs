@@ -7,6 +7,7 @@
 
 mod book;
 mod desk;
+mod look;
 mod message;
 mod news;
 mod pace;
