@@ -228,7 +228,7 @@ proptest! {
         hold(&world, max_out)?;
         for member in 0..members {
             let report = world.engine.explain(World::id(member), world.now).unwrap();
-            let given_up = report.given_up.is_some();
+            let given_up = report.given_up.is_some() && report.life != "stopped";
             let stop = |blow: &Blow| matches!(blow, Blow::Command { member: of, command: Command::Stop } if *of == member);
             let by_hand = blows.iter().any(|(_, blow)| stop(blow));
             let stopped = report.life == "stopped" && by_hand;

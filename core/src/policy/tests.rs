@@ -721,3 +721,37 @@ fn a_group_is_restarted_as_a_whole_once_an_hour() {
         "told and recorded once\n{ledger}"
     );
 }
+
+#[test]
+fn who_was_given_up_and_stopped_with_its_group_is_started_with_it() {
+    let mut plan = group(2, &["ping"], 1);
+    plan.policy.strategy = Strategy::OneForAll;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    world.cured_by_restart = false;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(15));
+    assert!(
+        world
+            .engine
+            .explain(World::id(0), world.now)
+            .unwrap()
+            .given_up
+            .is_some()
+    );
+    world.say(1, 0, Status::Fail);
+    world.pass(Span::mins(10));
+    assert!(
+        world
+            .acts
+            .iter()
+            .any(|(_, act)| matches!(act, Act::Stop { .. })),
+        "{}",
+        world.happened()
+    );
+    world.says.clear();
+    world.pass(Span::mins(10));
+    for member in 0..2 {
+        assert_eq!(world.health(member), "healthy", "{}", world.happened());
+    }
+}

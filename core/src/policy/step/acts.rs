@@ -198,9 +198,6 @@ impl Turn<'_> {
         if attempt.motive == Motive::Together {
             self.had_its_turn(id);
         }
-        if outcome == Outcome::Futile && attempt.motive == Motive::Sick {
-            self.in_vain(id);
-        }
         // Of the first trouble the incident itself is the news.
         if useless && (self.state.member(id)).is_some_and(|member| member.incident.is_some()) {
             let step = attempt.step.as_str();
@@ -209,6 +206,9 @@ impl Turn<'_> {
                 NoticeKind::Futile,
                 format!("{step} did not help: {detail}"),
             );
+        }
+        if outcome == Outcome::Futile && attempt.motive == Motive::Sick {
+            self.in_vain(id);
         }
     }
 }

@@ -321,6 +321,10 @@ impl Turn<'_> {
         match (expected, attempt) {
             (Some(Step::Stop), attempt) => {
                 let together = attempt.is_some_and(|it| it.motive == Motive::Together);
+                if together {
+                    // Being started with the others is a new try, also for who was given up.
+                    self.change(id, |member| member.ledger.given_up = None);
+                }
                 let whose = if together {
                     "with its whole group"
                 } else {
