@@ -870,6 +870,11 @@ fn announce(
             talk.line(&format!("           ready = {}", group.ready.text));
         }
     }
+    for sink in &plan.notify {
+        let (name, kind) = (&sink.name, sink.target.kind());
+        let events = sink.events.join(", ");
+        talk.line(&format!("  notify   {name} ({kind}): {events}"));
+    }
     if !changed.is_empty() {
         talk.line("  changed from the defaults");
         for line in changed {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use checkd_core::MemberId;
 use checkd_core::config::changed;
 use checkd_core::engine::{Command, Event};
-use checkd_core::plan::{Mode, Plan};
+use checkd_core::plan::{Mode, Plan, SinkPlan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -332,8 +332,22 @@ fn difference(old: &Plan, new: &Plan, gone: usize) -> String {
             "changed",
         ),
     ];
+    let sinks = |plan: &Plan| -> BTreeMap<String, SinkPlan> {
+        let sinks = plan.notify.iter();
+        sinks.map(|one| (one.name.clone(), one.clone())).collect()
+    };
+    let (told, tells) = (sinks(old), sinks(new));
+    let differing = tells
+        .iter()
+        .filter(|(name, one)| told.get(*name) != Some(one));
+    let gone_sinks = told.keys().filter(|name| !tells.contains_key(*name));
+    let of_sinks = [
+        (differing.count(), "sink", "new or changed"),
+        (gone_sinks.count(), "sink", "gone"),
+    ];
     let mut parts: Vec<String> = counts
         .into_iter()
+        .chain(of_sinks)
         .filter(|(n, ..)| *n > 0)
         .map(|(n, what, how)| format!("{n} {what}{} {how}", if n == 1 { "" } else { "s" }))
         .collect();
