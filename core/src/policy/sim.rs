@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) cannot_start: bool,
     /// Everything that happened, a line each: `12.3s web-1 restart: …`.
     pub(crate) ledger: Vec<String>,
+    /// Everything that the engine wanted, when somebody asks for it.
+    pub(crate) tape: Option<Vec<(Instant, Effect)>>,
     /// Every entry that went to the journal.
     pub(crate) entries: Vec<(Instant, Entry)>,
     /// Acts that were carried out.
@@ -119,6 +121,7 @@ impl World {
             lag: Span::ZERO,
             cannot_start: false,
             ledger: Vec::new(),
+            tape: None,
             entries: Vec::new(),
             acts: Vec::new(),
             ports: BTreeSet::new(),
@@ -381,6 +384,9 @@ impl World {
 
     fn effects(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            if let Some(tape) = &mut self.tape {
+                tape.push((self.now, effect.clone()));
+            }
             match effect {
                 Effect::Record(entry) => self.record(entry),
                 Effect::Do(..) if self.unheard => {}

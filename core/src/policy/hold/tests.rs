@@ -217,7 +217,7 @@ fn who_was_in_trouble_before_brings_no_hold_back() {
 
 impl GroupPlan {
     /// Its second check is a dependency, which `live` does not ask.
-    fn hold_nothing_but_dependencies(&mut self) {
+    pub(crate) fn hold_nothing_but_dependencies(&mut self) {
         use crate::compose::{Complex, Expr};
         self.checks[1].scope = Scope::Dependency;
         let live = Complex {
