@@ -42,13 +42,16 @@ pub enum Entry {
         /// The incident that it belongs to.
         incident: Option<IncidentId>,
     },
-    /// A group is held, or free again (`transitions`, without a member).
+    /// A group is held, or free again; or it is restarted as a whole, or done with that
+    /// (`transitions`, without a member).
     Group {
         /// Which group, by its index in the plan.
         group: u32,
         /// When.
         at: Instant,
-        /// What it was: `free`, `held`.
+        /// Along which axis: `hold`, `together`.
+        axis: &'static str,
+        /// What it was: `free`, `held`; `single`, `together`.
         from: &'static str,
         /// What it is.
         to: &'static str,

@@ -202,12 +202,16 @@ pub enum Comparison {
     Hold {
         /// Why the group is held, or waits for the other member; `None` when it is not.
         why: Option<String>,
+        /// For how long it has been held; `None` when it is not.
+        held_for: Option<Span>,
         /// So many are suspect or failed
         troubled: u32,
         /// of so many.
         members: u32,
         /// Until one is restarted to see whether that helps; `None`: any moment, or not held.
         canary_in: Option<Span>,
+        /// What the group needs is not there: before it is, nobody is restarted to see that.
+        unsupplied: bool,
         /// Whose restart is being judged.
         canary: Option<MemberId>,
     },
@@ -248,6 +252,16 @@ pub enum Missing {
     },
 }
 
+impl Missing {
+    /// What is missing, without the numbers, which change.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Group { group, .. } => format!("group {group} is not ready"),
+            Self::Check { check, .. } => format!("the dependency {check} fails"),
+        }
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -278,6 +292,11 @@ impl GateSet {
     /// This one alone.
     const fn only(gate: GateName) -> Self {
         Self(1 << gate as u16)
+    }
+
+    /// All but this one.
+    const fn without(self, gate: GateName) -> Self {
+        Self(self.0 & !(1 << gate as u16))
     }
 
     const fn is_empty(self) -> bool {

@@ -65,7 +65,7 @@ pub(crate) fn one_leaf(name: &str, leaf: &Leaf) -> String {
 pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
     match &reading.compared {
         Comparison::Age { found: None, .. } => {
-            "the newest sample of this process does not speak against it".to_owned()
+            "its newest sample is no failure: it may be recovering".to_owned()
         }
         Comparison::Age {
             found: Some(found),
@@ -100,7 +100,12 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         Comparison::Dependency {
             missing: Some(missing),
         } => missing.to_string(),
-        Comparison::Stall { why: Some(why), .. } => why.clone(),
+        Comparison::Stall { why: Some(why), .. }
+        | Comparison::Hold {
+            why: Some(why),
+            held_for: None,
+            ..
+        } => why.clone(),
         Comparison::Stall {
             why: None,
             calm: Some(calm),
@@ -125,12 +130,27 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         } => format!("{troubled} of {members} in trouble"),
         Comparison::Hold {
             why: Some(why),
+            held_for: Some(held_for),
+            canary_in,
             canary,
+            unsupplied,
             ..
-        } => match canary.and_then(|id| plan.member(id)) {
-            Some(member) => format!("{why}; the restart of {} is being judged", member.name),
-            None => why.clone(),
-        },
+        } => {
+            let out = match (canary.and_then(|id| plan.member(id)), canary_in) {
+                (Some(member), _) => format!("the restart of {} is being judged", member.name),
+                (None, Some(wait)) => format!("one member is tried in {wait}"),
+                (None, None) if *unsupplied => {
+                    "nobody is tried before what it needs is there again".to_owned()
+                }
+                (None, None) => "one member is tried as soon as it may be restarted".to_owned(),
+            };
+            let held = if *held_for < Span::secs(1) {
+                "held".to_owned()
+            } else {
+                format!("held for {held_for}")
+            };
+            format!("{held}: {why}; {out}")
+        }
         Comparison::Budget {
             out,
             max_out,

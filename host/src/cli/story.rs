@@ -136,6 +136,8 @@ fn transition(row: &Row) -> Option<(String, Ink)> {
         ("control", "auto") if why.starts_with("by ") => None,
         ("hold", "held") => line("held", Ink::Bad),
         ("hold", _) => line("not held any more", Ink::Good),
+        ("together", "together") => line("restarted as a whole", Ink::Busy),
+        ("together", _) => line("not restarted as a whole any more", Ink::Plain),
         ("attempt", _) if to.starts_with("given") => line("given up", Ink::Bad),
         _ => line(&format!("{from} → {to}"), Ink::Plain),
     }

@@ -559,17 +559,19 @@ impl Rows<'_> {
             Entry::Group {
                 group,
                 at,
+                axis,
                 from,
                 to,
                 why,
             } => {
                 let sql =
                     "INSERT INTO transition (seq, daemon, group_name, member, axis, from_word,
-                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,'','hold',?,?,?,NULL,?,?)";
+                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,'',?,?,?,?,NULL,?,?)";
                 self.all.prepare_cached(sql)?.execute(params![
                     seq,
                     self.daemon,
                     self.plan.group_name(*group),
+                    axis,
                     from,
                     to,
                     why,

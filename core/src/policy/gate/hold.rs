@@ -19,21 +19,27 @@ pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
 }
 
 fn held(view: &View<'_>, hold: &Hold) -> Reading {
-    let due = hold.canary_at <= view.now;
+    let (plan, state) = (view.plan, view.state);
+    let unsupplied =
+        super::dependency::missing(plan, state, view.group_plan, view.group, view.now).is_some();
+    let due = hold.canary_at <= view.now && !unsupplied;
+    let canary_at = Some(hold.canary_at).filter(|at| !unsupplied && *at > view.now);
     let open = due && hold.canary.is_none() && view.group.counts.attempts == 0;
     Reading {
         gate: GateName::Hold,
         open,
         compared: Comparison::Hold {
             why: Some(hold.why.clone()),
+            held_for: Some(view.now.since(hold.since)),
             troubled: view.group.counts.troubled,
             members: view.group.size(),
-            canary_in: (!due).then(|| hold.canary_at.since(view.now)),
+            canary_in: canary_at.map(|at| at.since(view.now)),
+            unsupplied,
             canary: hold
                 .canary
                 .and_then(|intent| view.state.intents.get(&intent).copied()),
         },
-        reopens: (!due).then_some(hold.canary_at),
+        reopens: canary_at,
     }
 }
 
@@ -55,9 +61,11 @@ fn alone(view: &View<'_>) -> Reading {
         open: !blocked,
         compared: Comparison::Hold {
             why: blocked.then(|| "a restart of the other member has not helped yet".to_owned()),
+            held_for: None,
             troubled: view.group.counts.troubled,
             members: view.group.size(),
             canary_in: None,
+            unsupplied: false,
             canary: None,
         },
         reopens: None,
@@ -65,14 +73,18 @@ fn alone(view: &View<'_>) -> Reading {
 }
 
 /// What a person is told when a hold begins.
-pub(crate) fn beginning(why: &str, wait: crate::Span) -> String {
-    format!(
-        "held: {why}; no sick member is restarted but one, in {wait}, to see whether that helps"
-    )
+pub(crate) fn beginning(why: &str, wait: crate::Span, supplied: bool) -> String {
+    if supplied {
+        format!(
+            "held: {why}; no sick member is restarted but one, in {wait}, to see whether that helps"
+        )
+    } else {
+        format!("held: {why}; no sick member is restarted before what it needs is there again")
+    }
 }
 
 /// What a person is told when the canary did not help.
-pub(crate) fn again(futile: u32) -> String {
+pub(crate) fn again(canary: &str, futile: u32) -> String {
     let wait = hold::AGAIN.wait(futile);
-    format!("still held: the restart that was tried did not help; the next one in {wait}")
+    format!("still held: the restart of {canary} did not help; the next one in {wait}")
 }

@@ -61,7 +61,8 @@ impl Turn<'_> {
         let told = ledger
             .chronic
             .is_some_and(|told| self.now.since(told) < DAY);
-        if starts >= CHRONIC && !told {
+        // Whoever was given up is told of already, and what its rare starts are for.
+        if starts >= CHRONIC && !told && ledger.given_up.is_none() {
             let now = self.now;
             self.change(id, |member| member.ledger.chronic = Some(now));
             let text = format!(
@@ -147,7 +148,8 @@ impl Turn<'_> {
                         member.last_exit = Some(exit);
                         member.cannot_start = Some(reason.to_owned());
                     });
-                    self.died(id, exit, from, reason);
+                    self.tell_of_end(id, exit, from, reason);
+                    self.died(id, exit, reason);
                 }
             }
         }

@@ -94,6 +94,9 @@ impl Turn<'_> {
 
     pub(super) fn give_up(&mut self, id: MemberId, why: &str, parole: Option<Instant>) {
         let since = self.now;
+        let again = parole.map_or_else(String::new, |at| {
+            format!("; one more start in {}", at.since(since))
+        });
         let given_up = GivenUp {
             why: why.to_owned(),
             since,
@@ -102,7 +105,13 @@ impl Turn<'_> {
         };
         self.change(id, |member| member.ledger.given_up = Some(given_up));
         self.stop_waiting(id);
-        self.transition(id, Axis::Attempt, "trying", "given up", why.to_owned());
+        self.transition(
+            id,
+            Axis::Attempt,
+            "trying",
+            "given up",
+            format!("{why}{again}"),
+        );
         // Whoever waited for it to be well need not wait any more.
         self.again.insert(id.group);
         self.notify(id, NoticeKind::GivenUp, format!("gave up: {why}"));
@@ -193,6 +202,12 @@ impl Turn<'_> {
         if closed == GateSet::only(GateName::HostRate) {
             self.wait_for_host(id, proposal.motive);
         }
+        // A turn on this machine comes within seconds; beside anything else it is not worth a record.
+        let closed = if closed == GateSet::only(GateName::HostRate) {
+            closed
+        } else {
+            closed.without(GateName::HostRate)
+        };
         let (now, step) = (self.now, proposal.step);
         let since = told.map_or(now, |refusal| refusal.since);
         let long = now.since(since) >= LONG && closed.contains(GateName::Budget);
@@ -230,6 +245,14 @@ impl Turn<'_> {
         }));
     }
 
+    /// Whether what it needs is to be started again after the whole group was stopped.
+    fn was_stopped_together(&self, id: MemberId) -> bool {
+        let group = self.state.group(id.group);
+        let member = self.state.member(id);
+        group.is_some_and(|group| group.together_at.is_some())
+            && member.is_some_and(|member| member.last_exit.is_some())
+    }
+
     pub(super) fn explanation(
         &self,
         id: MemberId,
@@ -240,14 +263,21 @@ impl Turn<'_> {
             .verdicts(id)
             .map_or(Status::Unknown, |(live, _, _)| live);
         let because = match proposal.motive {
+            Motive::Begin if self.was_stopped_together(id) => {
+                "it was stopped with its whole group".to_owned()
+            }
             Motive::Begin => "it was not started yet".to_owned(),
             Motive::ByHand { .. } => "by hand".to_owned(),
             Motive::Together => "its group is restarted as a whole".to_owned(),
             Motive::Sick => self.because(id).1,
-            Motive::Dead => self
-                .state
-                .member(id)
-                .map_or_else(String::new, words::ending),
+            Motive::Dead => {
+                let how = (self.state.member(id)).map_or_else(String::new, words::ending);
+                if proposal.parole {
+                    format!("{how}; it was given up, and is tried now and then")
+                } else {
+                    how
+                }
+            }
         };
         Explanation {
             verdict,

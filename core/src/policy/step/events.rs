@@ -338,6 +338,7 @@ impl Turn<'_> {
                 self.transition(id, Axis::Life, from, "dead", why);
             }
             (None, Some(attempt)) => {
+                self.tell_of_end(id, exit, from, &why);
                 match attempt.phase {
                     Phase::Confirming if self.ended_well(id, exit) => {
                         self.conclude(id, Outcome::Effective, &why);
@@ -347,9 +348,12 @@ impl Turn<'_> {
                     // A start that is being acted on has no generation yet: this was another one.
                     Phase::Acting => {}
                 }
-                self.died(id, exit, from, &why);
+                self.died(id, exit, &why);
             }
-            (None, None) => self.died(id, exit, from, &why),
+            (None, None) => {
+                self.tell_of_end(id, exit, from, &why);
+                self.died(id, exit, &why);
+            }
         }
         if expected.is_none() {
             self.had_its_turn(id);
@@ -376,29 +380,39 @@ impl Turn<'_> {
             .is_some_and(|policy| propose::ended(policy, exit) == Ended::Well)
     }
 
-    /// A member ended by itself.
-    pub(super) fn died(&mut self, id: MemberId, exit: Exit, from: &'static str, why: &str) {
+    /// What it means to a member that it ended so.
+    fn ended(&self, id: MemberId, exit: Exit) -> Ended {
+        let wanted = self.state.member(id).map(|member| member.wanted);
+        match self.policy(id) {
+            Some(policy) if wanted != Some(Wanted::Down) => propose::ended(policy, exit),
+            Some(_) | None => Ended::Well,
+        }
+    }
+
+    /// Records that a member ended by itself: ahead of what became of its attempt by that.
+    pub(super) fn tell_of_end(&mut self, id: MemberId, exit: Exit, from: &'static str, why: &str) {
+        let to = match self.ended(id, exit) {
+            Ended::Well => "stopped",
+            Ended::Badly | Ended::Permanently => "dead",
+        };
+        self.transition(id, Axis::Life, from, to, why.to_owned());
+    }
+
+    /// A member ended by itself, which was told.
+    pub(super) fn died(&mut self, id: MemberId, exit: Exit, why: &str) {
         let Some(policy) = self.policy(id) else {
             return;
         };
-        let wanted = self.state.member(id).map(|member| member.wanted);
-        let ended = if wanted == Some(Wanted::Down) {
-            Ended::Well
-        } else {
-            propose::ended(policy, exit)
-        };
         let now = self.now;
-        match ended {
+        match self.ended(id, exit) {
             Ended::Well => {
                 self.change(id, |member| {
                     member.life = Life::Stopped;
                     member.wanted = Wanted::Down;
                     member.asked = None;
                 });
-                self.transition(id, Axis::Life, from, "stopped", why.to_owned());
             }
             Ended::Permanently => {
-                self.transition(id, Axis::Life, from, "dead", why.to_owned());
                 self.open_incident(id, why);
                 self.give_up(
                     id,
@@ -407,7 +421,6 @@ impl Turn<'_> {
                 );
             }
             Ended::Badly => {
-                self.transition(id, Axis::Life, from, "dead", why.to_owned());
                 self.open_incident(id, why);
                 let mut chance = self.state.chance.clone();
                 self.change(id, |member| {

@@ -108,7 +108,7 @@ impl Turn<'_> {
             told: false,
         });
         let (troubled, members) = (group.counts.troubled, group.size());
-        self.group_changed(index, "free", "held", why);
+        self.group_changed(index, "hold", "free", "held", why);
         self.note_calm(index, hold::calm(troubled, members));
         self.tell_of_hold(index);
     }
@@ -119,12 +119,13 @@ impl Turn<'_> {
         let Some(group) = self.group_mut(index) else {
             return;
         };
+        let supplied = group.supplied;
         let failed = (group.members.iter()).any(|it| matches!(it.health, Health::Failed { .. }));
         let Some(hold) = group.hold.as_mut().filter(|hold| failed && !hold.told) else {
             return;
         };
         hold.told = true;
-        let text = gate::hold::beginning(&hold.why, hold.canary_at.since(now));
+        let text = gate::hold::beginning(&hold.why, hold.canary_at.since(now), supplied);
         self.tell(name, NoticeKind::Hold, text, None);
         self.keep_group(index);
     }
@@ -133,7 +134,7 @@ impl Turn<'_> {
         let Some(hold) = self.group_mut(index).and_then(|group| group.hold.take()) else {
             return;
         };
-        self.group_changed(index, "held", "free", why);
+        self.group_changed(index, "hold", "held", "free", why);
         if hold.told {
             let text = format!("not held any more: {why}");
             self.tell(About::Group(index), NoticeKind::Thaw, text, None);
@@ -175,7 +176,7 @@ impl Turn<'_> {
             Outcome::Futile | Outcome::Failed => {
                 hold.futile = hold.futile.saturating_add(1);
                 hold.canary_at = now + hold::AGAIN.wait(hold.futile);
-                let text = gate::hold::again(hold.futile);
+                let text = gate::hold::again(name, hold.futile);
                 self.tell(About::Group(id.group), NoticeKind::Hold, text, None);
             }
             Outcome::Unproven | Outcome::Withdrawn | Outcome::Superseded => {
@@ -268,7 +269,7 @@ impl Turn<'_> {
             group.supplied = is;
         }
         match missing {
-            Some(missing) => self.enter_hold(index, &missing.to_string()),
+            Some(missing) => self.enter_hold(index, &missing.what()),
             None => self.supplied_again(index, group_plan.policy.canary_after),
         }
     }
@@ -304,6 +305,7 @@ impl Turn<'_> {
     pub(super) fn group_changed(
         &mut self,
         group: u32,
+        axis: &'static str,
         from: &'static str,
         to: &'static str,
         why: &str,
@@ -312,6 +314,7 @@ impl Turn<'_> {
         let entry = Entry::Group {
             group,
             at,
+            axis,
             from,
             to,
             why,

@@ -60,7 +60,7 @@ impl Turn<'_> {
             });
             group.together_at = Some(now);
         }
-        self.group_changed(id.group, "single", "together", &why);
+        self.group_changed(id.group, "together", "single", "together", &why);
         self.tell(About::Group(id.group), NoticeKind::Acting, why, None);
         let slot = self.state.slots.group(id.group);
         self.state.schedule.set_earlier(slot, until);
@@ -92,7 +92,7 @@ impl Turn<'_> {
         if group.together.take().is_none() {
             return;
         }
-        self.group_changed(index, "together", "single", why);
+        self.group_changed(index, "together", "together", "single", why);
         let members = self
             .state
             .group(index)
