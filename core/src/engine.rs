@@ -135,6 +135,6 @@ impl Engine {
 
     /// Why one member is as it is, and what it waits for, for `explain`.
     pub fn explain(&self, member: MemberId, now: Instant) -> Option<MemberReport> {
-        crate::report::member(&self.plan, &self.state, member, now)
+        crate::report::explain(&self.plan, &self.state, member, now)
     }
 }

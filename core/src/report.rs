@@ -2,15 +2,19 @@
 //!
 //! Serialised, these are the stable JSON of `--json` and of the API; the host renders them as text.
 
+mod around;
+
 use serde::{Deserialize, Serialize};
+
+pub use around::{Around, HoldReport, TogetherReport};
 
 use crate::event::Exit;
 use crate::plan::{Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
 use crate::policy::keep::fingerprint_of_launch;
 use crate::policy::propose::{self, Proposal};
-use crate::policy::state::{Control, Health, Life, Phase, Wanted};
-use crate::policy::{GateName, Reading, State, judge, words};
+use crate::policy::state::{Control, Health, Life, Member, Phase, Wanted};
+use crate::policy::{Comparison, GateName, Missing, Reading, State, judge, words};
 use crate::{Generation, Instant, MemberId, Span, Status};
 
 /// `checkd status --json`.
@@ -57,6 +61,9 @@ pub struct GroupReport {
     pub out: u32,
     /// How many may be.
     pub max_out: u32,
+    /// What bears on all its members: a hold, something that they need, a stall of this machine.
+    #[serde(default, skip_serializing_if = "Around::is_empty")]
+    pub around: Around,
     /// Its members.
     pub members: Vec<MemberReport>,
 }
@@ -109,6 +116,13 @@ pub struct MemberReport {
     pub incident: Option<u64>,
     /// One sentence: what checkd does or waits for now.
     pub summary: String,
+    /// What is remarkable about it and holds nothing up: it flaps, it is started all day. Each a
+    /// sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What bears on it from around it. In a status it is said of the group, and not here.
+    #[serde(default, skip_serializing_if = "Around::is_empty")]
+    pub around: Around,
     /// What a person can type, with what it would do.
     pub can_do: Vec<Advice>,
 }
@@ -207,6 +221,7 @@ pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
                 ready_needed: group_plan.ready_members,
                 out: group.counts.out,
                 max_out: group_plan.policy.max_out,
+                around: around::of(plan, state, index, now),
                 members: (0u32..)
                     .take(group.members.len())
                     .filter_map(|id| {
@@ -227,6 +242,12 @@ pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
         notify: Vec::new(),
         groups: groups.collect(),
     }
+}
+
+/// Why one member is as it is, with what stands around it.
+pub fn explain(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<MemberReport> {
+    let around = around::of(plan, state, id.group, now);
+    member(plan, state, id, now).map(|report| MemberReport { around, ..report })
 }
 
 /// Why one member is as it is.
@@ -320,15 +341,33 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
         starts_24h: it.ledger.restarts.count(DAY, now) + it.ledger.starts.count(DAY, now),
         incident: it.incident.map(|incident| incident.0),
         summary: String::new(),
+        notes: notes(it, now),
+        around: Around::default(),
         can_do: Vec::new(),
         path,
     };
     report.summary = summary(&view, live, &blame, proposal.as_ref(), &report);
-    report.can_do = advice(&view, &report);
+    report.can_do = advice(&view, &report, &readings);
     Some(report)
 }
 
 const DAY: Span = Span::mins(24 * 60);
+
+fn notes(it: &Member, now: Instant) -> Vec<String> {
+    let ledger = &it.ledger;
+    let flaps = ledger.flap.flapping.then(|| {
+        format!(
+            "it flaps: {}% of its last samples say something else than the one before",
+            ledger.flap.percent()
+        )
+    });
+    let lately = ledger.chronic.is_some_and(|told| now.since(told) < DAY);
+    let chronic = lately.then(|| {
+        let starts = ledger.restarts.count(DAY, now) + ledger.starts.count(DAY, now);
+        format!("checkd started it {starts} times in 24h; something is wrong that no restart cures")
+    });
+    flaps.into_iter().chain(chronic).collect()
+}
 
 fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
     let it = view.member;
@@ -405,6 +444,8 @@ fn checks(view: &View<'_>) -> Vec<LeafReport> {
 fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
     let opens_when = if reading.open {
         String::new()
+    } else if reading.gate == GateName::Hold && !alone(reading) {
+        "for all when a restart has helped, or when few enough are in trouble".to_owned()
     } else if let Some(at) = reading.reopens {
         format!("by itself in {}", at.since(now))
     } else {
@@ -415,8 +456,8 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
             GateName::Sane => "when this machine runs again".to_owned(),
             GateName::HostRate => "when an act on this machine has ended".to_owned(),
             GateName::Settle => "when the daemon has been up long enough".to_owned(),
-            GateName::Dependency => "when that is there again".to_owned(),
-            GateName::Hold => "when the restart that is tried has helped".to_owned(),
+            GateName::Dependency => "when that is so no more".to_owned(),
+            GateName::Hold => "when it has helped or was given up".to_owned(),
             GateName::Intensity => "by `checkd reset`".to_owned(),
             GateName::Backoff => "when the wait is over".to_owned(),
             GateName::Budget => "when a member that is out is healthy again or given up".to_owned(),
@@ -429,6 +470,11 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
         opens_in: reading.reopens.map(|at| at.since(now)),
         opens_when,
     }
+}
+
+/// Whether it is the gate of a group too small to be held.
+const fn alone(reading: &Reading) -> bool {
+    matches!(reading.compared, Comparison::Hold { held_for: None, .. })
 }
 
 /// One sentence: what checkd does or waits for now.
@@ -519,8 +565,33 @@ fn summary(
     }
 }
 
+/// Where what closes a gate can be looked at.
+fn look_there(plan: &Plan, reading: &Reading) -> Option<Advice> {
+    let compared = &reading.compared;
+    let (selector, does) = if let Comparison::Budget { who, .. } = compared {
+        (plan.path(*who.first()?), "shows why that one is out")
+    } else if let Comparison::Hold { canary, .. } = compared {
+        let does = "shows how the restart that is tried is getting on";
+        (plan.path((*canary)?), does)
+    } else if let Comparison::Dependency {
+        missing: Some(Missing::Group { group, .. }),
+    } = compared
+    {
+        (
+            format!("'{group}/*'"),
+            "shows what is wrong with what it needs",
+        )
+    } else {
+        return None;
+    };
+    Some(Advice {
+        command: format!("checkd explain {selector}"),
+        does: does.to_owned(),
+    })
+}
+
 /// What a person can type now, the most likely first.
-fn advice(view: &View<'_>, report: &MemberReport) -> Vec<Advice> {
+fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<Advice> {
     let it = view.member;
     let path = &report.path;
     let advice = |verb: String, does: &str| Advice {
@@ -528,6 +599,9 @@ fn advice(view: &View<'_>, report: &MemberReport) -> Vec<Advice> {
         does: does.to_owned(),
     };
     let mut all = Vec::new();
+    for reading in readings.iter().filter(|reading| !reading.open) {
+        all.extend(look_there(view.plan, reading));
+    }
     if it.ledger.given_up.is_some() {
         all.push(advice(
             format!("reset {path}"),
@@ -543,9 +617,13 @@ fn advice(view: &View<'_>, report: &MemberReport) -> Vec<Advice> {
     let in_trouble = !matches!(it.health, Health::Healthy { .. }) || it.blind;
     if it.attempt.is_none() && it.wanted == Wanted::Up && in_trouble {
         let does = if view.state.refused.is_some() {
-            "restarts it as soon as the journal can be written, past the budget and the wait"
+            "restarts it as soon as the journal can be written, past every other gate"
+        } else if it.generation.is_none() {
+            "starts it at once, past every gate"
+        } else if view.group.hold.is_some() {
+            "restarts it at once, past every gate; in a hold that seldom helps"
         } else {
-            "restarts it at once, past the budget and the wait"
+            "restarts it at once, past every gate"
         };
         all.push(advice(format!("restart --now {path}"), does));
         if report.control == "auto" {

@@ -21,6 +21,8 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+#[cfg(test)]
+pub(crate) use routes::of_incident;
 pub(crate) use routes::{WAIT_MAX, explained};
 
 use crate::daemon::Asked;

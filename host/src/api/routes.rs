@@ -323,7 +323,11 @@ async fn incident(shared: &Shared, id: MemberId, open: Option<u64>) -> Answered<
         limit: INCIDENT_ROWS,
         ..Filter::default()
     };
-    let rows = shared.rows(filter).await?;
+    Ok(of_incident(shared.rows(filter).await?, open))
+}
+
+/// Of a member's rows those of its open incident, else of its last one.
+pub(crate) fn of_incident(rows: Vec<Row>, open: Option<u64>) -> Vec<Row> {
     let wanted = match open.and_then(|n| i64::try_from(n).ok()) {
         Some(open) => Some(open),
         None => rows.iter().rev().find_map(|row| row.incident),
@@ -347,7 +351,7 @@ async fn incident(shared: &Shared, id: MemberId, open: Option<u64>) -> Answered<
     // Without an incident the last things that happened say most.
     let last = rows.len().saturating_sub(6);
     let begin = wanted.and(first).unwrap_or(last);
-    Ok(rows.into_iter().skip(begin).collect())
+    rows.into_iter().skip(begin).collect()
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,7 +5,7 @@ mod moment;
 use std::process::ExitCode;
 
 use checkd_core::Status;
-use checkd_core::report::{LeafReport, MemberReport};
+use checkd_core::report::{Around, LeafReport, MemberReport};
 
 use crate::api::client::escape;
 use crate::api::wire::{Explained, ExplainedMember};
@@ -58,12 +58,17 @@ pub fn run(args: Args) -> ExitCode {
 
 /// One member: what it is, what checkd sees, waits for, did, and what a person can do.
 pub(crate) fn render(member: &ExplainedMember, paper: Paper) -> String {
+    render_at(member, wall::now_ms(), paper)
+}
+
+fn render_at(member: &ExplainedMember, now_ms: i64, paper: Paper) -> String {
     let report = &member.report;
     let mut out = String::new();
     head(&mut out, member, paper);
     sees(&mut out, report, paper);
+    around(&mut out, report, paper);
     waits(&mut out, report, paper);
-    happened(&mut out, member, paper);
+    happened(&mut out, member, now_ms, paper);
     said(&mut out, member, paper);
     can_do(&mut out, report, paper);
     out
@@ -144,6 +149,78 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
     if !control.is_empty() {
         paper.hang(out, "  ", 2, &control, Ink::Busy);
     }
+    for note in &report.notes {
+        paper.hang(out, "  ", 2, &sentence(note), Ink::Busy);
+    }
+}
+
+/// What stands around it: each a paragraph.
+fn around(out: &mut String, report: &MemberReport, paper: Paper) {
+    let around = &report.around;
+    if around.is_empty() {
+        return;
+    }
+    title(out, "What stands around it", paper);
+    let group = report.path.split('/').next().unwrap_or_default();
+    for text in around_text(group, around) {
+        paper.hang(out, "  ", 2, &text, Ink::Plain);
+    }
+}
+
+/// A hold, a restart of the whole group, what is missing, a stall: each in full sentences.
+fn around_text(group: &str, around: &Around) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(stall) = &around.stall {
+        all.push(format!(
+            "This machine stalls: {stall}. Until that is over a timeout says nothing, and nobody is \
+             restarted for being sick."
+        ));
+    }
+    if let Some(missing) = &around.missing {
+        all.push(format!(
+            "What it needs is not there: {missing}. Until it is, nobody is restarted for being sick."
+        ));
+    }
+    if let Some(hold) = &around.hold {
+        let futile = match hold.futile {
+            0 => String::new(),
+            1 => " One restart was tried, and did not help.".to_owned(),
+            n => format!(" {n} restarts were tried, and none helped."),
+        };
+        let next = match (&hold.canary, hold.canary_in) {
+            (Some(canary), _) => {
+                format!("{canary} was restarted to see whether that helps, and is being judged")
+            }
+            (None, Some(wait)) => {
+                format!("in {wait} one sick member is restarted to see whether that helps")
+            }
+            (None, None) if around.missing.is_some() => {
+                "when what it needs is there again, one sick member is restarted to see whether that \
+                 helps"
+                    .to_owned()
+            }
+            (None, None) => "one sick member is restarted as soon as its gates allow".to_owned(),
+        };
+        all.push(format!(
+            "{group} is held, for {}: {}. Dead members are started, sick ones are left alone: when \
+             many fail together, restarting seldom helps.{futile}",
+            hold.held_for, hold.why
+        ));
+        all.push(format!(
+            "The way out: {next}; when it does, the others follow. The hold also ends when fewer \
+             than {} of the {} members have been in trouble for {}; now it is {}.",
+            hold.ends_below, hold.members, hold.calm, hold.troubled
+        ));
+    }
+    if let Some(together) = &around.together {
+        all.push(format!(
+            "{group} is restarted as a whole ({}): {} to go; over in {} at the latest.",
+            together.strategy,
+            together.left.len(),
+            together.within
+        ));
+    }
+    all
 }
 
 /// With a capital letter and a full stop.
@@ -295,12 +372,12 @@ fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
     }
 }
 
-fn happened(out: &mut String, member: &ExplainedMember, paper: Paper) {
+fn happened(out: &mut String, member: &ExplainedMember, now_ms: i64, paper: Paper) {
     if member.events.is_empty() {
         return;
     }
     title(out, "What happened", paper);
-    let mut day = wall::date_and_time(wall::now_ms())
+    let mut day = wall::date_and_time(now_ms)
         .split(' ')
         .next()
         .unwrap_or("")

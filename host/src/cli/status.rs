@@ -123,7 +123,17 @@ fn now() -> String {
 /// What of a status is worth printing again: everything but what only counts on.
 fn shape(report: &StatusReport) -> String {
     let members = report.groups.iter().flat_map(|group| {
-        let head = format!("{} {} {}\n", group.name, group.ready_members, group.out);
+        let around = &group.around;
+        let head = format!(
+            "{} {} {} {:?} {:?} {} {}\n",
+            group.name,
+            group.ready_members,
+            group.out,
+            around.hold.as_ref().map(|hold| (&hold.why, &hold.canary)),
+            around.together.as_ref().map(|together| together.left.len()),
+            around.missing.is_some(),
+            around.stall.is_some(),
+        );
         let members = group.members.iter().map(|m| {
             let closed: Vec<&str> = m
                 .gates
@@ -258,6 +268,33 @@ fn head(out: &mut String, group: &GroupReport, paper: Paper) {
         paper.ink(Ink::Strong, &group.name),
         paper.ink(ink, ready)
     ));
+    let around = &group.around;
+    let mut bad = |head: &str, text: &str| {
+        let column = 2 + head.chars().count() + 1;
+        let head = format!("  {} ", paper.ink(Ink::Bad, head));
+        paper.hang(out, &head, column, text, Ink::Plain);
+    };
+    if let Some(stall) = &around.stall {
+        bad("this machine stalls:", stall);
+    }
+    if let Some(missing) = &around.missing {
+        bad("needs what is not there:", missing);
+    }
+    if let Some(hold) = &around.hold {
+        let next = match (&hold.canary, hold.canary_in) {
+            (Some(canary), _) => format!("; the restart of {canary} is being judged"),
+            (None, Some(wait)) => format!("; one member is tried in {wait}"),
+            (None, None) => String::new(),
+        };
+        bad(
+            &format!("held for {}:", hold.held_for),
+            &format!("{}{next}", hold.why),
+        );
+    }
+    if let Some(together) = &around.together {
+        let text = format!("{}, {} to go", together.strategy, together.left.len());
+        bad("restarted as a whole:", &text);
+    }
 }
 
 fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {

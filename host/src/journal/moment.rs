@@ -18,7 +18,8 @@ const AFTER_MS: i64 = 60_000;
 pub struct Moment {
     /// `web/web-3`.
     pub path: String,
-    /// Where it stood on each axis that it had moved along: life, health, attempt, control.
+    /// Where it stood on each axis that it had moved along: life, health, attempt, control; and where
+    /// its group did: hold, together.
     pub axes: Vec<Standing>,
     /// Of each check the run that was the newest then.
     pub checks: Vec<Row>,
@@ -35,7 +36,7 @@ pub struct Moment {
 /// A place on an axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
-    /// `life`, `health`, `attempt`, `control`.
+    /// `life`, `health`, `attempt`, `control`; of the group `hold`, `together`.
     pub axis: String,
     /// `up`, `healthy`, `idle`, `auto`.
     pub word: String,
@@ -100,9 +101,10 @@ fn axes(
 ) -> rusqlite::Result<Vec<Standing>> {
     // Of the columns beside max() SQLite gives those of the row that has it.
     let sql = "SELECT axis, to_word, why, wall_ms, max(id) FROM transition
-        WHERE group_name = ? AND member = ? AND wall_ms <= ?
+        WHERE group_name = ?1 AND member IN (?2, '') AND wall_ms <= ?3
         GROUP BY axis
-        ORDER BY CASE axis WHEN 'life' THEN 0 WHEN 'health' THEN 1 WHEN 'attempt' THEN 2 ELSE 3 END";
+        ORDER BY CASE axis WHEN 'life' THEN 0 WHEN 'health' THEN 1 WHEN 'attempt' THEN 2
+            WHEN 'control' THEN 3 WHEN 'hold' THEN 4 ELSE 5 END";
     connection
         .prepare(sql)?
         .query_map(params![group, member, at_ms], |r| {
