@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use checkd_tests::{Checkd, Signal, alive, children, eventually, never, parent, signal};
+use checkd_tests::{Checkd, Signal, alive, children, eventually, never, parent, signal, state};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -209,6 +209,80 @@ fn members_of_a_killed_keeper_live_on_and_keep_every_line() {
     // Adopted members are looked after as any other.
     signal(before[0], Signal::KILL);
     next_life(&checkd, "web-0", before[0]);
+}
+
+#[test]
+fn a_frozen_member_stays_frozen_when_its_keeper_is_killed() {
+    let mut checkd = Checkd::prepare(
+        r#"
+[group.web]
+command = ["sleep", "1000"]
+
+[group.web.policy]
+settle = "0s"
+"#,
+    );
+    checkd.run();
+    let pid = eventually("it runs", PATIENCE, || checkd.member_pid("web/web-0"));
+    signal(pid, Signal::STOP);
+    eventually("it is frozen", PATIENCE, || {
+        (state(pid) == Some('T')).then_some(())
+    });
+    // What the kernel does to the stopped it does as the keeper goes.
+    signal(keeper(&checkd), Signal::KILL);
+    eventually("another keeper comes", PATIENCE, || {
+        let talk = checkd.talk();
+        talk.contains("the keeper was killed").then_some(())
+    });
+    assert_eq!(state(pid), Some('T'), "{}", checkd.talk());
+}
+
+#[test]
+fn what_nobody_reads_and_what_is_no_program_hold_up_nobody_else() {
+    let mut checkd = Checkd::prepare(
+        r#"
+[group.pipe]
+command = ["sh", "-c", "echo up; exec sleep 1000"]
+output = "$DIR/out.fifo"
+
+[group.odd]
+command = ["$DIR/prog.fifo"]
+
+[group.ok]
+command = ["sleep", "1000"]
+depends_on = []
+
+[group.ok.policy]
+settle = "0s"
+"#,
+    );
+    for name in ["out.fifo", "prog.fifo"] {
+        let path = checkd.dir().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&path, mode).expect("its mode is set");
+    }
+    checkd.run();
+    let pid = eventually("the good one runs", PATIENCE, || {
+        checkd.member_pid("ok/ok-0")
+    });
+    let restarted = checkd.ask(["restart", "ok/ok-0", "--now"]);
+    assert_eq!(restarted.code, Some(0), "{restarted:?}");
+    checkd.wait_replaced("ok/ok-0", pid);
+    // Its output waits in the pipe for whoever comes to read it.
+    eventually("the other runs", PATIENCE, || {
+        checkd.member_pid("pipe/pipe-0")
+    });
+    let mut line = String::new();
+    let pipe = fs::File::open(checkd.dir().join("out.fifo")).expect("the pipe opens");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(pipe), &mut line).expect("a line");
+    assert_eq!(line, "up\n");
+    eventually("why the odd one does not start is told", PATIENCE, || {
+        let talk = checkd.talk();
+        talk.contains("is a device, a pipe or a socket, not a program")
+            .then_some(())
+    });
 }
 
 #[test]

@@ -626,7 +626,7 @@ pub const OUTPUT: &[Key] = &[
         "path",
         Form::Template,
         Said::Words("a file per member in `state_dir`"),
-        "The file; or a device or a pipe, which the member then writes itself.",
+        "The file; or a device or a pipe, which the member then writes itself: a pipe that nobody reads holds it up when it is full.",
     ),
     key(
         "max_size",

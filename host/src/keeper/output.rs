@@ -107,14 +107,39 @@ fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or(0)
 }
 
-/// What is there and is no ordinary file is opened as it is.
+/// What is there and is no ordinary file is opened as it is. A device may make whoever opens it wait,
+/// and a terminal may take whoever leads a session: neither is for us.
 fn direct(path: &Path) -> Result<Option<File>, String> {
-    let special = fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
-    if !special {
+    let Some(kind) = fs::metadata(path).ok().map(|meta| meta.file_type()) else {
+        return Ok(None);
+    };
+    if kind.is_file() || kind.is_dir() {
         return Ok(None);
     }
-    let opened = OpenOptions::new().append(true).open(path);
-    opened.map(Some).map_err(|e| cannot("open", path, &e))
+    let told = |e: &io::Error| cannot("open", path, e);
+    let open = |also_to_read: bool| {
+        OpenOptions::new()
+            .read(also_to_read)
+            .append(true)
+            .custom_flags(flags(OFlags::NONBLOCK | OFlags::NOCTTY))
+            .open(path)
+    };
+    // A pipe that is open to be read as well needs no reader to be there, now or later.
+    let opened = match open(kind.is_fifo()) {
+        Err(e) if kind.is_fifo() && e.kind() == io::ErrorKind::PermissionDenied => open(false),
+        opened => opened,
+    };
+    let opened = opened.map_err(|e| {
+        if kind.is_fifo() && e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
+            format!("nobody reads the pipe `{}` for its output", path.display())
+        } else {
+            told(&e)
+        }
+    })?;
+    let blocking = rustix::fs::fcntl_getfl(&opened)
+        .and_then(|now| rustix::fs::fcntl_setfl(&opened, now - OFlags::NONBLOCK));
+    blocking.map_err(|e| told(&e.into()))?;
+    Ok(Some(opened))
 }
 
 fn make_directory(path: &Path) -> Result<(), String> {

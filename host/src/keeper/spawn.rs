@@ -1,14 +1,14 @@
 //! From a spec to a running process, or to the reason why there is none.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use super::protocol::{Account, Spec};
 use super::{limits, plain};
@@ -30,8 +30,7 @@ impl Spec {
             .envs(self.environment.iter().map(|(k, v)| (k.os(), v.os())))
             .stdin(Stdio::null())
             .stdout(output)
-            .stderr(errors)
-            .process_group(0);
+            .stderr(errors);
         let home = self.base.as_ref().filter(|base| base.is_dir());
         match (home, &self.directory) {
             (Some(base), Some(directory)) => {
@@ -51,16 +50,13 @@ impl Spec {
         }
         let limits = limits::sets(&self.limits)?;
         crate::open_files::as_found(&mut command);
-        // Without these the system's quick way to start a process is taken.
-        if door.is_some() || self.umask.is_some() || self.account.is_some() || !limits.is_empty() {
-            prepare(
-                &mut command,
-                door,
-                limits,
-                self.umask.map(Mode::from_raw_mode),
-                self.account.as_ref(),
-            );
-        }
+        prepare(
+            &mut command,
+            door,
+            limits,
+            self.umask.map(Mode::from_raw_mode),
+            self.account.as_ref(),
+        );
         match command.spawn() {
             // The child is waited for through its pidfd; dropping the handle reaps nothing.
             Ok(child) => Ok(child.id()),
@@ -131,6 +127,8 @@ impl Spec {
                 let mode = std::fs::metadata(&path).map_or(0, |m| m.permissions().mode());
                 if path.is_dir() {
                     format!("`{}` is a directory, not a program", path.display())
+                } else if !path.is_file() {
+                    format!("`{}` is a device, a pipe or a socket, not a program", path.display())
                 } else if mode & 0o111 == 0 {
                     format!(
                         "`{}` is not executable (mode {:04o})",
@@ -215,7 +213,7 @@ impl Spec {
 /// What is done in the new process before its program begins.
 #[expect(
     unsafe_code,
-    reason = "std has no umask, groups, limits or control group for a child"
+    reason = "std has no session, umask, groups, limits or control group for a child"
 )]
 fn prepare(
     command: &mut Command,
@@ -233,6 +231,9 @@ fn prepare(
         )
     });
     let steps = move || {
+        // A session of its own, and so a process group of its own: in ours the kernel would wake a
+        // stopped member, with SIGHUP, at the moment we die.
+        rustix::process::setsid()?;
         if let Some(door) = &door {
             // Should it be closed, the tree is known by its process group.
             rustix::io::write(door, b"0").ok();
@@ -281,11 +282,22 @@ fn machine_name(number: u16) -> String {
     name.to_owned()
 }
 
+/// Opens an ordinary file; a pipe or a device would have us wait for somebody else.
+fn open_regular(path: &Path) -> Option<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).ok()?)
+        .open(path)
+        .ok()?;
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
 /// The first bytes of a file, as far as they say what it is.
 fn head(path: &Path) -> Option<[u8; 20]> {
     use std::io::Read;
     let mut head = [0u8; 20];
-    let mut file = File::open(path).ok()?.take(head.len() as u64);
+    let mut file = open_regular(path)?.take(head.len() as u64);
     let mut at = 0;
     loop {
         match file.read(head.get_mut(at..)?) {
@@ -310,7 +322,7 @@ fn machine(head: &[u8; 20]) -> Option<u16> {
 fn interpreter(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut head = [0u8; 256];
-    let read = File::open(path).and_then(|mut f| f.read(&mut head)).ok()?;
+    let read = open_regular(path)?.read(&mut head).ok()?;
     let head = String::from_utf8_lossy(head.get(..read)?).into_owned();
     let line = head.lines().next()?.strip_prefix("#!")?.trim();
     line.split_whitespace().next().map(str::to_owned)

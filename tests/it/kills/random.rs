@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use checkd_tests::{Signal, alive, checkd_binary, eventually, signal};
+use checkd_tests::{Signal, checkd_binary, eventually, signal};
 
 use super::stage::{PATIENCE, Stage};
 
@@ -80,10 +80,6 @@ fn round(stage: &mut Stage, chance: &mut Chance, cut: &mut BTreeSet<u32>, what: 
     }
     if keeper_died {
         cut.extend(&old);
-        // The kernel wakes stopped process groups whose parent is gone; frozen is what they were.
-        for &pid in old.iter().filter(|&&pid| alive(pid)) {
-            signal(pid, Signal::STOP);
-        }
     }
     for (name, &pid) in names.iter().zip(&old) {
         stage.wait_other_life(name, pid, what);
@@ -102,6 +98,13 @@ fn round(stage: &mut Stage, chance: &mut Chance, cut: &mut BTreeSet<u32>, what: 
         assert!(
             !noted.iter().any(|n| n.pid == new && n.event == "signal"),
             "{what}: a second kill\n{}",
+            stage.story(name)
+        );
+        assert!(
+            !noted
+                .iter()
+                .any(|n| n.event == "signal" && n.detail == "SIGHUP"),
+            "{what}: the kernel woke a frozen member\n{}",
             stage.story(name)
         );
     }

@@ -205,10 +205,6 @@ fn play(stage: &mut Stage, case: Case, cut: &mut BTreeSet<u32>) {
     stage.wait_deaths(first, &what);
     if daemon_dies && case.act != Act::Return {
         stage.checkd.end(Signal::KILL);
-        if case.both {
-            // A stopped process group that loses its parent is woken by the kernel (SIGHUP, SIGCONT).
-            signal(old, Signal::STOP);
-        }
         stage.run();
     }
     if case.act == Act::Return {
@@ -276,6 +272,11 @@ fn play(stage: &mut Stage, case: Case, cut: &mut BTreeSet<u32>) {
         let kills = kills.iter().filter(|n| n.pid == new && n.event == "signal");
         assert_eq!(kills.count(), 0, "{what}: a second kill\n{}", story());
     }
+    assert!(
+        !stage.life(VICTIM).iter().any(|n| n.detail == "SIGHUP"),
+        "{what}: the kernel woke a frozen member\n{}",
+        story()
+    );
     for (name, before) in others.iter().zip(other_lives) {
         assert_eq!(stage.life(name), before, "{what}: {name} was touched");
     }
