@@ -6,6 +6,7 @@ use super::{Node, Table, Value};
 use crate::Span;
 use crate::diagnostic::nearest;
 use crate::plan::{Bounds, Limit, NOfM, Text};
+use crate::policy::LIMIT_MAX;
 
 /// What is wrong with a value, before it is known whose it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -254,6 +255,15 @@ pub(super) fn choice<'a>(node: &'a Node, words: &[&str]) -> Judged<&'a str> {
 pub(super) fn limit(node: &Node) -> Judged<Limit> {
     let limit = text(node).ok().and_then(units::limit);
     match limit {
+        // A larger one would never close.
+        Some(limit) if limit.max > LIMIT_MAX => Err(Box::new(
+            Wrong::new(
+                VALUE,
+                format!("may allow {LIMIT_MAX} at most, not {}", limit.max),
+            )
+            .note(format!("checkd remembers when the last {LIMIT_MAX} were"))
+            .help("write fewer in a shorter time"),
+        )),
         Some(limit) if limit.max > 0 && limit.window > Span::ZERO => Ok(limit),
         Some(_) => Err(Box::new(Wrong::new(
             VALUE,

@@ -55,6 +55,7 @@ use crate::{CheckName, GroupName, Instant, MemberId, Span, Status};
 
 pub use self::state::State;
 pub use self::step::step;
+pub(crate) use self::window::LIMIT_MAX;
 
 /// What would help a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

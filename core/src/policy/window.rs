@@ -9,7 +9,7 @@ use crate::plan::Limit;
 use crate::{Instant, Span};
 
 /// So many instants are kept at most; no limit is larger (the configuration refuses it).
-pub(crate) const KEPT: usize = 64;
+pub(crate) const LIMIT_MAX: u32 = 64;
 
 /// The newest instants at which something happened.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub(crate) struct SlidingWindow {
 impl SlidingWindow {
     /// It happened at `now`.
     pub(crate) fn add(&mut self, now: Instant) {
-        if self.times.len() >= KEPT {
+        if self.times.len() >= LIMIT_MAX as usize {
             self.times.pop_front();
         }
         self.times.push_back(now);
