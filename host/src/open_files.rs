@@ -60,7 +60,8 @@ pub(crate) fn as_found(command: &mut Command) {
     }
 }
 
-/// What the plan may need at its busiest: one file watches each member, and every check may be in
+/// What the plan may need at its busiest: one file watches each member, in the keeper, where the daemon
+/// holds the pipe of its output open; a start takes some more; and every check may be in
 /// the middle of a run, with a connection or a file of its own.
 fn needed(plan: &Plan) -> (u64, u64, u64) {
     let (mut members, mut runs) = (0u64, 0u64);
@@ -88,7 +89,7 @@ fn too_few(plan: &Plan, limit: u64) -> Option<Diagnostic> {
             format!("checkd may open {limit} files, and this plan may need {needed}"),
         )
         .note(format!(
-            "{members} to watch the members, {} while they start, {runs} for checks that run at the same time, {} for checkd and its plugins",
+            "{members} to watch the members or to hold their output, {} while they start, {runs} for checks that run at the same time, {} for checkd and its plugins",
             members.min(STARTS) * START,
             needed - members - members.min(STARTS) * START - runs
         ))

@@ -334,10 +334,12 @@ impl Keeper {
         home != self.0.state_dir && super::serve::is_served(&home)
     }
 
-    /// Where the output of a member goes from now on.
+    /// Where the output of a member goes from now on, and what its last life left in the pipe, should
+    /// the keeper before have been killed.
     pub(super) fn redirect(&self, path: &str, output: Output) {
-        if let Some(life) = self.life(path) {
-            attend(&life, output);
+        match self.life(path) {
+            Some(life) => attend(&life, output),
+            None => output::collect(output),
         }
     }
 

@@ -34,6 +34,7 @@ use life::Life;
 use protocol::{Gone, Message};
 use upgrade::Act;
 
+pub(crate) use output::open_pipe;
 pub(crate) use serve::{SOCKET, below};
 
 /// What stands in the environment of every member: who it is. By these a new keeper finds what the

@@ -87,8 +87,29 @@ pub(super) fn open(output: &Output, owner: Option<u32>) -> Result<Ends, String> 
     })
 }
 
+/// Moves what a life left in its pipe whose end was not seen by the keeper that it had.
+pub(super) fn collect(output: Output) {
+    // A device is written by the member itself.
+    let special = fs::metadata(&output.path).is_ok_and(|meta| !meta.is_file());
+    if !special && let Ok(pipe) = open_pipe(&output.pipe) {
+        drain(&mut Log::new(output), &pipe);
+    }
+}
+
+/// Moves what is left: the writers are gone.
+fn drain(log: &mut Log, pipe: &OwnedFd) {
+    // The pipe has an end, and nobody fills it any more; should somebody, this is bounded.
+    for _ in 0..16 {
+        match log.take(pipe) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    log.flush();
+}
+
 /// Our end of a pipe that is there.
-pub(super) fn open_pipe(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_pipe(path: &Path) -> io::Result<OwnedFd> {
     let pipe = OpenOptions::new()
         .read(true)
         .write(true)
@@ -205,15 +226,7 @@ impl Tap {
 
     /// Moves what is left: the writers are gone.
     pub(super) fn drain(&self) {
-        let mut log = self.log.borrow_mut();
-        // The pipe has an end, and nobody fills it any more; should somebody, this is bounded.
-        for _ in 0..16 {
-            match log.take(self.pipe.get_ref()) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
-        log.flush();
+        drain(&mut self.log.borrow_mut(), self.pipe.get_ref());
     }
 
     /// Our end, for a keeper that goes on as another program.

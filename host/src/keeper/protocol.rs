@@ -54,7 +54,8 @@ pub(crate) enum Request {
         /// Where its output goes, if it writes into our pipe.
         output: Option<Output>,
     },
-    /// Where the output of a living member goes from now on.
+    /// Where the output of a member goes from now on; what is in the pipe of one without a life is
+    /// moved there at once.
     Output {
         /// Which member.
         path: String,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -59,6 +60,9 @@ struct Known {
     begun: BTreeMap<IntentId, bool>,
     highest: IntentId,
     keeper: u32,
+    /// The pipes of members' output, held open so that what is in them stays should the keeper be
+    /// killed as their last writer ends: the next keeper finds it there.
+    pipes: BTreeMap<String, OwnedFd>,
     /// Told to the loop, and not yet acknowledged.
     told_exits: Vec<Generation>,
     told_acts: Vec<IntentId>,
@@ -179,6 +183,11 @@ impl Link {
         let mut ears = self.shared.ears();
         (ears.plan, ears.events) = (plan, events);
         drop(ears);
+        for path in self.shared.silent() {
+            if !self.plans(&path) {
+                self.shared.known().pipes.remove(&path);
+            }
+        }
         // Output may go elsewhere.
         for (path, _) in self.lives() {
             if let Some(output) = self.shared.output(&path) {
@@ -276,6 +285,16 @@ impl Shared {
         .ok()
     }
 
+    /// Who has a pipe and no life.
+    fn silent(&self) -> Vec<String> {
+        let known = self.known();
+        let silent = known
+            .pipes
+            .keys()
+            .filter(|path| !known.lives.contains_key(*path));
+        silent.cloned().collect()
+    }
+
     /// Takes over what a list says about acts; who was thought to live until now.
     fn recall(&self, list: &List) -> BTreeMap<String, Living> {
         let mut known = self.known();
@@ -290,7 +309,16 @@ impl Shared {
 
     fn started(&self, living: Living, adopted: bool) {
         let (path, generation) = (living.path.clone(), living.generation);
-        self.known().lives.insert(path.clone(), living);
+        // Opened anew: somebody may have taken the one before away.
+        let pipe = self
+            .output(&path)
+            .and_then(|output| keeper::open_pipe(&output.pipe).ok());
+        let mut known = self.known();
+        known.lives.insert(path.clone(), living);
+        if let Some(pipe) = pipe {
+            known.pipes.insert(path.clone(), pipe);
+        }
+        drop(known);
         let mut ears = self.ears();
         if let Some(member) = ears.member(&path) {
             ears.send(Event::Started {
@@ -310,6 +338,7 @@ impl Shared {
                  into the background by itself, keep it in the foreground"
             );
         }
+        let planned = self.ears().member(&gone.path).is_some();
         let mut known = self.known();
         if known
             .lives
@@ -319,6 +348,9 @@ impl Shared {
             known.lives.remove(&gone.path);
         }
         known.told_exits.push(gone.generation);
+        if !planned {
+            known.pipes.remove(&gone.path);
+        }
         drop(known);
         let mut ears = self.ears();
         if let Some(member) = ears.member(&gone.path) {
@@ -608,6 +640,12 @@ impl Task {
                 .is_some_and(|known| known.generation == living.generation);
             if !same {
                 shared.started(living, true);
+            }
+        }
+        for path in shared.silent() {
+            // Its last words may be in the pipe still: the keeper before was killed.
+            if let Some(output) = shared.output(&path) {
+                connection.write(&Request::Output { path, output })?;
             }
         }
         if first {

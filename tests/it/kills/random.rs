@@ -78,7 +78,8 @@ fn round(stage: &mut Stage, chance: &mut Chance, cut: &mut BTreeSet<u32>, what: 
         next.wait().expect("it is our child");
         stage.run();
     }
-    if keeper_died {
+    // Of a life that ends while nobody holds its pipe, what was in the pipe goes with it.
+    if keeper_died && !only_keeper {
         cut.extend(&old);
     }
     for (name, &pid) in names.iter().zip(&old) {

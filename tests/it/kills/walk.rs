@@ -164,7 +164,7 @@ fn play(stage: &mut Stage, case: Case, cut: &mut BTreeSet<u32>) {
         deaths.insert(0, (first, count, None));
     }
     // Of a life that ends while nobody holds its pipe, what was in the pipe goes with it.
-    if keeper_dies {
+    if case.both || (keeper_dies && daemon_dies) {
         cut.insert(old);
     }
 
