@@ -456,7 +456,8 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
             GateName::Sane => "when this machine runs again".to_owned(),
             GateName::HostRate => "when an act on this machine has ended".to_owned(),
             GateName::Settle => "when the daemon has been up long enough".to_owned(),
-            GateName::Dependency => "when that is so no more".to_owned(),
+            GateName::Dependency if by_check(reading) => "when that check passes again".to_owned(),
+            GateName::Dependency => "when enough of them are ready".to_owned(),
             GateName::Hold => "when it has helped or was given up".to_owned(),
             GateName::Intensity => "by `checkd reset`".to_owned(),
             GateName::Backoff => "when the wait is over".to_owned(),
@@ -470,6 +471,16 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
         opens_in: reading.reopens.map(|at| at.since(now)),
         opens_when,
     }
+}
+
+/// Whether a check says that something is missing, and not the state of another group.
+const fn by_check(reading: &Reading) -> bool {
+    matches!(
+        reading.compared,
+        Comparison::Dependency {
+            missing: Some(Missing::Check { .. })
+        }
+    )
 }
 
 /// Whether it is the gate of a group too small to be held.
@@ -522,7 +533,14 @@ fn summary(
         let again = given_up.parole.map_or(String::new(), |at| {
             format!("; one more start in {}", at.since(view.now))
         });
-        return format!("given up: {}{again}", given_up.why);
+        let next = if given_up.parole.is_some() {
+            again
+        } else if it.life.up_since().is_some() {
+            "; nothing is done to it until it is well, dies, or is reset".to_owned()
+        } else {
+            "; nothing is done to it until a person does".to_owned()
+        };
+        return format!("given up: {}{next}", given_up.why);
     }
     match (it.life, &it.health) {
         (Life::Stopped, _) if it.wanted == Wanted::Down => "stopped, as wanted".to_owned(),
@@ -626,7 +644,7 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
             "restarts it at once, past every gate"
         };
         all.push(advice(format!("restart --now {path}"), does));
-        if report.control == "auto" {
+        if report.control == "auto" && report.given_up.is_none() {
             all.push(advice(
                 format!("pause {path} --for 1h --reason \"…\""),
                 "keeps checkd from acting while you look",

@@ -351,8 +351,18 @@ pub(crate) fn of_incident(rows: Vec<Row>, open: Option<u64>) -> Vec<Row> {
     // Without an incident the last things that happened say most.
     let last = rows.len().saturating_sub(6);
     let begin = wanted.and(first).unwrap_or(last);
-    rows.into_iter().skip(begin).collect()
+    // Its group may have been held a little before it failed itself, for the same reason.
+    let since = rows.get(begin).map(|row| row.wall_ms);
+    let of_group = (rows.iter().take(begin))
+        .rfind(|row| row.member.is_none() && row.what == "transition")
+        .filter(|row| row.word == "held" && since.is_some_and(|at| at - row.wall_ms <= HELD_MS))
+        .cloned();
+    let of_member = rows.into_iter().skip(begin);
+    of_group.into_iter().chain(of_member).collect()
 }
+
+/// What turns bad within so long turned bad together.
+const HELD_MS: i64 = 60_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -70,7 +70,7 @@ fn render_at(member: &ExplainedMember, now_ms: i64, paper: Paper) -> String {
     waits(&mut out, report, paper);
     happened(&mut out, member, now_ms, paper);
     said(&mut out, member, paper);
-    can_do(&mut out, report, paper);
+    can_do(&mut out, member, paper);
     out
 }
 
@@ -104,7 +104,8 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
     if report.starts_24h > report.futile.max(1) {
         facts.push(format!("{} starts in 24h", report.starts_24h));
     }
-    if report.futile > 0 {
+    // Whoever was given up is told why below.
+    if report.futile > 0 && report.given_up.is_none() {
         let attempts = if report.futile == 1 {
             "attempt"
         } else {
@@ -125,13 +126,17 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
     paper.hang(out, &head, column, &facts.join(", "), Ink::Plain);
     paper.hang(out, "  ", 2, &sentence(&report.summary), Ink::Plain);
     // While an act is under way the summary is about it already.
+    let last = story::last_act(&member.events, wall::time_of_day);
     if report.attempt.is_none()
-        && let Some(text) = story::last_act(&member.events, wall::time_of_day)
+        && let Some(text) = &last
     {
-        paper.hang(out, "  ", 2, &text, Ink::Plain);
+        paper.hang(out, "  ", 2, text, Ink::Plain);
     }
+    // How a process ended that checkd itself stopped is no news.
+    let ours = last.is_some_and(|text| text.starts_with("Restarted"));
     if let Some(exit) = report.last_exit
         && report.life != "dead"
+        && !ours
     {
         paper.hang(
             out,
@@ -201,15 +206,32 @@ fn around_text(group: &str, around: &Around) -> Vec<String> {
             }
             (None, None) => "one sick member is restarted as soon as its gates allow".to_owned(),
         };
+        let rule = match &around.missing {
+            Some(_) => "",
+            None => {
+                " Dead members are started, sick ones are left alone: when many fail together, \
+                 restarting seldom helps."
+            }
+        };
         all.push(format!(
-            "{group} is held, for {}: {}. Dead members are started, sick ones are left alone: when \
-             many fail together, restarting seldom helps.{futile}",
+            "{group} is held, for {}: {}.{rule}{futile}",
             hold.held_for, hold.why
         ));
+        let calm = match hold.ends_below {
+            0 | 1 => format!("no member has been in trouble for {}", hold.calm),
+            n => format!(
+                "fewer than {n} of the {} members have been in trouble for {}",
+                hold.members, hold.calm
+            ),
+        };
+        let now = match hold.troubled {
+            0 => "none is".to_owned(),
+            1 => "1 is".to_owned(),
+            n => format!("{n} are"),
+        };
         all.push(format!(
-            "The way out: {next}; when it does, the others follow. The hold also ends when fewer \
-             than {} of the {} members have been in trouble for {}; now it is {}.",
-            hold.ends_below, hold.members, hold.calm, hold.troubled
+            "The way out: {next}; when it does, the others follow. The hold also ends when {calm}; \
+             now {now}."
         ));
     }
     if let Some(together) = &around.together {
@@ -244,21 +266,29 @@ fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
         paper.hang(out, "  ", 2, text, Ink::Plain);
         return;
     }
+    let alive = matches!(report.life.as_str(), "up" | "starting");
+    let seen = |leaf: &&LeafReport| alive || leaf.latest.is_some();
+    if !alive {
+        let text = "it has no process, so nothing of its own is checked";
+        paper.hang(out, "  ", 2, text, Ink::Plain);
+    }
     let live = paper.ink(paint::of_status(report.live), report.live.as_str());
-    paper.hang(
-        out,
-        &format!("  live is {live}: "),
-        2,
-        &report.live_text,
-        Ink::Plain,
-    );
+    if alive {
+        paper.hang(
+            out,
+            &format!("  live is {live}: "),
+            2,
+            &report.live_text,
+            Ink::Plain,
+        );
+    }
     let width = report
         .checks
         .iter()
         .map(|leaf| leaf.check.chars().count())
         .max()
         .unwrap_or(0);
-    for leaf in &report.checks {
+    for leaf in report.checks.iter().filter(seen) {
         let blamed = report.live == Status::Fail && report.blame.contains(&leaf.check);
         let status = leaf.latest.unwrap_or(Status::Unknown);
         let mark = if blamed {
@@ -425,7 +455,8 @@ fn said(out: &mut String, member: &ExplainedMember, paper: Paper) {
     paper.hang(out, "  in ", 5, path, Ink::Quiet);
 }
 
-fn can_do(out: &mut String, report: &MemberReport, paper: Paper) {
+fn can_do(out: &mut String, member: &ExplainedMember, paper: Paper) {
+    let report = &member.report;
     if report.can_do.is_empty() {
         return;
     }
@@ -434,7 +465,14 @@ fn can_do(out: &mut String, report: &MemberReport, paper: Paper) {
         out.push_str(&format!("  {}\n", paper.ink(Ink::Strong, &advice.command)));
         paper.hang(out, "      ", 6, &advice.does, Ink::Quiet);
     }
+    if member.output.is_some() && word(report).0 != "healthy" {
+        let command = format!("checkd logs {}", report.path);
+        out.push_str(&format!("  {}\n", paper.ink(Ink::Strong, &command)));
+        paper.hang(out, "      ", 6, "shows more of what it said", Ink::Quiet);
+    }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transcripts;

@@ -16,7 +16,7 @@ fn leaf(streak: u32) -> LeafReport {
 
 fn member(checks: &[LeafReport]) -> MemberReport {
     let text = json!({
-        "path": "web/web-1", "life": "dead", "life_for": 3_000, "generation": null,
+        "path": "web/web-1", "life": "up", "life_for": 3_000, "generation": null,
         "last_exit": null, "health": "failed", "health_for": 3_000, "labels": [],
         "live": "unknown", "ready": "fail", "live_text": "all()", "blame": [], "checks": checks,
         "attempt": null, "proposed": null, "gates": Vec::<Value>::new(), "control": "auto",
@@ -49,4 +49,16 @@ fn a_member_without_checks_says_so() {
     out.clear();
     sees(&mut out, &member(&[leaf(6)]), Paper::plain());
     assert!(out.contains("live is unknown: all()"), "{out}");
+    out.clear();
+    let mut dead = member(&[LeafReport {
+        latest: None,
+        age: None,
+        ..leaf(0)
+    }]);
+    "dead".clone_into(&mut dead.life);
+    sees(&mut out, &dead, Paper::plain());
+    assert_eq!(
+        out,
+        "\nWhat checkd sees\n  it has no process, so nothing of its own is checked\n"
+    );
 }
