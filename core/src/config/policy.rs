@@ -1,5 +1,7 @@
 //! `[group.N.policy]`: how restarts are decided, and whether every limit can be reached.
 
+mod lints;
+
 use super::check::Checks;
 use super::form::Share;
 use super::section::Section;
@@ -118,6 +120,7 @@ impl Judge<'_> {
         self.strategy(reader, plan);
         self.sick(reader, plan);
         self.dead(reader, plan);
+        self.lints(reader, plan, checks);
     }
 
     /// Where one of `keys` is written; `None` when all of them are defaults.

@@ -758,3 +758,57 @@ fn every_key_is_listed_once() {
         "{defaults:?}"
     );
 }
+
+/// The warnings of a group `web` of four with this policy and this check.
+fn warned(policy: &Json, check: &Json) -> Vec<String> {
+    let all = group(&json!({ "processes": 4, "policy": policy, "checks": { "ping": check } }));
+    let (plan, told) = read(&document(&all), &kinds(), UnknownKinds::Refuse);
+    assert!(plan.is_some(), "{told:?}");
+    told.iter().map(|told| format!("{told:?}")).collect()
+}
+
+#[test]
+fn what_is_seldom_meant_is_a_warning_with_its_arithmetic() {
+    let none = json!({});
+    for (policy, check, told) in [
+        (
+            json!({ "canary_after": "20s" }),
+            &none,
+            Some("fails is certain 20s later"),
+        ),
+        (json!({ "canary_after": "21s" }), &none, None),
+        (
+            json!({ "max_out": 4 }),
+            &none,
+            Some("all members may be restarted at once"),
+        ),
+        (json!({ "max_out": 3 }), &none, None),
+        (
+            json!({ "max_out": 2, "min_up": 3 }),
+            &none,
+            Some("so at most 1 can be out"),
+        ),
+        (json!({ "max_out": 2, "min_up": 2 }), &none, None),
+        (
+            none.clone(),
+            &json!({ "n_of_m": "3 of 10" }),
+            Some("come before 5 in a row"),
+        ),
+        (
+            none.clone(),
+            &json!({ "n_of_m": "8 of 8" }),
+            Some("8 of 8 are 8 in a row"),
+        ),
+        (none.clone(), &json!({ "n_of_m": "6 of 10" }), None),
+    ] {
+        let found = warned(&policy, check);
+        match told {
+            None => assert!(found.is_empty(), "{policy} {check}: {found:?}"),
+            Some(told) => {
+                assert_eq!(found.len(), 1, "{policy} {check}: {found:?}");
+                assert!(found[0].contains("C0137"), "{found:?}");
+                assert!(found[0].contains(told), "{found:?}");
+            }
+        }
+    }
+}
