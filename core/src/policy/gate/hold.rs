@@ -83,6 +83,11 @@ pub(crate) fn beginning(why: &str, wait: crate::Span, supplied: bool) -> String 
     }
 }
 
+/// Why a canary is restarted: a reader must not take it for what the hold was to prevent.
+pub(crate) fn canary(because: &str) -> String {
+    format!("{because}; as the canary of the hold, alone, to see whether that helps")
+}
+
 /// What a person is told when the canary did not help.
 pub(crate) fn again(canary: &str, futile: u32) -> String {
     let wait = hold::AGAIN.wait(futile);

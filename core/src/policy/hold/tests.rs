@@ -55,6 +55,9 @@ fn an_outage_behind_all_members_costs_one_restart() {
     let held = "web held: 4 of 8 members turned bad within 1m; no sick member is restarted but one";
     assert!(ledger.contains(held), "{ledger}");
     assert!(ledger.contains("web not held any more: "), "{ledger}");
+    // Why somebody is restarted who should not be is what a reader asks first.
+    let canary = "as the canary of the hold, alone";
+    assert_eq!(ledger.matches(canary).count(), 1, "{ledger}");
 }
 
 #[test]

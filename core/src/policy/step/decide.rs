@@ -126,6 +126,9 @@ impl Turn<'_> {
         let explanation = self.explanation(id, proposal, readings);
         let why = match asked {
             Some(asked) => format!("by hand: {}", asked.by),
+            None if proposal.motive == Motive::Sick && self.is_held(id.group) => {
+                gate::hold::canary(&explanation.because)
+            }
             None => explanation.because.clone(),
         };
         let intent = self.state.next_intent;

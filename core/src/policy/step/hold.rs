@@ -142,6 +142,11 @@ impl Turn<'_> {
         self.again.insert(index);
     }
 
+    /// Whether a group is held just now.
+    pub(super) fn is_held(&self, index: u32) -> bool {
+        (self.state.group(index)).is_some_and(|group| group.hold.is_some())
+    }
+
     /// The one restart that a hold lets through has its intent.
     pub(super) fn canary(&mut self, id: MemberId, intent: IntentId) {
         if let Some(hold) = self
