@@ -24,6 +24,8 @@ mod logs;
 mod members;
 mod notify;
 mod operations;
+#[cfg(feature = "peers")]
+mod outage;
 mod pair;
 mod past;
 mod plugins;
@@ -31,6 +33,7 @@ mod plugins;
 mod quick_start;
 mod refusals;
 mod reload;
+mod stall;
 mod strangers;
 #[cfg(feature = "peers")]
 mod supervise;
