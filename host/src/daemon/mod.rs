@@ -7,6 +7,7 @@ mod log;
 mod reload;
 mod systemd;
 mod talk;
+mod watcher;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
+use checkd_core::policy::About;
 use checkd_core::policy::keep::{Between, Kept};
-use checkd_core::policy::{About, Axis, GateName, NoticeKind};
-use checkd_core::report::{self, MemberReport, StatusReport};
+use checkd_core::report::{MemberReport, StatusReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId, Span};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
@@ -37,6 +38,7 @@ use crate::runner::Runner;
 use crate::state_dir::{self, StateDir};
 use crate::wall::Both;
 use talk::Talk;
+use watcher::Watcher;
 
 /// So many events are taken before the timer and the signals are looked at again.
 const BURST: usize = 1_024;
@@ -211,6 +213,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         runner,
         journal,
         talk,
+        watcher: Watcher::default(),
         wake_at: None,
         acting: BTreeSet::new(),
         answers: BTreeMap::new(),
@@ -255,14 +258,6 @@ impl Signals {
     }
 }
 
-/// A line for the person who watches.
-struct Line {
-    member: MemberId,
-    at: Instant,
-    text: String,
-    kind: Option<NoticeKind>,
-}
-
 struct Daemon {
     engine: Engine,
     plan: Arc<Plan>,
@@ -270,6 +265,7 @@ struct Daemon {
     runner: Runner,
     journal: Journal,
     talk: Talk,
+    watcher: Watcher,
     wake_at: Option<Instant>,
     /// Acts that are being carried out.
     acting: BTreeSet<IntentId>,
@@ -382,7 +378,7 @@ impl Daemon {
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
-        let lines = self.lines(event, &effects);
+        let lines = self.watcher.lines(&self.plan, event, &effects);
         for effect in effects.drain(..) {
             self.carry_out(effect);
         }
@@ -398,86 +394,6 @@ impl Daemon {
             );
         }
         self.effects = effects;
-    }
-
-    /// What nobody needs to be told, and a person who watches likes to see: starts, the first time
-    /// healthy, and what is held back by which gate.
-    fn lines(&self, event: &Event, effects: &[Effect]) -> Vec<Line> {
-        let mut lines = Vec::new();
-        if let Event::Started {
-            member,
-            generation,
-            adopted: false,
-        } = event
-        {
-            let (at, text) = (
-                crate::clock::now(),
-                format!("runs as pid {}", generation.pid),
-            );
-            lines.push(Line {
-                member: *member,
-                at,
-                text,
-                kind: None,
-            });
-        }
-        let noticed = |id: MemberId| {
-            effects
-                .iter()
-                .any(|e| matches!(e, Effect::Notify(notice) if notice.about == About::Member(id)))
-        };
-        for effect in effects {
-            let Effect::Record(entry) = effect else {
-                continue;
-            };
-            if let Entry::Transition {
-                member,
-                at,
-                axis: Axis::Health,
-                to: "healthy",
-                why,
-                ..
-            } = entry
-                && !noticed(*member)
-            {
-                let text = match why.as_str() {
-                    "" => "healthy".to_owned(),
-                    why => format!("healthy: {why}"),
-                };
-                lines.push(Line {
-                    member: *member,
-                    at: *at,
-                    text,
-                    kind: Some(NoticeKind::Recovered),
-                });
-            }
-            if let Entry::Decision {
-                member,
-                at,
-                step,
-                explanation,
-                intent: None,
-                ..
-            } = entry
-            {
-                // Waiting for one's turn on this machine is no news.
-                let closed = (explanation.readings.iter())
-                    .filter(|r| !r.open && r.gate != GateName::HostRate);
-                let closed: Vec<String> = closed
-                    .map(|r| format!("{} ({})", r.gate, report::numbers(&self.plan, r)))
-                    .collect();
-                if !closed.is_empty() {
-                    let text = format!("{} waits for {}", step.as_str(), closed.join(" and "));
-                    lines.push(Line {
-                        member: *member,
-                        at: *at,
-                        text,
-                        kind: None,
-                    });
-                }
-            }
-        }
-        lines
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -15,6 +15,7 @@ use checkd_core::plan::{Mode, Plan, SinkPlan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::watcher::Watcher;
 use super::{Daemon, Question, width_of};
 use crate::config::{Configured, Purpose, configure};
 use crate::plugin::Catalog;
@@ -145,6 +146,7 @@ impl Daemon {
         });
         self.plan = Arc::clone(&plan);
         self.talk.widen(width_of(&plan));
+        self.watcher = Watcher::default();
         // The API has no receiver only while it ends.
         drop(self.plans.send(Arc::clone(&plan)));
         self.notifier.follow(&plan);
