@@ -86,7 +86,13 @@ impl Watcher {
                         kind: None,
                     }));
                 }
-                _ => {}
+                Entry::Transition { .. }
+                | Entry::Group { .. }
+                | Entry::Run { .. }
+                | Entry::Steady { .. }
+                | Entry::Intent { .. }
+                | Entry::Outcome { .. }
+                | Entry::Operator { .. } => {}
             }
         }
         lines
