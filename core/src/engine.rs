@@ -20,7 +20,7 @@ use crate::policy::keep::{Between, Kept, KeptMember};
 use crate::report::{MemberReport, StatusReport};
 use crate::{Generation, Instant, IntentId, MemberId};
 
-pub use crate::event::{Act, Command, Effect, Event, Exit, HostFacts, Run};
+pub use crate::event::{Act, Command, Effect, Event, Exit, HostFacts, Run, Window};
 
 /// A plan with its state. Not `Clone` and not shared: one loop owns it.
 #[derive(Debug)]

@@ -58,6 +58,13 @@ pub enum Event {
     },
     /// How this machine is: sent before the first `Wake`, and now and then.
     Host(HostFacts),
+    /// A group is to be left alone from now on, or not any more.
+    Maintenance {
+        /// Which group, by its index in the plan.
+        group: u32,
+        /// The window that is open; `None`: none.
+        window: Option<Window>,
+    },
     /// A person wants something.
     Command {
         /// Comes back in [`Effect::Answer`].
@@ -81,6 +88,17 @@ pub struct HostFacts {
     pub memory_full: u8,
     /// The same for want of a disk.
     pub io_full: u8,
+}
+
+/// A maintenance window that is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// When it is over, whatever else is said.
+    pub until: Instant,
 }
 
 /// What a person can ask for, one member at a time.
@@ -245,6 +263,10 @@ impl Event {
             | Self::IntentRefused { .. }
             | Self::Done { .. }
             | Self::Host(_) => self,
+            Self::Maintenance { group, window } => Self::Maintenance {
+                group: to.find_group(from.group(group)?.name.as_str())?.0,
+                window,
+            },
             Self::Sample { leaf, sample } => {
                 let (group, check) = (from.group(leaf.group)?, from.check(leaf)?);
                 let (index, new) = to.find_group(group.name.as_str())?;

@@ -20,6 +20,8 @@ pub struct Plan {
     pub plugins: Vec<PluginPlan>,
     /// `[group.N]`, in name order.
     pub groups: Vec<GroupPlan>,
+    /// `[maintenance.N]`, in name order.
+    pub maintenance: Vec<MaintenancePlan>,
     /// `[notify.N]`, in name order.
     pub notify: Vec<SinkPlan>,
 }
@@ -379,6 +381,40 @@ pub enum Text {
     File(String),
     /// The value of an environment variable of the daemon.
     Env(String),
+}
+
+/// The days of a week as they are written, Monday first.
+pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// `[maintenance.N]`: when groups are left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaintenancePlan {
+    /// The name in the configuration.
+    pub name: String,
+    /// The groups that it is for; `None`: all of them.
+    pub groups: Option<Vec<GroupName>>,
+    /// On which of [`DAYS`] it begins.
+    pub days: [bool; 7],
+    /// When it begins, in minutes after midnight.
+    pub from: u16,
+    /// When it ends; the next day when that is not later than `from`.
+    pub to: u16,
+    /// The name of a time zone; `None`: that of the machine.
+    pub timezone: Option<String>,
+    /// Why, for a person.
+    pub reason: Option<String>,
+}
+
+impl MaintenancePlan {
+    /// Whether it is for this group.
+    pub fn is_for(&self, group: &GroupName) -> bool {
+        (self.groups.as_ref()).is_none_or(|groups| groups.contains(group))
+    }
+
+    /// Whether it begins on this day of the week; Monday is 0.
+    pub fn on(&self, day: u8) -> bool {
+        self.days.get(usize::from(day)).copied().unwrap_or(false)
+    }
 }
 
 /// `[notify.N]`: somebody who is told.

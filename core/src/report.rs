@@ -329,6 +329,15 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
             ) if *until > now => {
                 format!("paused by {by} for another {}: {reason}", until.since(now))
             }
+            _ if maintained(&view).is_some() => {
+                maintained(&view).map_or_else(String::new, |window| {
+                    format!(
+                        "maintenance `{}` for another {}",
+                        window.name,
+                        window.until.since(now)
+                    )
+                })
+            }
             (_, Mode::Observe) => "observe".to_owned(),
             (Control::Auto | Control::Paused { .. }, Mode::Auto) => "auto".to_owned(),
         },
@@ -349,6 +358,11 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
     report.summary = summary(&view, live, &blame, proposal.as_ref(), &report);
     report.can_do = advice(&view, &report, &readings);
     Some(report)
+}
+
+fn maintained<'a>(view: &View<'a>) -> Option<&'a crate::event::Window> {
+    let window = view.group.maintenance.as_ref();
+    window.filter(|window| window.until > view.now)
 }
 
 const DAY: Span = Span::mins(24 * 60);

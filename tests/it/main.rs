@@ -21,6 +21,7 @@ mod kills;
 mod leaving;
 mod limits;
 mod logs;
+mod maintenance;
 mod members;
 mod notify;
 mod operations;

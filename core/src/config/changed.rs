@@ -34,6 +34,10 @@ pub fn changed(document: &Document) -> Vec<Changed> {
             &mut found,
         );
     }
+    for (name, table) in tables(root.table("maintenance")) {
+        let path = format!("maintenance.{name}");
+        compare(Some(table), keys::MAINTENANCE, &path, &mut found);
+    }
     for (name, table) in tables(root.table("notify")) {
         let path = format!("notify.{name}");
         compare(Some(table), keys::NOTIFY, &path, &mut found);

@@ -896,6 +896,46 @@ pub const NOTIFY: &[Key] = &[
 /// [`crate::news::EVENTS_BY_DEFAULT`] as written.
 const EVENTS_BY_DEFAULT: &str = "`[\"given_up\", \"hold\", \"waiting\", \"blind\", \"recovered\"]`";
 
+/// `[maintenance.N]`
+pub const MAINTENANCE: &[Key] = &[
+    key(
+        "groups",
+        Form::Texts,
+        Said::Words("all groups"),
+        "The groups that are left alone.",
+    ),
+    key(
+        "days",
+        Form::Choices(&crate::plan::DAYS),
+        Said::Words("every day"),
+        "The days on which it begins.",
+    ),
+    key(
+        "from",
+        Form::Text,
+        Said::Required,
+        "When it begins: `\"02:00\"`.",
+    ),
+    key(
+        "to",
+        Form::Text,
+        Said::Required,
+        "When it ends; the next day when that is not later than `from`.",
+    ),
+    key(
+        "timezone",
+        Form::Text,
+        Said::Words("that of this machine"),
+        "The time zone of `from` and `to`: `\"Europe/Berlin\"`, `\"UTC\"`.",
+    ),
+    key(
+        "reason",
+        Form::Text,
+        Said::Nothing,
+        "Why, for the person who asks `checkd explain`.",
+    ),
+];
+
 /// The tables of the root.
 pub const ROOT: &[Key] = &[
     key("daemon", Form::Table, Said::Nothing, "The daemon itself."),
@@ -914,7 +954,12 @@ pub const ROOT: &[Key] = &[
     ),
     key("group", Form::Table, Said::Nothing, "Groups of members."),
     key("notify", Form::Table, Said::Nothing, "Who is told."),
-    later("maintenance", Form::Table, "When nothing is done."),
+    key(
+        "maintenance",
+        Form::Table,
+        Said::Nothing,
+        "When groups are left alone.",
+    ),
     later("template", Form::Table, "Tables of a group to reuse."),
 ];
 
@@ -957,6 +1002,11 @@ pub const SHAPES: &[Shape] = &[
         DEFAULTS,
     ),
     shape("plugin.N", "One plugin with settings of its own.", PLUGIN),
+    shape(
+        "maintenance.N",
+        "A time in which no member of some groups is restarted, nor started again when it dies; what a person asks for is done, and so is the first start. N is a name for it.",
+        MAINTENANCE,
+    ),
     shape(
         "notify.N",
         "Somebody who is told when a person is needed; N is a name for it. What is sent: `docs/notifications.md`.",

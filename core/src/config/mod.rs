@@ -10,6 +10,7 @@ mod form;
 mod group;
 mod health;
 pub mod keys;
+mod maintenance;
 mod notify;
 mod place;
 pub mod placeholder;

@@ -129,7 +129,7 @@ fn missing(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, at: Place,
     }
 }
 
-fn groups(
+pub(super) fn groups(
     reader: &mut Reader<'_>,
     section: &Section<'_>,
     written: &[&str],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::keys;
 use super::section::{MISSING, Of, Section};
-use super::{Document, Draft, Kinds, Node, Table, UnknownKinds, Value, group, notify};
+use super::{Document, Draft, Kinds, Node, Table, UnknownKinds, Value, group, maintenance, notify};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::plan::{DaemonPlan, Isolation, OnExit, Plan, PluginPlan, PluginSource};
 use crate::{CheckName, GroupName};
@@ -117,11 +117,14 @@ impl<'a> Reader<'a> {
                 .help("add `[group.NAME]` with a `command`"),
             );
         }
+        let maintenance =
+            maintenance::windows(self, root.table_of("maintenance"), root.table_of("group"));
         let notify = notify::sinks(self, root.table_of("notify"), root.table_of("group"));
         Plan {
             daemon,
             plugins,
             groups,
+            maintenance,
             notify,
         }
     }

@@ -161,6 +161,7 @@ pub fn json_schema(kinds: &Kinds) -> Json {
             ("daemon", object(keys::DAEMON, Vec::new())),
             ("defaults", object(keys::DEFAULTS, Vec::new())),
             ("plugin", named(object(keys::PLUGIN, Vec::new()))),
+            ("maintenance", named(object(keys::MAINTENANCE, Vec::new()))),
             ("notify", named(object(keys::NOTIFY, Vec::new()))),
             ("group", named(group)),
         ],

@@ -29,6 +29,7 @@ pub(super) enum Of<'a> {
     Health(&'a str),
     Policy(&'a str),
     Notify(&'a str),
+    Maintenance(&'a str),
 }
 
 /// Goes on after `in`.
@@ -48,6 +49,7 @@ impl fmt::Display for Of<'_> {
             Self::Health(group) => write!(f, "`health` of group `{group}`"),
             Self::Policy(group) => write!(f, "`policy` of group `{group}`"),
             Self::Notify(name) => write!(f, "`[notify.{name}]`"),
+            Self::Maintenance(name) => write!(f, "`[maintenance.{name}]`"),
         }
     }
 }

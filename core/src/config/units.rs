@@ -171,3 +171,14 @@ fn decimal(text: &str) -> Option<(u64, &str)> {
     }
     Some((thousandths, rest))
 }
+/// Minutes after midnight of `"02:30"`; up to `"24:00"`.
+pub fn time_of_day(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let digits = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(hours) || !digits(minutes) {
+        return None;
+    }
+    let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let all = hours * 60 + minutes;
+    (minutes < 60 && all <= 24 * 60).then_some(all)
+}

@@ -14,7 +14,7 @@ use super::step::Suppliers;
 use super::together::Together;
 use super::window::SlidingWindow;
 use super::{GateSet, Motive, Step};
-use crate::event::Exit;
+use crate::event::{Exit, Window};
 use crate::id::IncidentId;
 use crate::plan::{GroupPlan, Plan, Scope};
 use crate::schedule::Schedule;
@@ -89,6 +89,8 @@ pub(crate) struct Group {
     pub(crate) troubles: Troubles,
     /// Too many failed together: no sick member is restarted but one.
     pub(crate) hold: Option<Hold>,
+    /// It is left alone for a while.
+    pub(crate) maintenance: Option<Window>,
     /// It is restarted as a whole.
     pub(crate) together: Option<Together>,
     /// When that last began.
@@ -509,6 +511,7 @@ impl Group {
             counts: Counts::default(),
             troubles: Troubles::default(),
             hold: None,
+            maintenance: None,
             together: None,
             together_at: None,
             supplied: false,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::sim::{World, group};
 use super::state::PORTION;
 use crate::engine::Engine;
-use crate::event::{Act, Command, Effect, Event, Exit};
+use crate::event::{Act, Command, Effect, Event, Exit, Window};
 use crate::journal::{Entry, Outcome};
 use crate::plan::{Mode, Plan, RestartType, Strategy};
 use crate::{Instant, IntentId, Span, Status};
@@ -754,4 +754,49 @@ fn who_was_given_up_and_stopped_with_its_group_is_started_with_it() {
     for member in 0..2 {
         assert_eq!(world.health(member), "healthy", "{}", world.happened());
     }
+}
+
+#[test]
+fn in_a_maintenance_window_a_group_is_left_alone() {
+    let mut world = healthy_world(4, 1);
+    let window = |world: &World, minutes| Event::Maintenance {
+        group: 0,
+        window: Some(Window {
+            name: "night".to_owned(),
+            reason: Some("backups".to_owned()),
+            until: world.now + Span::mins(minutes),
+        }),
+    };
+    world.event(&window(&world, 30));
+    world.say(0, 0, Status::Fail);
+    world.die(World::id(1), Exit::Code(1));
+    world.pass(Span::mins(10));
+    assert_eq!((world.restarts(), world.life(1)), (0, "dead".to_owned()));
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(
+        report
+            .summary
+            .contains("control (maintenance `night` for another 20m: backups)"),
+        "{}",
+        report.summary
+    );
+    // What a person asks for is done.
+    world.command(2, Command::Restart { now: true }).unwrap();
+    world.pass(Span::mins(1));
+    assert_eq!(world.restarts(), 1);
+    // It is over by its time alone, also when nobody says so.
+    world.pass(Span::mins(20));
+    assert_eq!(world.restarts(), 2);
+    assert_eq!(world.health(1), "healthy");
+    // And when it is ended early.
+    world.event(&window(&world, 30));
+    world.say(3, 0, Status::Fail);
+    world.pass(Span::mins(5));
+    assert_eq!(world.restarts(), 2);
+    world.event(&Event::Maintenance {
+        group: 0,
+        window: None,
+    });
+    world.pass(Span::secs(30));
+    assert_eq!(world.restarts(), 3);
 }

@@ -187,7 +187,11 @@ impl World {
             }
             Event::IntentRefused { .. } => self.refused += 1,
             Event::Sample { .. } => self.samples += 1,
-            Event::Wake | Event::Done { .. } | Event::Command { .. } | Event::Host(_) => {}
+            Event::Wake
+            | Event::Done { .. }
+            | Event::Command { .. }
+            | Event::Host(_)
+            | Event::Maintenance { .. } => {}
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, now, &mut effects);

@@ -14,6 +14,7 @@ use checkd_core::config::{Document, Node, Value};
 use checkd_core::diagnostic::{Diagnostic, Place};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan, Text};
 
+use crate::daemon::zone;
 use crate::keeper::limits;
 use crate::manager::has_user;
 
@@ -21,6 +22,7 @@ const MISSING: &str = "C0127";
 
 /// Tells what the members of each group will miss when they are started here.
 pub(super) fn judge(plan: &Plan, document: &Document, out: &mut Vec<Diagnostic>) {
+    judge_windows(plan, document, out);
     for group in &plan.groups {
         let name = group.name.as_str();
         let mut tell = |key: &str, missing: Option<(String, &MemberPlan)>| {
@@ -69,6 +71,18 @@ pub(super) fn judge(plan: &Plan, document: &Document, out: &mut Vec<Diagnostic>)
                     format!("group `{name}` could not be started here"),
                 ));
             }
+        }
+    }
+}
+
+/// A window in a time zone that is not known here would never open.
+fn judge_windows(plan: &Plan, document: &Document, out: &mut Vec<Diagnostic>) {
+    for window in &plan.maintenance {
+        let table = document.root.table("maintenance");
+        let node = table.and_then(|all| all.table(&window.name)?.get("timezone"));
+        if let (Err(why), Some(node)) = (zone(window), node) {
+            let words = format!("maintenance `{}` would never begin here", window.name);
+            out.push(Diagnostic::warning(MISSING, why).at(node.place, words));
         }
     }
 }

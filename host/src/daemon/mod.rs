@@ -3,6 +3,8 @@
 //! The loop never waits for a disk, a plugin or a process: it takes what happened, steps the engine,
 //! and hands each effect to whoever carries it out.
 
+mod calendar;
+pub(crate) use self::calendar::zone;
 mod log;
 mod reload;
 mod systemd;
@@ -191,6 +193,10 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     Point::DaemonAnnounced.pass();
     adopt(&talk, &plan, &manager, &sender, &past).await;
     Point::DaemonAdopted.pass();
+    let mut calendar = calendar::Calendar::default();
+    for event in calendar.look(&plan, jiff::Timestamp::now()) {
+        drop(sender.send(event));
+    }
     // The first step: without it nothing happens.
     drop(sender.send(Event::Wake));
     let (plans, plan_in_force) = watch::channel(Arc::clone(&plan));
@@ -226,6 +232,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         reads,
         plans,
         notifier,
+        calendar,
         notify_says,
     };
     let end = daemon.turn(events, questions, read, signals).await;
@@ -283,6 +290,8 @@ struct Daemon {
     plans: watch::Sender<Arc<Plan>>,
     /// Tells people who are not watching.
     notifier: Notifier,
+    /// Which groups are left alone now.
+    calendar: calendar::Calendar,
     /// What it has to say to the person who is.
     notify_says: UnboundedReceiver<String>,
 }
@@ -334,7 +343,10 @@ impl Daemon {
                         self.step(&event);
                     }
                 }
-                _ = machine.tick() => self.step(&Event::Host(crate::machine::read())),
+                _ = machine.tick() => {
+                    self.step(&Event::Host(crate::machine::read()));
+                    self.look_at_calendar();
+                }
                 () = tokio::time::sleep(wake) => {}
                 () = tick(watchdog.as_mut()) => self.systemd.say("WATCHDOG=1"),
             }
@@ -352,6 +364,14 @@ impl Daemon {
         };
         self.last_acts(end, &mut events, &mut signals).await;
         end
+    }
+
+    /// Maintenance windows begin and end by the clock on the wall.
+    fn look_at_calendar(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        for event in self.calendar.look(&plan, jiff::Timestamp::now()) {
+            self.step(&event);
+        }
     }
 
     /// How long until the engine wants to be woken.
@@ -592,6 +612,7 @@ impl Daemon {
             }
             Event::Wake
             | Event::Host(_)
+            | Event::Maintenance { .. }
             | Event::Sample { .. }
             | Event::IntentStored(_)
             | Event::IntentRefused { .. }

@@ -2,7 +2,7 @@
 
 use super::Turn;
 use crate::config::defaults::HOLD_LEAST;
-use crate::event::Effect;
+use crate::event::{Effect, Window};
 use crate::journal::{Entry, Outcome};
 use crate::plan::{GroupPlan, Plan, Scope};
 use crate::policy::gate::{self, dependency};
@@ -303,6 +303,33 @@ impl Turn<'_> {
                 });
                 self.set_look(id);
             }
+        }
+        self.again.insert(index);
+    }
+
+    /// A maintenance window begins, changes or ends.
+    pub(super) fn maintenance(&mut self, index: u32, window: Option<Window>) {
+        let now = self.now;
+        let Some(group) = self.group_mut(index) else {
+            return;
+        };
+        let was = std::mem::replace(&mut group.maintenance, window);
+        let open = |window: &Option<Window>| window.as_ref().is_some_and(|it| it.until > now);
+        let is = group.maintenance.clone();
+        match (open(&was), &is) {
+            (false, Some(window)) if window.until > now => {
+                let left = window.until.since(now);
+                let mut why = format!("`{}` for {left}", window.name);
+                if let Some(reason) = &window.reason {
+                    why.push_str(": ");
+                    why.push_str(reason);
+                }
+                self.group_changed(index, "maintenance", "auto", "maintenance", &why);
+            }
+            (true, None) => {
+                self.group_changed(index, "maintenance", "maintenance", "auto", "it is over");
+            }
+            _ => {}
         }
         self.again.insert(index);
     }

@@ -63,6 +63,7 @@ pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &m
             command,
         } => turn.command(*id, by, *member, command),
         Event::Host(facts) => turn.host_facts(*facts),
+        Event::Maintenance { group, window } => turn.maintenance(*group, window.clone()),
     }
     turn.finish();
 }
