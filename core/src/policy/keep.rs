@@ -50,6 +50,8 @@ pub struct KeptMember {
     cannot_start: Option<String>,
     #[serde(default)]
     trouble: Option<Instant>,
+    #[serde(default)]
+    stopped_by: Option<String>,
 }
 
 /// What is kept of a group: that it is held, and what was tried.
@@ -177,6 +179,7 @@ impl State {
             last_exit: member.last_exit,
             cannot_start: member.cannot_start.clone(),
             trouble: member.trouble,
+            stopped_by: member.stopped_by.clone(),
         })
     }
 
@@ -235,9 +238,15 @@ impl State {
                     put_back(member, group_plan, kept, now);
                     member.attempt.clone_from(&kept.attempt);
                 }
-                // A pause was given a time, and holds through it. A stop by hand was not: after a
-                // reboot everything that is configured runs.
-                Between::Reboot { away } => member.control = after_reboot(kept, *away, now),
+                // A pause was given a time, and holds through it. A stop by hand holds until somebody
+                // says otherwise: whoever stopped it because its data are broken relies on that.
+                Between::Reboot { away } => {
+                    member.control = after_reboot(kept, *away, now);
+                    member.stopped_by.clone_from(&kept.stopped_by);
+                    if kept.stopped_by.is_some() {
+                        member.wanted = Wanted::Down;
+                    }
+                }
             }
             if let Some(attempt) = &member.attempt {
                 self.intents.insert(attempt.intent, id);
@@ -316,6 +325,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.last_exit = kept.last_exit;
     member.cannot_start.clone_from(&kept.cannot_start);
     member.trouble = kept.trouble;
+    member.stopped_by.clone_from(&kept.stopped_by);
     let mut all_kept = true;
     for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {
         let before = kept.leaves.get(check.name.as_str());

@@ -320,6 +320,22 @@ impl World {
         self.event(&Event::Wake);
     }
 
+    /// The machine is started again, so long after: nothing of it lives.
+    pub(crate) fn reboot(&mut self, away: Span) {
+        self.running.clear();
+        self.queue.clear();
+        self.begun.clear();
+        self.now += away;
+        let first = self.stored.last().map_or(1, |last| last.0 + 1);
+        let plan = Arc::clone(self.engine.plan());
+        self.engine = Engine::new(plan, 7, IntentId(first), self.now);
+        self.wake_at = None;
+        let kept: Vec<Kept> = self.kept.values().cloned().collect();
+        self.engine
+            .restore(&kept, &Between::Reboot { away }, self.now);
+        self.event(&Event::Wake);
+    }
+
     /// The same daemon takes another configuration.
     pub(crate) fn reload(&mut self, groups: Vec<GroupPlan>) -> Vec<(String, Generation)> {
         let plan = Arc::new(Plan {

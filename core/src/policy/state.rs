@@ -151,6 +151,8 @@ pub(crate) struct Member {
     pub(crate) control: Control,
     /// What a person asked for and is not yet done.
     pub(crate) asked: Option<Asked>,
+    /// Who stopped it by hand, while that holds.
+    pub(crate) stopped_by: Option<String>,
     pub(crate) incident: Option<IncidentId>,
     /// Its place among those that wait in its group.
     pub(crate) ticket: Option<u64>,
@@ -410,6 +412,7 @@ impl Member {
             ledger: Ledger::default(),
             control: Control::Auto,
             asked: None,
+            stopped_by: None,
             incident: None,
             ticket: None,
             turn: None,

@@ -606,7 +606,12 @@ fn in_vain(strategy: Strategy) -> World {
     world.ledger.clear();
     world.say(1, 0, Status::Fail);
     world.say(2, 0, Status::Fail);
-    world.pass(Span::mins(5));
+    for _ in 0..300 {
+        world.pass(Span::secs(1));
+        if (world.ledger.iter()).any(|line| line.contains("restarted together")) {
+            break;
+        }
+    }
     world.cured_by_restart = true;
     world
 }
@@ -799,4 +804,93 @@ fn in_a_maintenance_window_a_group_is_left_alone() {
     });
     world.pass(Span::secs(30));
     assert_eq!(world.restarts(), 3);
+}
+
+/// A group whose program on disk is broken: whoever is started again dies at once.
+fn broken_deploy(strategy: Strategy) -> World {
+    let mut plan = group(6, &["ping"], 1);
+    plan.policy.strategy = strategy;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    for member in 0..6 {
+        world
+            .dies_after
+            .insert(World::id(member), (Span::secs(1), 1));
+    }
+    world.acts.clear();
+    world.ledger.clear();
+    world
+}
+
+fn healthy_of(world: &World, members: u32) -> usize {
+    (0..members)
+        .filter(|&member| world.health(member) == "healthy")
+        .count()
+}
+
+#[test]
+fn a_roll_by_hand_ends_with_the_first_restart_that_does_not_help() {
+    let mut world = broken_deploy(Strategy::OneForOne);
+    for member in 0..6 {
+        world
+            .command(member, Command::Restart { now: false })
+            .unwrap();
+    }
+    world.pass(Span::mins(60));
+    let ledger = world.happened();
+    assert_eq!(healthy_of(&world, 6), 5, "{ledger}");
+    let told = "web the restart of web-0 did not help, so 5 others that were to follow by hand are left running";
+    assert!(ledger.contains(told), "{ledger}");
+}
+
+#[test]
+fn a_new_program_that_runs_and_never_answers_takes_one_member_and_no_more() {
+    let mut world = broken_deploy(Strategy::OneForOne);
+    world.dies_after.clear();
+    world.cured_by_restart = false;
+    for member in 0..6 {
+        world
+            .command(member, Command::Restart { now: false })
+            .unwrap();
+    }
+    world.pass(Span::millis(500));
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::mins(10));
+    assert_eq!(healthy_of(&world, 6), 5, "{}", world.happened());
+}
+
+#[test]
+fn a_rolling_restart_of_the_group_ends_with_the_first_that_does_not_help() {
+    let mut world = broken_deploy(Strategy::Rolling);
+    world.dies_after.clear();
+    world.cured_by_restart = false;
+    world.say(1, 0, Status::Fail);
+    world.say(2, 0, Status::Fail);
+    world.pass(Span::mins(4));
+    for member in 0..6 {
+        world
+            .dies_after
+            .insert(World::id(member), (Span::secs(1), 1));
+    }
+    world.pass(Span::mins(60));
+    let well = healthy_of(&world, 6);
+    assert!(well >= 3, "{well} of 4 are left\n{}", world.happened());
+}
+
+#[test]
+fn a_stop_by_hand_holds_over_a_reboot_and_an_end_by_itself_does_not() {
+    let mut plan = group(2, &["ping"], 1);
+    plan.policy.restart = RestartType::Transient;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    world.command(0, Command::Stop).unwrap();
+    world.die(World::id(1), Exit::Code(0));
+    world.pass(Span::mins(1));
+    world.reboot(Span::mins(5));
+    world.pass(Span::mins(1));
+    assert_eq!(world.life(0), "stopped");
+    assert_eq!(world.life(1), "up");
+    world.command(0, Command::Start).unwrap();
+    world.pass(Span::mins(1));
+    assert_eq!(world.life(0), "up");
 }

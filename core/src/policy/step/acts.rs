@@ -198,7 +198,10 @@ impl Turn<'_> {
         }));
         self.canary_judged(id, attempt.intent, outcome);
         if attempt.motive == Motive::Together {
-            self.had_its_turn(id);
+            self.had_its_turn(id, !useless);
+        }
+        if useless && attempt.motive == (Motive::ByHand { now: false }) {
+            self.end_roll(id);
         }
         // Of the first trouble the incident itself is the news.
         if useless && (self.state.member(id)).is_some_and(|member| member.incident.is_some()) {

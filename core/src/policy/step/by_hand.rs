@@ -70,6 +70,7 @@ impl Turn<'_> {
                 let asked = ask(step, *at_once);
                 self.change(id, |member| {
                     member.wanted = Wanted::Up;
+                    member.stopped_by = None;
                     member.asked = Some(asked);
                 });
             }
@@ -80,6 +81,7 @@ impl Turn<'_> {
                 let asked = (!alive && idle).then(|| ask(Step::Start, true));
                 self.change(id, |member| {
                     member.wanted = Wanted::Up;
+                    member.stopped_by = None;
                     member.asked = asked;
                 });
             }
@@ -95,6 +97,7 @@ impl Turn<'_> {
                     .map_or("", |member| member.life.as_str());
                 self.change(id, |member| {
                     member.wanted = Wanted::Down;
+                    member.stopped_by = Some(by.to_owned());
                     member.asked = asked;
                     if !alive && member.attempt.is_none() {
                         member.life = Life::Stopped;

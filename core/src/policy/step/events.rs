@@ -356,7 +356,7 @@ impl Turn<'_> {
             }
         }
         if expected.is_none() {
-            self.had_its_turn(id);
+            self.had_its_turn(id, true);
         }
         self.consider(id);
     }

@@ -5,7 +5,7 @@ use crate::MemberId;
 use crate::plan::Strategy;
 use crate::policy::state::{Control, Member, Wanted};
 use crate::policy::together::{EVERY, PATIENCE, Together, WITNESSES};
-use crate::policy::{About, NoticeKind};
+use crate::policy::{About, NoticeKind, Step};
 
 impl Turn<'_> {
     /// A restart of a sick member did not help: is it time for the whole group?
@@ -70,7 +70,11 @@ impl Turn<'_> {
     }
 
     /// Whoever was to be restarted with the others has had its turn, or has none any more.
-    pub(super) fn had_its_turn(&mut self, id: MemberId) {
+    ///
+    /// One after the other is for finding out: the first restart that does not help ends it, or a
+    /// program that does not start any more would take down one healthy member after the other.
+    pub(super) fn had_its_turn(&mut self, id: MemberId, helped: bool) {
+        let name = (self.plan.member(id)).map_or_else(String::new, |it| it.name.to_string());
         let together = self
             .group_mut(id.group)
             .and_then(|group| group.together.as_mut());
@@ -78,11 +82,59 @@ impl Turn<'_> {
             return;
         };
         together.left.remove(&id.member);
-        if together.left.is_empty() {
+        if !helped && together.strategy == Strategy::Rolling && !together.left.is_empty() {
+            let many = together.left.len();
+            let why = format!("the restart of {name} did not help; {many} are left as they are");
+            self.tell(
+                About::Group(id.group),
+                NoticeKind::Futile,
+                why.clone(),
+                None,
+            );
+            self.end_together(id.group, &why);
+        } else if together.left.is_empty() {
             self.end_together(id.group, "all had their turn");
         } else {
             self.keep_group(id.group);
         }
+    }
+
+    /// A restart that a person asked for did not help: whoever still waits for its turn by hand is left
+    /// as it is. The budget alone would let the next one follow as soon as this one is given up, and a
+    /// program that is broken on disk would take all of them down.
+    pub(super) fn end_roll(&mut self, id: MemberId) {
+        let Some(group) = self.state.group(id.group) else {
+            return;
+        };
+        let waits = |member: &Member| {
+            let asked = member.asked.as_ref();
+            asked.is_some_and(|asked| asked.step == Step::Restart && !asked.now)
+                && member.attempt.is_none()
+        };
+        let left = (0u32..)
+            .zip(&group.members)
+            .filter(|(_, member)| waits(member));
+        let left: Vec<u32> = left.map(|(index, _)| index).collect();
+        if left.is_empty() {
+            return;
+        }
+        let name = self
+            .plan
+            .member(id)
+            .map_or("?", |member| member.name.as_str());
+        let many = left.len();
+        let s = if many == 1 { "" } else { "s" };
+        let why = format!(
+            "the restart of {name} did not help, so {many} other{s} that were to follow by hand are left \
+             running; ask again when it is mended"
+        );
+        for member in left {
+            let other = MemberId { member, ..id };
+            self.change(other, |member| member.asked = None);
+            self.stop_waiting(other);
+        }
+        self.group_changed(id.group, "roll", "rolling", "stopped", &why);
+        self.tell(About::Group(id.group), NoticeKind::Futile, why, None);
     }
 
     pub(super) fn end_together(&mut self, index: u32, why: &str) {

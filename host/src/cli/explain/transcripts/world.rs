@@ -164,6 +164,7 @@ impl World {
             | Event::IntentRefused { .. }
             | Event::Done { .. }
             | Event::Host(_)
+            | Event::Maintenance { .. }
             | Event::Command { .. } => {}
         }
         self.event(event);
