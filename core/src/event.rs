@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::id::IncidentId;
 use crate::journal::Entry;
 use crate::plan::Plan;
 use crate::policy::Notice;
@@ -144,6 +145,9 @@ pub enum Exit {
     Lost,
     /// It never ran: it could not be executed.
     NotStarted,
+    /// The kernel killed it, because there was no memory left for it.
+    #[serde(rename = "out_of_memory")]
+    OutOfMemory,
 }
 
 /// `exited with code 3`, `was killed by signal 9`, …: what follows a member's name.
@@ -157,6 +161,7 @@ impl std::fmt::Display for Exit {
             },
             Self::Lost => f.write_str("is gone (nobody saw how it ended)"),
             Self::NotStarted => f.write_str("could not be executed"),
+            Self::OutOfMemory => f.write_str("was killed by the kernel: out of memory"),
         }
     }
 }
@@ -235,6 +240,8 @@ pub enum Act {
         member: MemberId,
         /// Only this life: another one is left alone.
         generation: Generation,
+        /// It lives and is sick: what it looks like is kept first, with this incident.
+        evidence: Option<IncidentId>,
     },
     /// Stop signal, stop timeout, kill of the whole tree.
     Stop {

@@ -237,6 +237,9 @@ pub struct PolicyPlan {
     pub success_codes: Vec<i32>,
     /// Exit codes after which a start is useless.
     pub permanent_codes: Vec<i32>,
+    /// Run before a sick member is killed, to keep what it says; placeholders not yet replaced, `{dir}`
+    /// among them. Empty: none.
+    pub evidence_command: Vec<String>,
 }
 
 /// Who is restarted with a member that its own restart did not help: OTP's supervision strategies, and

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+mod evidence;
 pub mod journal;
 pub mod keeper;
 mod machine;

@@ -70,6 +70,13 @@ pub(crate) fn compact(wall_ms: i64) -> String {
     )
 }
 
+/// What [`compact`] wrote, to the second.
+pub(crate) fn parse_compact(text: &str) -> Option<i64> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let time = time.to_zoned(TimeZone::UTC).ok()?;
+    Some(time.timestamp().as_millisecond())
+}
+
 fn format(wall_ms: i64, pattern: &str) -> String {
     Timestamp::from_millisecond(wall_ms).map_or_else(
         |_| "?".to_owned(),

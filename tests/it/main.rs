@@ -15,6 +15,7 @@ mod check_folders;
 mod contract;
 mod docs;
 mod errors;
+mod evidence;
 mod guide;
 mod keeper;
 mod kills;

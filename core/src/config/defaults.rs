@@ -182,6 +182,7 @@ impl PolicyPlan {
             restart: RestartType::Permanent,
             success_codes: SUCCESS_CODES.to_vec(),
             permanent_codes: PERMANENT_CODES.to_vec(),
+            evidence_command: Vec::new(),
         }
     }
 }

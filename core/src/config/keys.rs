@@ -562,10 +562,11 @@ pub const POLICY: &[Key] = &[
         Said::Span(d::BACKOFF_RESET),
         "Waits begin anew after so long continuously healthy.",
     ),
-    later(
+    key(
         "evidence_command",
         Form::Texts,
-        "What is run before a restart, to keep its output.",
+        Said::Nothing,
+        "Program and arguments that are run before a sick member is restarted, to keep what they say and write; `{dir}` in them is the directory of the evidence.",
     ),
 ];
 

@@ -6,6 +6,7 @@
 mod changed;
 mod check;
 pub mod defaults;
+pub mod evidence;
 mod form;
 mod group;
 mod health;

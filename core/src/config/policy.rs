@@ -90,6 +90,7 @@ pub(super) fn policy<'a>(
         permanent_codes: group
             .codes("permanent_codes")
             .unwrap_or_else(|| defaults::PERMANENT_CODES.to_vec()),
+        evidence_command: super::evidence::command(reader, &both, group),
         ..PolicyPlan::of_defaults(members)
     };
     let judge = Judge {

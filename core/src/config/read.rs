@@ -268,6 +268,11 @@ impl<'a> Reader<'a> {
         good
     }
 
+    /// The place of these bytes of a text.
+    pub(super) fn within(&self, node: &Node, bytes: std::ops::Range<usize>) -> Place {
+        self.document.within(node, bytes)
+    }
+
     /// Tells what is wrong with the placeholders of one text.
     pub(super) fn placeholders(
         &mut self,

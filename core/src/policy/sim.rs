@@ -512,7 +512,9 @@ impl World {
         self.acts.push((self.now, act));
         let (member, kill, start) = match act {
             Act::Start { member } => (member, None, true),
-            Act::Restart { member, generation } => (member, Some(generation), true),
+            Act::Restart {
+                member, generation, ..
+            } => (member, Some(generation), true),
             Act::Stop { member, generation } => (member, Some(generation), false),
         };
         if let Some(generation) = kill {

@@ -265,9 +265,10 @@ impl World {
 
     fn act(&mut self, intent: IntentId, act: Act) {
         let (member, ended) = match act {
-            Act::Restart { member, generation } | Act::Stop { member, generation } => {
-                (member, Some(generation))
+            Act::Restart {
+                member, generation, ..
             }
+            | Act::Stop { member, generation } => (member, Some(generation)),
             Act::Start { member } => (member, None),
         };
         if let Some(generation) = ended {

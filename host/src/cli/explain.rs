@@ -56,6 +56,11 @@ pub fn run(args: Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What the journal says of a moment, as `checkd explain --at` would.
+pub(crate) fn of_moment(moment: &crate::journal::Moment, at_ms: i64) -> String {
+    moment::render(moment, at_ms, Paper::plain())
+}
+
 /// One member: what it is, what checkd sees, waits for, did, and what a person can do.
 pub(crate) fn render(member: &ExplainedMember, paper: Paper) -> String {
     render_at(member, wall::now_ms(), paper)

@@ -63,7 +63,7 @@ fn reason(row: &Row) -> &str {
             _ => detail("why"),
         },
         "operator" => detail("reason"),
-        "run" => "",
+        "run" | "evidence" => "",
         _ => row.text.as_str(),
     }
 }
@@ -108,6 +108,7 @@ fn sentence(row: &Row) -> Option<(String, Ink)> {
             line(format!("{} {became}{intent}", detail("act")), ink)
         }
         "operator" => line(operator(row), Ink::Strong),
+        "evidence" => line(evidence(row), Ink::Quiet),
         _ => line(run(row), of_word(&row.word)),
     }
 }
@@ -166,6 +167,23 @@ fn operator(row: &Row) -> String {
         "restart" if flag("now") => format!("{who} asked for a restart at once"),
         verb => format!("{who} asked for a {verb}"),
     }
+}
+
+/// `evidence in PATH: checks.txt, why.txt (84 KiB)`.
+fn evidence(row: &Row) -> String {
+    let files = row.detail.get("files").and_then(Value::as_object);
+    let names: Vec<&str> = files
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let bytes = row.detail.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+    format!(
+        "evidence in {}: {} ({} KiB)",
+        row.text,
+        names.join(", "),
+        bytes.div_ceil(1_024)
+    )
 }
 
 fn of_word(status: &str) -> Ink {

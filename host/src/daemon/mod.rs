@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::engine::{Command, Effect, Engine, Event};
+use checkd_core::engine::{Act, Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
 use checkd_core::policy::About;
@@ -31,8 +31,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::api;
 use crate::cli::Layers;
+use crate::evidence::{Desk, Subject};
 use crate::journal::{Journal, Past};
-use crate::manager::Manager;
+use crate::manager::{First, Manager};
 use crate::notify::Notifier;
 use crate::plugin::Catalog;
 use crate::points::Point;
@@ -208,6 +209,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         output_dir: state.output(),
         changes: journal.changes(),
     };
+    let evidence = Desk::new(state.path(), live.clone());
     let (said, notify_says) = unbounded_channel();
     let mut notifier = Notifier::new(state.path(), &base, live.clone(), said);
     notifier.follow(&plan);
@@ -231,6 +233,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         reading: false,
         reads,
         plans,
+        evidence,
         notifier,
         calendar,
         notify_says,
@@ -288,6 +291,8 @@ struct Daemon {
     reads: UnboundedSender<reload::Read>,
     /// Tells the API which plan is in force.
     plans: watch::Sender<Arc<Plan>>,
+    /// Looks at members before they are killed.
+    evidence: Desk,
     /// Tells people who are not watching.
     notifier: Notifier,
     /// Which groups are left alone now.
@@ -427,7 +432,8 @@ impl Daemon {
             Effect::Do(intent, act) => {
                 Point::DaemonActReleased.pass();
                 self.acting.insert(intent);
-                self.manager.carry_out(intent, act);
+                self.manager
+                    .carry_out_after(intent, act, self.look_first(act));
             }
             Effect::Run(run) => self.runner.begin(run),
             Effect::Keep(kept) => self.journal.keep(kept),
@@ -449,6 +455,25 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// What is to be seen of a member before it is killed.
+    fn look_first(&self, act: Act) -> Option<First> {
+        let Act::Restart {
+            member,
+            generation,
+            evidence: Some(incident),
+        } = act
+        else {
+            return None;
+        };
+        let subject = Subject {
+            member,
+            generation,
+            incident,
+        };
+        let look = self.evidence.look(&self.plan, subject)?;
+        Some(Box::pin(look))
     }
 
     fn answer(&mut self, question: Question) {
@@ -479,6 +504,9 @@ impl Daemon {
                 command,
                 answer,
             } => {
+                if command == Command::Stop {
+                    self.evidence.hurry(&self.plan.path(member));
+                }
                 let id = self.next_answer;
                 self.next_answer += 1;
                 self.answers.insert(id, answer);

@@ -45,7 +45,7 @@ pub struct Row {
     pub member: Option<String>,
     /// The check, for a run.
     pub check: Option<String>,
-    /// `run`, `transition`, `decision`, `action`, `outcome`, `operator`.
+    /// `run`, `transition`, `decision`, `action`, `outcome`, `operator`, `evidence`.
     pub what: String,
     /// The word that matters: a status, a new state, a step, an outcome, a command.
     pub word: String,
@@ -129,7 +129,20 @@ impl Reader {
     /// # Errors
     /// The file cannot be read; SQLite's words.
     pub fn rows(&self, filter: &Filter) -> Result<Vec<Row>, String> {
-        self.query(filter).map_err(|e| open::words(&e))
+        let mut rows = self.query(filter).map_err(|e| open::words(&e))?;
+        // Evidence is in the files, and nowhere else: what was removed is not told of.
+        if filter.check.is_none()
+            && let Some(state_dir) = self.path.parent()
+        {
+            let kept = crate::evidence::rows(&crate::evidence::root(state_dir), filter);
+            if !kept.is_empty() {
+                rows.extend(kept);
+                rows.sort_by_key(|row| row.wall_ms);
+                let many = rows.len().saturating_sub(filter.limit as usize);
+                rows.drain(..many);
+            }
+        }
+        Ok(rows)
     }
 
     fn query(&self, filter: &Filter) -> rusqlite::Result<Vec<Row>> {

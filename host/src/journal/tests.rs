@@ -72,6 +72,7 @@ fn intent(number: u64) -> Entry {
         act: Act::Restart {
             member: MEMBER,
             generation: generation(4711),
+            evidence: None,
         },
         why: "ping failed 5 times in 20s".to_owned(),
         incident: None,

@@ -640,9 +640,9 @@ impl Rows<'_> {
             } => {
                 let (id, pid, act) = match act {
                     Act::Start { member } => (*member, None, "start"),
-                    Act::Restart { member, generation } => {
-                        (*member, Some(generation.pid), "restart")
-                    }
+                    Act::Restart {
+                        member, generation, ..
+                    } => (*member, Some(generation.pid), "restart"),
                     Act::Stop { member, generation } => (*member, Some(generation.pid), "stop"),
                 };
                 let (group, member) = self.names(id);

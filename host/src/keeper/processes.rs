@@ -64,6 +64,11 @@ pub(crate) struct Handle {
 impl Handle {
     /// Opens the process `pid` that began at `start`; `None` when it is gone or is another one now.
     pub(crate) fn open(pid: u32, start: u64) -> Option<Self> {
+        Self::new(Self::open_bare(pid, start)?)
+    }
+
+    /// The same outside of a runtime.
+    pub(crate) fn open_bare(pid: u32, start: u64) -> Option<OwnedFd> {
         let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?;
         // Read after opening: the pid cannot have gone to another process in between unseen.
@@ -71,7 +76,7 @@ impl Handle {
         if found.start != start || found.zombie {
             return None;
         }
-        Self::new(pidfd)
+        Some(pidfd)
     }
 
     /// Opens our own child, which we have not reaped, so its pid is still its own.

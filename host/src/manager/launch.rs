@@ -103,6 +103,25 @@ pub(super) fn output(
     })
 }
 
+/// The values that come from a file or from checkd's own environment, and those of environment files.
+///
+/// # Errors
+/// One line for a person: what could not be read.
+pub(super) fn secrets(group: &GroupPlan, member: &MemberPlan) -> Result<Vec<String>, String> {
+    let mut of_files = BTreeMap::new();
+    for path in &group.launch.env_file {
+        read_env_file(&fill(path, group, member)?, &mut of_files)?;
+    }
+    let secret = |text: &Text| !matches!(text, Text::Plain(_));
+    let named = group
+        .launch
+        .environment
+        .iter()
+        .filter(|(_, text)| secret(text));
+    let named = named.map(|(key, text)| read_text(key, text, group, member));
+    named.chain(of_files.into_values().map(Ok)).collect()
+}
+
 /// `/dev/stdout` means the daemon's, and the keeper has another.
 fn ours(path: PathBuf) -> PathBuf {
     let standard = [

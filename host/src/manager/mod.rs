@@ -44,6 +44,9 @@ pub struct Manager {
     starts: Arc<Starts>,
 }
 
+/// What is done before an act.
+pub(crate) type First = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Thousands of starts are described to the keeper so many at a time: each carries a whole
 /// environment.
 const STARTS: usize = 64;
@@ -226,17 +229,32 @@ impl Manager {
 
     /// Carries out one act in the background. `Exited` and `Started` come first, then `Done`.
     pub fn carry_out(&self, intent: IntentId, act: Act) {
+        self.carry_out_after(intent, act, None);
+    }
+
+    /// The same, begun after `first`. When the daemon ends meanwhile it is not begun at all, as a start
+    /// that waits for others.
+    pub(crate) fn carry_out_after(&self, intent: IntentId, act: Act, first: Option<First>) {
+        let first = first.filter(|_| !self.starts.room.is_closed());
         let manager = self.clone();
         let plan = self.link.plan();
         // Only `end` locks it against us, and then there is nobody left to ask.
-        let handing = Arc::clone(&self.handing).try_read_owned();
+        let hand = Arc::clone(&self.handing);
+        let mut handing = first.is_none().then(|| Arc::clone(&hand).try_read_owned());
         let (Act::Start { member } | Act::Stop { member, .. } | Act::Restart { member, .. }) = act;
         let start = matches!(act, Act::Start { .. });
-        if start {
+        if start || first.is_some() {
             self.starts.waiting().insert(intent);
         }
         tokio::spawn(async move {
             let path = plan.path(member);
+            if let Some(first) = first {
+                first.await;
+                if !manager.starts.waiting().remove(&intent) {
+                    return;
+                }
+                handing = Some(hand.try_read_owned());
+            }
             // Named again while it is being stopped because it was not named.
             let mut leaving = manager.leaving.subscribe();
             if leaving.borrow().contains(&path) {
@@ -282,7 +300,9 @@ impl Manager {
         let (id, generation, verb) = match act {
             Act::Start { member } => (member, None, Verb::Start),
             Act::Stop { member, generation } => (member, Some(generation), Verb::Stop),
-            Act::Restart { member, generation } => (member, Some(generation), Verb::Restart),
+            Act::Restart {
+                member, generation, ..
+            } => (member, Some(generation), Verb::Restart),
         };
         let (group, member) = planned(plan, id)?;
         let launch = &group.launch;
@@ -386,6 +406,20 @@ fn planned(plan: &Plan, id: MemberId) -> Result<(&GroupPlan, &MemberPlan), Strin
     let group = plan.group(id.group);
     let found = group.and_then(|g| Some((g, g.members.get(id.member as usize)?)));
     found.ok_or_else(|| "it is not in the configuration".to_owned())
+}
+
+/// The file that a member's output goes to.
+pub(crate) fn output_file(plan: &Plan, id: MemberId, output_dir: &Path) -> Option<PathBuf> {
+    launch::output_path(plan.group(id.group)?, plan.member(id)?, output_dir).ok()
+}
+
+/// The values of the secrets that a member is started with.
+///
+/// # Errors
+/// One line for a person: which cannot be read.
+pub(crate) fn secrets(plan: &Plan, id: MemberId) -> Result<Vec<String>, String> {
+    let (group, member) = planned(plan, id)?;
+    launch::secrets(group, member)
 }
 
 /// The file that a member's output goes to, and its last lines, each of at most 200 characters.

@@ -218,6 +218,7 @@ async fn a_restart_stops_a_frozen_member_and_starts_it_anew() {
         Act::Restart {
             member: FIRST,
             generation: first,
+            evidence: None,
         },
     );
     assert_eq!(bench.exited().await, Exit::Signal(15));
@@ -298,6 +299,7 @@ async fn an_act_on_a_life_that_is_over_touches_nobody() {
         Act::Restart {
             member: FIRST,
             generation: earlier,
+            evidence: None,
         },
     );
     let why = bench.done().await.unwrap_err();

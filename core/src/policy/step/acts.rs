@@ -48,7 +48,8 @@ impl Turn<'_> {
         if attempt.motive == Motive::Sick {
             self.killed(id);
         }
-        let act = act(id, &attempt);
+        let incident = self.state.member(id).and_then(|member| member.incident);
+        let act = act(id, &attempt, incident);
         self.out.push(Effect::Do(intent, act));
     }
 

@@ -142,7 +142,7 @@ impl Turn<'_> {
             confirm_by: self.now,
             generation,
         };
-        let act = act(id, &attempt);
+        let act = act(id, &attempt, incident);
         self.state.intents.insert(intent, id);
         self.state.unanswered.insert(intent);
         self.change(id, |member| {

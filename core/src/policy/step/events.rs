@@ -78,7 +78,8 @@ impl Turn<'_> {
             }
             // Whoever carries out acts knows each by its intent, and does none twice.
             Some(attempt) if attempt.phase == Phase::Acting && !self.state.reloaded => {
-                let act = act(id, &attempt);
+                // It has begun: what was to be seen of it was looked at before.
+                let act = act(id, &attempt, None);
                 self.out.push(Effect::Do(attempt.intent, act));
             }
             Some(_) | None => {}

@@ -20,8 +20,9 @@ use std::collections::BTreeSet;
 
 use super::leaf::Leaf;
 use super::state::{Attempt, Member, PORTION, State};
-use super::{GateName, Step};
+use super::{GateName, Motive, Step};
 use crate::event::{Act, Effect, Event};
+use crate::id::IncidentId;
 use crate::plan::Plan;
 use crate::{Instant, MemberId};
 
@@ -158,9 +159,14 @@ impl Turn<'_> {
     }
 }
 
-fn act(member: MemberId, attempt: &Attempt) -> Act {
+fn act(member: MemberId, attempt: &Attempt, incident: Option<IncidentId>) -> Act {
     match (attempt.step, attempt.generation) {
-        (Step::Restart, Some(generation)) => Act::Restart { member, generation },
+        (Step::Restart, Some(generation)) => Act::Restart {
+            member,
+            generation,
+            // Whoever is restarted by hand or with its group need not be sick.
+            evidence: incident.filter(|_| attempt.motive == Motive::Sick),
+        },
         (Step::Stop, Some(generation)) => Act::Stop { member, generation },
         (Step::Start | Step::Restart | Step::Stop, _) => Act::Start { member },
     }

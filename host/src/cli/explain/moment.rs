@@ -59,7 +59,7 @@ fn without_daemon(reader: &Reader, selector: &str, at_ms: i64) -> Result<Explain
     })
 }
 
-fn render(moment: &Moment, at_ms: i64, paper: Paper) -> String {
+pub(super) fn render(moment: &Moment, at_ms: i64, paper: Paper) -> String {
     let mut out = String::new();
     let ago = |wall_ms: i64| {
         let ms = u64::try_from(at_ms.saturating_sub(wall_ms)).unwrap_or(0);

@@ -217,7 +217,9 @@ impl World {
     fn act(&mut self, intent: IntentId, act: Act) {
         let (member, kill, start) = match act {
             Act::Start { member } => (member, None, true),
-            Act::Restart { member, generation } => (member, Some(generation), true),
+            Act::Restart {
+                member, generation, ..
+            } => (member, Some(generation), true),
             Act::Stop { member, generation } => (member, Some(generation), false),
         };
         if let Some(generation) = kill {
