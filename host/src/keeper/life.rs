@@ -14,6 +14,7 @@ use crate::points::Point;
 
 use super::cgroup;
 use super::family::{self, Family};
+use super::memory;
 use super::output::Tap;
 use super::processes::{self, Handle};
 use super::protocol::{Living, Output};
@@ -119,7 +120,11 @@ impl Life {
             tap.drain();
         }
         Point::KeeperDrained.pass();
-        let exit = self.reap();
+        let mut exit = self.reap();
+        let killed = exit == Exit::Signal(Signal::KILL.as_raw());
+        if killed && !self.asked.get() && memory::was_short(pid, self.cgroup.as_deref()).await {
+            exit = Exit::OutOfMemory;
+        }
         Point::KeeperReaped.pass();
         if let Some(cgroup) = &self.cgroup {
             cgroup::remove(cgroup);

@@ -9,6 +9,7 @@ mod cgroup;
 pub(crate) mod family;
 mod life;
 pub(crate) mod limits;
+mod memory;
 mod output;
 pub(crate) mod processes;
 pub(crate) mod protocol;
