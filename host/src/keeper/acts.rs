@@ -172,6 +172,15 @@ impl Keeper {
             }
             return Err(format!("it already runs as pid {}", life.generation.pid));
         }
+        if order
+            .intent
+            .is_some_and(|intent| self.0.started.contains(intent))
+        {
+            return Err(
+                "it was started by a keeper that was killed, and has ended; nobody saw how"
+                    .to_owned(),
+            );
+        }
         let spec = order.spec.as_ref().ok_or("it does not say how to start")?;
         let mut spec: Spec = spec.clone();
         if let Some(intent) = order.intent {
@@ -189,12 +198,16 @@ impl Keeper {
         };
         let (cgroup, door) = self.cgroup(&order.path).unzip();
         Point::KeeperSpawning.pass();
-        let pid = spec.spawn(ends.member, door).inspect_err(|_| {
+        let line = order.intent.and_then(|intent| self.0.started.line(intent));
+        let pid = spec.spawn(ends.member, door, line).inspect_err(|_| {
             if let Some(path) = &cgroup {
                 cgroup::remove(path);
             }
         })?;
         Point::KeeperSpawned.pass();
+        if let Some(intent) = order.intent {
+            self.0.started.add(intent);
+        }
         // What cannot be watched must not run: it would hold the port, and be started once more.
         let watched = Handle::of_child(pid)
             .ok_or("cannot watch the new process (pidfd_open)")
@@ -413,6 +426,7 @@ impl Keeper {
             }
         }
         drop(known);
+        self.0.started.forget(acts);
         self.forget();
         Point::KeeperAcknowledged.pass();
         self.0.less.notify_one();

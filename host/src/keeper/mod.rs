@@ -15,6 +15,7 @@ pub(crate) mod processes;
 pub(crate) mod protocol;
 mod serve;
 mod spawn;
+mod started;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -33,6 +34,7 @@ use tokio::sync::{Notify, mpsc};
 
 use life::Life;
 use protocol::{Gone, Message};
+use started::Started;
 use upgrade::Act;
 
 pub(crate) use output::open_pipe;
@@ -129,6 +131,8 @@ struct Inner {
     /// Acts that go on now.
     going: Cell<usize>,
     exits: RefCell<VecDeque<Gone>>,
+    /// What of it is on disk.
+    started: Started,
     forgotten: Cell<IntentId>,
     highest: Cell<IntentId>,
     /// Who is told what happens.
@@ -141,6 +145,7 @@ struct Inner {
 
 impl Keeper {
     fn new(state_dir: &Path, alone: bool) -> Self {
+        let started = Started::open(state_dir);
         Self(Rc::new(Inner {
             boot: processes::boot_id(),
             state_dir: state_dir.to_owned(),
@@ -152,7 +157,8 @@ impl Keeper {
             going: Cell::new(0),
             exits: RefCell::default(),
             forgotten: Cell::default(),
-            highest: Cell::default(),
+            highest: Cell::new(started.highest()),
+            started,
             daemons: RefCell::default(),
             less: Notify::new(),
             child: Cell::new(None),

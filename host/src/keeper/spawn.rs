@@ -15,11 +15,17 @@ use super::{limits, plain};
 
 impl Spec {
     /// Starts the process and returns its pid once the program itself runs (the exec was seen).
-    /// `output` becomes its standard output and error, `door` leads into its control group.
+    /// `output` becomes its standard output and error, `door` leads into its control group, `line` is
+    /// what it writes, and where, just before its program begins.
     ///
     /// # Errors
     /// One line for a person: which file, which directory, which permission.
-    pub(super) fn spawn(&self, output: File, door: Option<File>) -> Result<u32, String> {
+    pub(super) fn spawn(
+        &self,
+        output: File,
+        door: Option<File>,
+        line: Option<(File, String)>,
+    ) -> Result<u32, String> {
         let errors = output
             .try_clone()
             .map_err(|e| format!("cannot share its output: {e}"))?;
@@ -52,7 +58,7 @@ impl Spec {
         crate::open_files::as_found(&mut command);
         prepare(
             &mut command,
-            door,
+            (door, line),
             limits,
             self.umask.map(Mode::from_raw_mode),
             self.account.as_ref(),
@@ -217,7 +223,7 @@ impl Spec {
 )]
 fn prepare(
     command: &mut Command,
-    door: Option<File>,
+    (door, line): (Option<File>, Option<(File, String)>),
     limits: Vec<limits::Set>,
     umask: Option<Mode>,
     account: Option<&Account>,
@@ -249,6 +255,10 @@ fn prepare(
             }
             rustix::thread::set_thread_gid(*gid)?;
             rustix::thread::set_thread_uid(*uid)?;
+        }
+        if let Some((file, line)) = &line {
+            // On a full disk nothing is remembered, and it is started all the same.
+            rustix::io::write(file, line.as_bytes()).ok();
         }
         Ok(())
     };
