@@ -128,3 +128,32 @@ fn without_a_daemon_and_a_journal_that_is_said() {
     let answer = checkd.ask(["history", "--control", "/no/such.sock"]);
     assert!(answer.stderr.contains("error[C0506]"), "{answer:?}");
 }
+
+#[test]
+fn what_is_only_observed_is_reported_and_left_alone() {
+    let observed = CONFIG.replace("processes = 2", "processes = 2\nmode = \"observe\"");
+    let checkd = Checkd::start(&observed);
+    let old = checkd.wait_health("web/web-0", "healthy");
+    let none = checkd.ask(["history", "--would"]);
+    assert_eq!(none.stdout, "checkd would have done nothing\n");
+    signal(old, Signal::STOP);
+    checkd.wait_health("web/web-0", "failed");
+    signal(old, Signal::CONT);
+    checkd.wait_health("web/web-0", "healthy");
+    assert_eq!(checkd.member_pid("web/web-0"), Some(old), "left alone");
+
+    let told = checkd.ask(["history", "--would", "--json"]).stdout;
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let would = told.as_array().expect("a list");
+    assert_eq!(would.len(), 1, "{told:#}");
+    assert_eq!(would[0]["path"], "web/web-0");
+    assert_eq!(would[0]["step"], "restart");
+    assert_eq!(would[0]["acts"], true);
+    assert!(would[0]["recovered_after"].is_number(), "{told:#}");
+    let text = checkd.ask(["history", "web/*", "--would"]).stdout;
+    assert!(
+        text.contains("would have restarted a member once"),
+        "{text}"
+    );
+    assert!(text.contains("by itself"), "{text}");
+}

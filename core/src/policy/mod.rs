@@ -38,8 +38,6 @@ pub mod keep;
 mod step;
 
 #[cfg(test)]
-mod ledgers;
-#[cfg(test)]
 mod properties;
 #[cfg(test)]
 pub(crate) mod sim;

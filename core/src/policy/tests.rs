@@ -1,5 +1,7 @@
 //! Behaviour of the whole engine on virtual time: incidents, and what checkd did about them.
 
+mod ledgers;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! `checkd history`: what happened, from the journal.
 
+mod would;
+
 use std::process::ExitCode;
 
 use checkd_core::Span;
@@ -26,6 +28,9 @@ pub struct Args {
     /// The newest so many.
     #[arg(long, value_name = "N", default_value_t = 200)]
     limit: u32,
+    /// What would have been done to groups that are only observed: how often, to whom, and why.
+    #[arg(long, conflicts_with_all = ["runs", "limit"])]
+    would: bool,
     /// Single runs of checks as well: those that were not a pass, and steady passes folded.
     #[arg(long)]
     runs: bool,
@@ -43,9 +48,11 @@ pub fn run(args: Args) -> ExitCode {
         since,
         limit,
         runs,
+        would,
         json,
         daemon,
     } = args;
+    let limit = if would { WOULD_ROWS } else { limit };
     let since = since.map_or(0, |span| {
         wall::now_ms().saturating_sub(i64::try_from(span.0).unwrap_or(i64::MAX))
     });
@@ -65,6 +72,9 @@ pub fn run(args: Args) -> ExitCode {
             }
         }
     };
+    if would {
+        return tell_would(&history, json);
+    }
     if json {
         paint::print_json(&history);
         return ExitCode::SUCCESS;
@@ -79,6 +89,25 @@ pub fn run(args: Args) -> ExitCode {
         ));
     }
     paint::print(&render(&history.rows, Paper::of_stdout()));
+    ExitCode::SUCCESS
+}
+
+/// So much of the journal is looked through for `--would`.
+const WOULD_ROWS: u32 = 100_000;
+
+fn tell_would(history: &History, json: bool) -> ExitCode {
+    let all = would::would(&history.rows);
+    if history.truncated {
+        let rows = history.rows.len();
+        tell::say(&format!(
+            "of the newest {rows} rows only; `--since TIME` takes fewer"
+        ));
+    }
+    if json {
+        paint::print_json(&all);
+    } else {
+        paint::print(&would::render(&all, Paper::of_stdout()));
+    }
     ExitCode::SUCCESS
 }
 

@@ -13,7 +13,7 @@ use crate::manager::tests::{check, plan};
 use world::World;
 
 /// The command that writes the page as it is now.
-const WRITE: &str = "CHECKD_WRITE_GOLDEN=1 cargo test -p checkd --lib explain::transcripts";
+const WRITE: &str = "SNAPSHOTS=overwrite cargo test -p checkd --lib explain::transcripts";
 
 /// A group `web` of so many members, each asked by `ping`.
 fn group(members: u32) -> GroupPlan {
@@ -127,7 +127,7 @@ fn the_page_shows_what_people_see() {
         }
         is.replace_range(begin..begin + length, &told);
     }
-    if std::env::var_os("CHECKD_WRITE_GOLDEN").is_some() {
+    if std::env::var("SNAPSHOTS").is_ok_and(|wish| wish == "overwrite") {
         std::fs::write(&path, &is).unwrap();
         return;
     }

@@ -6,18 +6,18 @@ mod incidents;
 
 use std::path::Path;
 
-use super::sim::World;
-use super::{About, Axis, NoticeKind, words};
 use crate::event::Effect;
 use crate::journal::Entry;
 use crate::plan::Plan;
+use crate::policy::sim::World;
+use crate::policy::{About, Axis, NoticeKind, words};
 use crate::{Instant, IntentId, MemberId, Span};
 
 /// Text is wrapped here, as on a terminal.
 const WIDTH: usize = 80;
 
 /// The command that writes the ledgers as they are now.
-const WRITE: &str = "CHECKD_WRITE_GOLDEN=1 cargo test -p checkd-core --lib policy::ledgers";
+const WRITE: &str = "SNAPSHOTS=overwrite cargo test -p checkd-core --lib policy::tests::ledgers";
 
 /// One incident: its situation as a sentence, and everything that happened in `world`.
 #[expect(
@@ -26,8 +26,9 @@ const WRITE: &str = "CHECKD_WRITE_GOLDEN=1 cargo test -p checkd-core --lib polic
 )]
 fn holds(name: &str, situation: &str, world: &World) {
     let is = format!("{}\n{}", wrapped("", situation), told(world));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/policy/ledgers/{name}.txt"));
-    if std::env::var_os("CHECKD_WRITE_GOLDEN").is_some() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/policy/tests/ledgers/{name}.txt"));
+    if std::env::var("SNAPSHOTS").is_ok_and(|wish| wish == "overwrite") {
         std::fs::write(&path, &is).unwrap();
         return;
     }
