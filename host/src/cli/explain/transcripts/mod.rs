@@ -12,6 +12,9 @@ use checkd_core::{Cause, Span};
 use crate::manager::tests::{check, plan};
 use world::World;
 
+/// What makes a transcript.
+type Story = fn() -> String;
+
 /// The command that writes the page as it is now.
 const WRITE: &str = "SNAPSHOTS=overwrite cargo test -p checkd --lib explain::transcripts";
 
@@ -109,7 +112,7 @@ fn crash_loop() -> String {
 fn the_page_shows_what_people_see() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/explain.md");
     let was = std::fs::read_to_string(&path).unwrap();
-    let stories: [(&str, u32, fn() -> String); 5] = [
+    let stories: [(&str, u32, Story); 5] = [
         ("budget", 3, budget),
         ("hold", 3, hold),
         ("given-up", 2, given_up),
@@ -120,7 +123,7 @@ fn the_page_shows_what_people_see() {
     for (name, member, story) in stories {
         let mark = format!("<!-- transcript: {name} -->\n```text\n");
         let begin = is.find(&mark).unwrap() + mark.len();
-        let length = is[begin..].find("```").unwrap();
+        let length = is.split_at(begin).1.find("```").unwrap();
         let told = format!("$ checkd explain web/web-{member}\n{}", story());
         for line in told.lines() {
             assert!(line.chars().count() <= 80, "{line}");

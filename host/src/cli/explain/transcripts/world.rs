@@ -112,15 +112,12 @@ impl World {
                 break;
             };
             self.now = self.now.max(next);
-            match queued.filter(|(at, _)| *at <= next) {
-                Some(key) => {
-                    let event = self.queue.remove(&key).unwrap();
-                    self.arrive(&event);
-                }
-                None => {
-                    self.wake_at = None;
-                    self.event(&Event::Wake);
-                }
+            if let Some(key) = queued.filter(|(at, _)| *at <= next) {
+                let event = self.queue.remove(&key).unwrap();
+                self.arrive(&event);
+            } else {
+                self.wake_at = None;
+                self.event(&Event::Wake);
             }
         }
         self.now = end;
@@ -278,12 +275,8 @@ impl World {
                 .min_by_key(|at| (both.wall_ms(**at) - row.wall_ms).abs());
             row.wall_ms = shown(*nearest.unwrap());
         }
-        let output = (!last_output.is_empty()).then(|| {
-            format!(
-                "/var/lib/checkd/output/{}.log",
-                report.path.replace('/', "/")
-            )
-        });
+        let output = (!last_output.is_empty())
+            .then(|| format!("/var/lib/checkd/output/{}.log", report.path));
         let explained = ExplainedMember {
             report,
             events,
