@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use checkd_core::plan::{GroupPlan, Launch, MemberPlan, Text};
 
 use super::placeholders::fill;
+use super::secrets::{self, Reading};
 use crate::keeper::protocol::{Account, Output, Spec, Word};
 use crate::keeper::{INTENT, MARK, NAMES, plain};
 
@@ -20,7 +21,8 @@ pub(super) const NOT_INHERITED: [&str; 5] = [
     "LISTEN_PID",
 ];
 
-/// Reads the launch of one member, its secrets and its environment files.
+/// Reads the launch of one member, its secrets and its environment files, which may take long:
+/// `reading` says which file it is at.
 ///
 /// # Errors
 /// One line for a person: what could not be read.
@@ -28,6 +30,7 @@ pub(super) fn spec(
     group: &GroupPlan,
     member: &MemberPlan,
     output_dir: &Path,
+    reading: &Reading,
 ) -> Result<Spec, String> {
     let launch: &Launch = &group.launch;
     let fill = |text: &String| fill(text, group, member);
@@ -51,10 +54,10 @@ pub(super) fn spec(
     };
     let mut own = BTreeMap::new();
     for path in &launch.env_file {
-        read_env_file(&fill(path)?, &mut own)?;
+        read_env_file(&fill(path)?, reading, &mut own)?;
     }
     for (key, text) in &launch.environment {
-        own.insert(key.clone(), read_text(key, text, group, member)?);
+        own.insert(key.clone(), read_text(key, text, reading, group, member)?);
     }
     for (name, value) in NAMES
         .into_iter()
@@ -156,6 +159,7 @@ pub(super) fn output_path(
 fn read_text(
     key: &str,
     text: &Text,
+    reading: &Reading,
     group: &GroupPlan,
     member: &MemberPlan,
 ) -> Result<String, String> {
@@ -163,12 +167,8 @@ fn read_text(
         Text::Plain(text) => fill(text, group, member),
         Text::File(path) => {
             let path = fill(path, group, member)?;
-            let content = std::fs::read_to_string(&path).map_err(|e| {
-                format!(
-                    "cannot read `{path}` for environment `{key}`: {}",
-                    plain(&e)
-                )
-            })?;
+            let content = secrets::read(&path, reading)
+                .map_err(|why| format!("cannot read `{path}` for environment `{key}`: {why}"))?;
             let content = content.strip_suffix('\n').unwrap_or(&content);
             Ok(content.strip_suffix('\r').unwrap_or(content).to_owned())
         }
@@ -179,9 +179,13 @@ fn read_text(
 }
 
 /// `KEY=value` lines; empty lines and `#` lines are passed over, quotes around a value are taken off.
-fn read_env_file(path: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| format!("cannot read env_file `{path}`: {}", plain(&e)))?;
+fn read_env_file(
+    path: &str,
+    reading: &Reading,
+    into: &mut BTreeMap<String, String>,
+) -> Result<(), String> {
+    let text = secrets::read(path, reading)
+        .map_err(|why| format!("cannot read env_file `{path}`: {why}"))?;
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {

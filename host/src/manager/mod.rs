@@ -5,6 +5,7 @@
 mod launch;
 mod link;
 mod placeholders;
+mod secrets;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -22,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::keeper::protocol::{Living, Order, Stop, Verb, signal_named};
+use crate::keeper::protocol::{Living, Order, Spec, Stop, Verb, signal_named};
 
 pub(crate) use crate::keeper::plain;
 pub use crate::keeper::processes::boot_id;
@@ -42,6 +43,7 @@ pub struct Manager {
     /// Who is being stopped because no configuration names it any more.
     leaving: Arc<watch::Sender<BTreeSet<String>>>,
     starts: Arc<Starts>,
+    readers: secrets::Readers,
 }
 
 /// What is done before an act.
@@ -96,6 +98,7 @@ impl Manager {
                 room: Semaphore::new(STARTS),
                 waiting: Mutex::default(),
             }),
+            readers: secrets::Readers::default(),
         })
     }
 
@@ -130,13 +133,13 @@ impl Manager {
     }
 
     /// Stops a life that is in the plan `before` and in the one in force no more.
-    async fn leave(&self, before: &Plan, member: MemberId, generation: Generation) {
+    async fn leave(&self, before: &Arc<Plan>, member: MemberId, generation: Generation) {
         let path = before.path(member);
         let leaving = self
             .leaving
             .send_if_modified(|all| all.insert(path.clone()));
         let stop = Act::Stop { member, generation };
-        let stopped = match self.order(before, None, stop) {
+        let stopped = match self.order(before, None, stop).await {
             Ok(order) => self.link.act(order).await,
             Err(why) => Err(why),
         };
@@ -272,6 +275,7 @@ impl Manager {
             };
             let handed = manager
                 .order(&plan, Some(intent), act)
+                .await
                 .map(|order| manager.link.hand(order));
             drop(handing);
             let result = match handed {
@@ -296,7 +300,12 @@ impl Manager {
         waiting
     }
 
-    fn order(&self, plan: &Plan, intent: Option<IntentId>, act: Act) -> Result<Order, String> {
+    async fn order(
+        &self,
+        plan: &Arc<Plan>,
+        intent: Option<IntentId>,
+        act: Act,
+    ) -> Result<Order, String> {
         let (id, generation, verb) = match act {
             Act::Start { member } => (member, None, Verb::Start),
             Act::Stop { member, generation } => (member, Some(generation), Verb::Stop),
@@ -304,11 +313,10 @@ impl Manager {
                 member, generation, ..
             } => (member, Some(generation), Verb::Restart),
         };
-        let (group, member) = planned(plan, id)?;
-        let launch = &group.launch;
+        let launch = &planned(plan, id)?.0.launch;
         signal_named(&launch.stop_signal)?;
         let spec = match verb {
-            Verb::Start | Verb::Restart => Some(launch::spec(group, member, &self.output_dir)?),
+            Verb::Start | Verb::Restart => Some(self.spec(plan, id).await?),
             Verb::Stop | Verb::Kill => None,
         };
         Ok(Order {
@@ -323,6 +331,20 @@ impl Manager {
             }),
             spec,
         })
+    }
+
+    async fn spec(&self, plan: &Arc<Plan>, id: MemberId) -> Result<Spec, String> {
+        let (plan, output_dir) = (Arc::clone(plan), self.output_dir.clone());
+        let reads = secrets::asked(&planned(&plan, id)?.0.launch);
+        let read = move |reading: &secrets::Reading| {
+            let (group, member) = planned(&plan, id)?;
+            launch::spec(group, member, &output_dir, reading)
+        };
+        if reads {
+            self.readers.take(read).await
+        } else {
+            read(&secrets::Reading::default())
+        }
     }
 
     fn tag(&self) -> u64 {
@@ -356,7 +378,7 @@ impl Manager {
                     stops.spawn(async move {
                         let path = plan.path(member);
                         let stop = Act::Stop { member, generation };
-                        let result = match manager.order(&plan, None, stop) {
+                        let result = match manager.order(&plan, None, stop).await {
                             Ok(order) => manager.link.act(order).await,
                             Err(why) => Err(why),
                         };

@@ -454,6 +454,12 @@ async fn a_start_that_cannot_be_says_why() {
     other[18..20].copy_from_slice(&22_u16.to_le_bytes());
     std::fs::write(&foreign, other).unwrap();
     let foreign = foreign.to_str().unwrap().to_owned();
+    // Nobody writes into it: whoever opens it to read waits for ever.
+    let pipe = dir.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    let pipe = pipe.to_str().unwrap().to_owned();
     let with = |command: &str, change: &dyn Fn(&mut Launch)| {
         let mut plan = plan(&[command], 1);
         change(&mut plan.groups[0].launch);
@@ -493,6 +499,16 @@ async fn a_start_that_cannot_be_says_why() {
                     BTreeMap::from([("KEY".to_owned(), Text::File("/no/key".to_owned()))]);
             }),
             "cannot read `/no/key` for environment `KEY`",
+        ),
+        (
+            with("true", &|l| {
+                l.environment = BTreeMap::from([("KEY".to_owned(), Text::File(pipe.clone()))]);
+            }),
+            "for environment `KEY`: it is not a regular file",
+        ),
+        (
+            with("true", &|l| l.env_file = vec![pipe.clone()]),
+            "pipe`: it is not a regular file",
         ),
         (
             with("true", &|l| l.output = Some("/proc/no/out".to_owned())),
