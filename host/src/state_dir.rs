@@ -72,7 +72,11 @@ impl StateDir {
             .set_len(0)
             .and_then(|()| lock.seek(SeekFrom::Start(0)))
             .and_then(|_| writeln!(lock, "{}", std::process::id()));
-        noted.map_err(|e| cannot_use(path, "cannot be written", &e))?;
+        match noted {
+            // The lock is held all the same; the number is for the person.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            noted => noted.map_err(|e| cannot_use(path, "cannot be written", &e))?,
+        }
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,
@@ -112,6 +116,12 @@ fn cannot_use(path: &Path, what: &str, error: &io::Error) -> Diagnostic {
     ];
     if closed.contains(&error.kind()) {
         return told.help("set `state_dir` in `[daemon]` to a directory that this user can write");
+    }
+    if error.kind() == io::ErrorKind::StorageFull {
+        let shown = path.display();
+        return told.help(format!(
+            "`df {shown}` shows the room; old output may go: `output/GROUP/MEMBER.log.N` in it"
+        ));
     }
     told
 }

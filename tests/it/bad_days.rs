@@ -107,6 +107,27 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
     let said = checkd.talk().matches("journal cannot be written").count();
     assert_eq!(said, 1, "it says so again and again:\n{}", checkd.talk());
 
+    // Killed there and then, it begins all the same, and takes over who runs.
+    let keeper = checkd_tests::parent(first).expect("the keeper lives");
+    checkd.end(Signal::KILL);
+    let fill = PathBuf::from(format!("/proc/{keeper}/root{state}/fill"));
+    drop(fs::write(&fill, vec![1_u8; 4 << 20]));
+    let (target, enter) = (
+        keeper.to_string(),
+        format!("cd {} && exec \"$@\"", checkd.dir().display()),
+    );
+    let below = [
+        "nsenter", "--mount", "--target", &target, "sh", "-c", &enter, "sh",
+    ];
+    let unprivileged = [
+        &["nsenter", "--user", "--preserve-credentials"],
+        &below[1..],
+    ]
+    .concat();
+    checkd.run_below(if root { &below } else { &unprivileged });
+    wait_said(&checkd, "warning[C0501]");
+    left_alone(&checkd, first);
+
     fs::remove_file(&fill).expect("the disk has room again");
     checkd.wait_replaced("web/web-0", first);
     wait_said(&checkd, "journal takes entries again");

@@ -219,7 +219,7 @@ fn what_stands_at_the_control_path_and_is_no_socket_is_left_alone() {
         "[daemon]\nstate_dir = \"$DIR/state\"\ncontrol = \"precious.txt\"\n{CONFIG}"
     ));
     let answer = checkd.ask(["run", "checkd.toml"]);
-    assert_eq!(answer.code, Some(2), "{}", answer.stderr);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     assert!(answer.stderr.contains("C0505"), "{}", answer.stderr);
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
     // Nor is it said of a file that its daemon was killed.
@@ -240,7 +240,7 @@ fn a_daemon_that_finds_its_control_socket_taken_leaves_nothing_behind() {
     let second = second.env("CHECKD__DAEMON__STATE_DIR", &other).output();
     let second = second.expect("checkd starts");
     let told = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(2), "{told}");
+    assert_eq!(second.status.code(), Some(1), "{told}");
     assert!(told.contains("another daemon answers there"), "{told}");
     assert!(!other.exists(), "nothing was changed, it said:\n{told}");
 }

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use checkd_core::config::changed;
-use checkd_core::diagnostic::Severity;
 use checkd_core::plan::Mode;
 
 use crate::config::{Configured, Purpose, configure};
@@ -76,8 +75,9 @@ pub fn run(args: Args) -> ExitCode {
         Ok(code) => code,
         Err(told) => {
             tell::tell(&told);
-            let usage = told.severity == Severity::Error;
-            ExitCode::from(if usage { USAGE } else { FAILED })
+            // A full disk, a lock that is held, a busy machine: trying again may help, and whoever
+            // runs us tries again unless it hears that the configuration is wrong.
+            ExitCode::from(FAILED)
         }
     }
 }

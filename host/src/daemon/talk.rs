@@ -1,8 +1,8 @@
 //! What the person watching `checkd run` sees: one line for each thing that happens.
 
 use std::io::{IsTerminal, Write};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use checkd_core::policy::NoticeKind;
@@ -13,6 +13,9 @@ use crate::wall;
 /// So many lines may wait for a terminal that does not take them (Ctrl-S, a full pipe).
 const QUEUE: usize = 1_024;
 
+/// A terminal that stands still must not keep the daemon from ending.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Below so many columns a text is not broken: there is no room beside the time and the member.
 const NARROW: usize = 40;
 
@@ -21,7 +24,8 @@ const NARROW: usize = 40;
 #[derive(Debug)]
 pub(super) struct Talk {
     queue: SyncSender<String>,
-    writer: JoinHandle<()>,
+    /// Hears nothing, and that there is nobody any more when everything is written.
+    written: Receiver<()>,
     colour: bool,
     width: usize,
 }
@@ -29,20 +33,26 @@ pub(super) struct Talk {
 impl Talk {
     /// Begins to talk. `width` is how wide the column of members is.
     pub(super) fn begin(width: usize) -> std::io::Result<Self> {
+        Self::begin_into(std::io::stderr(), width)
+    }
+
+    fn begin_into(mut sink: impl Write + Send + 'static, width: usize) -> std::io::Result<Self> {
         let (queue, lines) = sync_channel::<String>(QUEUE);
-        let writer = std::thread::Builder::new()
+        let (writing, written) = sync_channel(0);
+        std::thread::Builder::new()
             .name("talk".to_owned())
             .spawn(move || {
+                let _writing: SyncSender<()> = writing;
                 for line in lines {
                     // A closed terminal is no reason to end.
-                    drop(std::io::stderr().lock().write_all(line.as_bytes()));
+                    drop(sink.write_all(line.as_bytes()));
                 }
             })?;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = !plain && std::io::stderr().is_terminal();
         Ok(Self {
             queue,
-            writer,
+            written,
             colour,
             width: width.max("checkd".len()),
         })
@@ -86,12 +96,10 @@ impl Talk {
         self.about(wall::now_ms(), "checkd", text, None);
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written; not for long where nobody takes it.
     pub(super) fn end(self) {
         drop(self.queue);
-        if self.writer.join().is_err() {
-            tracing::debug!("the writer of lines ended badly");
-        }
+        drop(self.written.recv_timeout(LAST_LINES));
     }
 }
 
@@ -136,7 +144,34 @@ fn parts(text: &str, columns: Option<usize>, column: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parts;
+    use std::io;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::{Talk, parts};
+
+    /// A terminal that takes nothing until it is let go.
+    struct Still(Receiver<()>);
+
+    impl io::Write for Still {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().ok();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_stands_still_does_not_keep_us_from_ending() {
+        let (let_go, still) = channel();
+        let talk = Talk::begin_into(Still(still), 0).unwrap();
+        talk.own("a line that nobody takes");
+        // Before, this waited for as long as the terminal.
+        talk.end();
+        drop(let_go);
+    }
 
     #[test]
     fn a_line_is_broken_on_a_terminal_alone() {

@@ -100,18 +100,10 @@ impl Journal {
             }
             Ok(_) | Err(_) => first,
         };
-        let (mut writer, past) = result.map_err(|e| {
-            Diagnostic::error(
-                "C0501",
-                format!(
-                    "journal `{}` cannot be written: {}",
-                    path.display(),
-                    open::words(&e)
-                ),
-            )
-            .note("no act is carried out unless its intent is stored first")
-            .note("nothing was started")
-        })?;
+        let (mut writer, past, unwritable) = result.map_err(|e| open::unopened(path, &e))?;
+        if let Some(why) = unwritable {
+            warning = Some(open::unwritable(path, &why));
+        }
         let (queue, messages) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())

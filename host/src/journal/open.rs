@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use checkd_core::diagnostic::Diagnostic;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -13,6 +14,9 @@ use crate::wall;
 const APPLICATION_ID: i64 = 0x6368_6b64;
 /// The version that this program writes.
 const VERSION: i64 = 1;
+
+/// How long somebody else's lock on the file is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looking through so much takes a moment.
 const SMALL: u64 = 16 << 20;
@@ -43,9 +47,9 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Option<Diagnostic>), Diag
         Err(error) if is_damage(&error) => {
             warning = Some(set_aside(path, &format!("is damaged ({})", words(&error)))?.1);
         }
-        Err(error) => return Err(cannot(path, &words(&error))),
+        Err(error) => return Err(unopened(path, &error)),
     }
-    let connection = begin(path).map_err(|error| cannot(path, &words(&error)))?;
+    let connection = begin(path).map_err(|error| unopened(path, &error))?;
     Ok((connection, warning))
 }
 
@@ -143,13 +147,18 @@ pub(super) fn anew(
     error: &rusqlite::Error,
 ) -> Result<(Connection, Diagnostic), Diagnostic> {
     let (_, warning) = set_aside(path, &format!("is damaged ({})", words(error)))?;
-    let connection = begin(path).map_err(|error| cannot(path, &words(&error)))?;
+    let connection = begin(path).map_err(|error| unopened(path, &error))?;
     Ok((connection, warning))
 }
 
 pub(super) fn begin(path: &Path) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
+    // Only a file that is new takes it, and before anything else; any other would have to be written.
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |r| r.get(0))?;
+    if pages == 0 {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
@@ -169,6 +178,28 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
     )
+}
+
+/// Whether it is about the room, the file system or somebody else's lock, and not about the file: it
+/// may be over the next time.
+pub(super) fn passes(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+        )
+    )
+}
+
+/// Whether the write-ahead log of a journal takes more than so many bytes.
+pub(super) fn wal_is_larger(connection: &Connection, bytes: u64) -> bool {
+    let wal = connection.path().map(|path| format!("{path}-wal"));
+    wal.and_then(|wal| std::fs::metadata(wal).ok())
+        .is_some_and(|meta| meta.len() > bytes)
 }
 
 /// SQLite's own words, without Rust's.
@@ -226,11 +257,46 @@ fn newer(path: &Path, version: i64) -> Diagnostic {
     .help("run the newer checkd, or move the file away to begin a new journal")
 }
 
+/// A journal that can be read and not be written: we go on without acts.
+pub(super) fn unwritable(path: &Path, error: &rusqlite::Error) -> Diagnostic {
+    let told = Diagnostic::warning(
+        "C0501",
+        format!(
+            "journal `{}` cannot be written: {}",
+            path.display(),
+            words(error)
+        ),
+    )
+    .note("no act is carried out unless its intent is stored first")
+    .note("members that run are taken over and checked")
+    .note("nobody is started or restarted until it can be written");
+    helped(told, path, error)
+}
+
+/// A journal that cannot be opened.
+pub(super) fn unopened(path: &Path, error: &rusqlite::Error) -> Diagnostic {
+    helped(cannot(path, &words(error)), path, error)
+}
+
+/// The one thing to do about it, where we are sure.
+fn helped(told: Diagnostic, path: &Path, error: &rusqlite::Error) -> Diagnostic {
+    let directory = path.parent().unwrap_or(path).display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            told.help("another program, such as `sqlite3`, holds it: end its transaction")
+        }
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => told.help(format!(
+            "`df {directory}` shows the room; old output may go: `output/GROUP/MEMBER.log.N` in it"
+        )),
+        _ => told,
+    }
+}
+
 fn cannot(path: &Path, why: &str) -> Diagnostic {
     Diagnostic::error(
         "C0501",
         format!("journal `{}` cannot be opened: {why}", path.display()),
     )
     .note("no act is carried out unless its intent is stored first")
-    .note("nothing was started and nothing was changed")
+    .note("nothing was started and nothing was changed; members that run live on, unchecked")
 }

@@ -116,7 +116,13 @@ impl Reader {
         let members = |connection: rusqlite::Connection| {
             connection
                 .prepare(
-                    "SELECT group_name || '/' || member FROM life ORDER BY group_name, member",
+                    // Who never ran has no life, and a history all the same.
+                    "SELECT DISTINCT group_name || '/' || member FROM (
+                       SELECT group_name, member FROM life
+                       UNION SELECT group_name, member FROM transition WHERE member <> ''
+                       UNION SELECT group_name, member FROM action
+                       UNION SELECT group_name, member FROM operator WHERE member <> '')
+                     ORDER BY 1",
                 )?
                 .query_map([], |r| r.get(0))?
                 .collect::<rusqlite::Result<Vec<String>>>()

@@ -1,6 +1,6 @@
 //! A journal that is lost under the daemon: its file was removed, or its pages are damaged.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ const CARRIED: [&str; 7] = [
 pub(super) struct Place {
     path: PathBuf,
     file: Option<(u64, u64)>,
+    /// Who may look into the directory.
+    mode: Option<Permissions>,
     /// That of a directory that was made again: the first one's went with it.
     lock: Option<File>,
 }
@@ -39,6 +41,10 @@ impl Place {
         Self {
             path: path.to_owned(),
             file: identity(path),
+            mode: path
+                .parent()
+                .and_then(|directory| std::fs::metadata(directory).ok())
+                .map(|facts| facts.permissions()),
             lock: None,
         }
     }
@@ -65,6 +71,11 @@ impl Place {
             .recursive(true)
             .mode(0o700)
             .create(directory)
+            .and_then(|()| match &self.mode {
+                // Whoever writes output may have made it before us, for others to read.
+                Some(mode) => std::fs::set_permissions(directory, mode.clone()),
+                None => Ok(()),
+            })
             .map_err(|e| plain(&e))?;
         let lock = take(&directory.join("lock"), self.lock.as_ref())?;
         if self.path.exists() {

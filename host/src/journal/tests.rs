@@ -493,3 +493,111 @@ fn a_clock_that_jumped_ahead_makes_no_row_old() {
     // The one of 8 days is too old by any clock; the new one came.
     assert_eq!(all(&path, true).len(), 4);
 }
+
+/// Waits for what the writer does by itself, at its own pace.
+fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is() {
+        assert!(begin.elapsed().as_secs() < 60, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_journal_that_was_removed_comes_back_though_nothing_happens() {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let make = |mode: u32| std::fs::DirBuilder::new().mode(mode).create(&state);
+    make(0o700).unwrap();
+    let path = state.join("journal.db");
+    let (journal, _, mut events, _) = open(&path);
+    journal.record(intent(1));
+    assert!(matches!(
+        events.blocking_recv().unwrap(),
+        Event::IntentStored(_)
+    ));
+    std::fs::remove_dir_all(&state).unwrap();
+    // As whoever writes a member's output makes it.
+    make(0o755).unwrap();
+    wait_for("it is not written again", || path.exists());
+    assert_eq!(all(&path, false).len(), 1);
+    let mode = std::fs::metadata(&state).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    journal.close();
+}
+
+#[test]
+fn a_smaller_bound_gives_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let size = |suffix: &str| {
+        let path = format!("{}{suffix}", path.display());
+        std::fs::metadata(path).map_or(0, |meta| meta.len())
+    };
+    let (journal, _, mut events, _) = open(&path);
+    journal.record(intent(1));
+    for round in 0..4 {
+        for _ in 0..1_000 {
+            let mut run = fail(Instant(1 + round));
+            if let Entry::Run { sample, .. } = &mut run {
+                sample.message = "x".repeat(400).into();
+            }
+            journal.record(run);
+        }
+    }
+    journal.record(intent(2));
+    for _ in 0..2 {
+        events.blocking_recv().unwrap();
+    }
+    journal.close();
+    assert!(size("") > 1 << 20, "{}", size(""));
+
+    let mut plan = two_members();
+    plan.daemon.journal_max_size = Some(256 << 10);
+    let (sender, _events) = unbounded_channel();
+    let (journal, ..) = Journal::open(&path, Arc::new(plan), sender).unwrap();
+    wait_for("its file stays as large as it was", || {
+        size("") <= 256 << 10 && size("-wal") <= 256 << 10
+    });
+    assert_eq!(all(&path, false).len(), 2, "what was done is still there");
+    journal.close();
+}
+
+#[test]
+fn who_never_ran_is_known_by_what_was_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, mut events, _) = open(&path);
+    journal.record(intent(1));
+    events.blocking_recv().unwrap();
+    let members = Reader::new(path).members().unwrap();
+    assert_eq!(members, ["web/web-1"]);
+}
+
+#[test]
+fn a_journal_that_is_locked_at_the_start_keeps_acts_back_until_it_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, _, mut events, _) = open(&path);
+    journal.record(intent(1));
+    events.blocking_recv().unwrap();
+    journal.started(MEMBER, generation(4711));
+    journal.close();
+    // Somebody's `sqlite3` in the middle of a transaction.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (journal, past, mut events, warning) = open(&path);
+    assert_eq!(warning, Some("C0501"));
+    assert_eq!(past.lives, [(MEMBER, generation(4711))]);
+    assert_eq!(past.next_intent, IntentId(2));
+    other.execute_batch("ROLLBACK").unwrap();
+    journal.record(intent(2));
+    let answer = events.blocking_recv().unwrap();
+    assert!(matches!(answer, Event::IntentStored(_)), "{answer:?}");
+    journal.close();
+    let daemons: i64 = other
+        .query_row("SELECT count(*) FROM daemon", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(daemons, 2, "each daemon has its row");
+}

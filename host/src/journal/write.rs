@@ -35,6 +35,8 @@ const PORTION: usize = 1_024;
 /// `DECISIONS_KEEP_TIMES` as long.
 const KEEP_MS: u64 = 7 * 86_400_000;
 const DECISIONS_KEEP_TIMES: u64 = 12;
+/// So large may the write-ahead log become while old rows are removed.
+const WAL_MAX: u64 = 4 << 20;
 /// How large the journal may grow when `journal_max_size` says nothing: weeks of a thousand checks, and
 /// a bound for the day on which thousands of them fail every few seconds.
 const MAX_SIZE: u64 = 1 << 30;
@@ -57,7 +59,8 @@ pub(super) struct Writer {
     connection: Connection,
     plan: Arc<Plan>,
     events: UnboundedSender<Event>,
-    daemon: i64,
+    /// The row of this daemon; none while there was no room for it.
+    daemon: Option<i64>,
     boot: String,
     seq: i64,
     durable: bool,
@@ -87,13 +90,15 @@ struct Fold {
 }
 
 impl Writer {
-    /// Notes this daemon, and reads what the one before left.
+    /// Notes this daemon, and reads what the one before left. A file that can be read and not be
+    /// written for now is no reason to leave members alone: what keeps it comes back, and
+    /// every intent is refused until it can be written.
     pub(super) fn begin(
         path: &Path,
         connection: Connection,
         plan: Arc<Plan>,
         events: UnboundedSender<Event>,
-    ) -> rusqlite::Result<(Self, Past)> {
+    ) -> rusqlite::Result<(Self, Past, Option<rusqlite::Error>)> {
         let both = Both::read();
         let steady_clock = Both::counted_from(newest_row(&connection)?.unwrap_or(both.now_ms()));
         let boot = format!("{:032x}", crate::manager::boot_id());
@@ -115,16 +120,11 @@ impl Writer {
             .collect::<rusqlite::Result<BTreeSet<IntentId>>>()?;
         let (kept, rebooted) = read_kept(&connection, &boot, both.now_ms())?;
         // After all that is read: a file that is damaged is set aside as it is.
-        connection.execute(
-            "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
-            params![
-                both.now_ms(),
-                std::process::id(),
-                boot,
-                env!("CARGO_PKG_VERSION")
-            ],
-        )?;
-        let daemon = connection.last_insert_rowid();
+        let (daemon, unwritable) = match note_daemon(&connection, &boot) {
+            Ok(daemon) => (Some(daemon), None),
+            Err(error) if open::passes(&error) => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
         let next = last
             .and_then(|n| u64::try_from(n).ok())
             .map_or(1, |n| n + 1);
@@ -151,10 +151,10 @@ impl Writer {
             lived: steady_clock,
             sweeping: false,
             damage: None,
-            failing: false,
+            failing: unwritable.is_some(),
             unwritten: Vec::new(),
         };
-        Ok((writer, past))
+        Ok((writer, past, unwritable))
     }
 
     /// Writes until `Message::End` comes or nobody can send any more.
@@ -201,6 +201,8 @@ impl Writer {
                 // Rows that count steady passes are known by ids of the old plan.
                 self.steady.clear();
                 (self.plan, self.events) = (plan, events);
+                // It may keep less.
+                self.swept_at = None;
             }
             self.sweep();
         }
@@ -219,7 +221,9 @@ impl Writer {
         let now = crate::clock::now();
         let fold = last || now.since(self.folded_at).as_duration() >= FOLD_LAG;
         let folds = fold && self.steady.values().any(|f| f.changed);
-        if batch.is_empty() && !folds && self.damage.is_none() {
+        // Nor may a journal that was removed wait for something to happen: should this process end
+        // before, all of it is lost.
+        if batch.is_empty() && !folds && self.damage.is_none() && self.place.holds() {
             return;
         }
         match self.attempt(&batch, fold, !intents.is_empty()) {
@@ -292,11 +296,15 @@ impl Writer {
             self.durable = durable;
         }
         let all = self.connection.transaction()?;
+        let daemon = match self.daemon {
+            Some(daemon) => daemon,
+            None => note_daemon(&all, &self.boot)?,
+        };
         let mut rows = Rows {
             all: &all,
             plan: &self.plan,
             steady: &mut self.steady,
-            daemon: self.daemon,
+            daemon,
             seq: &mut self.seq,
             both: Both::read(),
         };
@@ -332,7 +340,9 @@ impl Writer {
             rows.fold()?;
         }
         pass(batch, WRITTEN);
-        all.commit()
+        all.commit()?;
+        self.daemon = Some(daemon);
+        Ok(())
     }
 
     /// Removes old rows, a portion at a time: what is to be written waits for no more than that.
@@ -347,7 +357,10 @@ impl Writer {
             }
             self.swept_at = Some(now);
         }
-        self.sweeping = self.sweep_portion().unwrap_or_else(|error| {
+        let more = self
+            .sweep_portion()
+            .and_then(|more| self.give_back(more).map(|()| more));
+        self.sweeping = more.unwrap_or_else(|error| {
             tracing::warn!(
                 reason = open::words(&error),
                 "old journal rows cannot be removed"
@@ -387,6 +400,26 @@ impl Writer {
         self.shrink()
     }
 
+    /// Gives the pages of removed rows back to the file system, and what was written to remove them. A
+    /// journal that an older checkd began has no room to give: its free pages are used again.
+    fn give_back(&self, more: bool) -> rusqlite::Result<()> {
+        // A statement that gives rows is stepped to its end, or it frees one page.
+        let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut rows = vacuum.query([])?;
+        while rows.next()?.is_some() {}
+        drop(rows);
+        if more && !open::wal_is_larger(&self.connection, WAL_MAX) {
+            return Ok(());
+        }
+        // A reader keeps the log from being emptied; the next portion tries again, entries do not wait.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection.busy_timeout(open::PATIENCE)?;
+        emptied
+    }
+
     /// Removes a portion of the oldest runs if the file is larger than `journal_max_size`. Whether
     /// there may be more.
     fn shrink(&self) -> rusqlite::Result<bool> {
@@ -405,6 +438,20 @@ impl Writer {
             format!("DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY id LIMIT {PORTION})");
         Ok(self.connection.execute(&sql, [])? > 0)
     }
+}
+
+/// Notes this daemon; gives the number of its row.
+fn note_daemon(connection: &Connection, boot: &str) -> rusqlite::Result<i64> {
+    connection.execute(
+        "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
+        params![
+            Both::read().now_ms(),
+            std::process::id(),
+            boot,
+            env!("CARGO_PKG_VERSION")
+        ],
+    )?;
+    Ok(connection.last_insert_rowid())
 }
 
 /// When the newest row was written that says what happened.
