@@ -111,9 +111,9 @@ pub(super) fn output(
 /// # Errors
 /// One line for a person: what could not be read.
 pub(super) fn secrets(group: &GroupPlan, member: &MemberPlan) -> Result<Vec<String>, String> {
-    let mut of_files = BTreeMap::new();
+    let (reading, mut of_files) = (Reading::default(), BTreeMap::new());
     for path in &group.launch.env_file {
-        read_env_file(&fill(path, group, member)?, &mut of_files)?;
+        read_env_file(&fill(path, group, member)?, &reading, &mut of_files)?;
     }
     let secret = |text: &Text| !matches!(text, Text::Plain(_));
     let named = group
@@ -121,7 +121,7 @@ pub(super) fn secrets(group: &GroupPlan, member: &MemberPlan) -> Result<Vec<Stri
         .environment
         .iter()
         .filter(|(_, text)| secret(text));
-    let named = named.map(|(key, text)| read_text(key, text, group, member));
+    let named = named.map(|(key, text)| read_text(key, text, &reading, group, member));
     named.chain(of_files.into_values().map(Ok)).collect()
 }
 
