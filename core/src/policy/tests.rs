@@ -896,3 +896,21 @@ fn a_stop_by_hand_holds_over_a_reboot_and_an_end_by_itself_does_not() {
     world.pass(Span::mins(1));
     assert_eq!(world.life(0), "up");
 }
+
+/// A journal that takes back its word is believed as little as one that says it twice: the act is
+/// under way, and another one beside it would be a second attempt on the same member.
+#[test]
+fn a_refusal_after_the_intent_was_stored_changes_nothing() {
+    let mut world = World::new(vec![group(1, &["ping"], 1)]);
+    world.pass(Span::mins(2));
+    let asked = world.command(0, Command::Restart { now: true });
+    assert!(asked.is_ok(), "{asked:?}");
+    world.pass(Span::millis(50));
+    let under_way = world.engine.attempts();
+    let intent = *under_way.first().unwrap();
+    let reason = "late".to_owned();
+    world.event(&Event::IntentRefused { intent, reason });
+    assert_eq!(world.engine.attempts(), under_way);
+    world.pass(Span::mins(2));
+    assert_eq!((world.health(0).as_str(), world.restarts()), ("healthy", 1));
+}

@@ -24,7 +24,8 @@ fn held(view: &View<'_>, hold: &Hold) -> Reading {
         super::dependency::missing(plan, state, view.group_plan, view.group, view.now).is_some();
     let due = hold.canary_at <= view.now && !unsupplied;
     let canary_at = Some(hold.canary_at).filter(|at| !unsupplied && *at > view.now);
-    let open = due && hold.canary.is_none() && view.group.counts.attempts == 0;
+    let alone = hold.canary.is_none() && view.group.counts.attempts == 0;
+    let open = due && (alone || is_canary(view, hold));
     Reading {
         gate: GateName::Hold,
         open,
@@ -43,19 +44,25 @@ fn held(view: &View<'_>, hold: &Hold) -> Reading {
     }
 }
 
+/// Whether this member is the canary already: its gates are read again when its intent is stored.
+fn is_canary(view: &View<'_>, hold: &Hold) -> bool {
+    let own = view.member.attempt.as_ref().map(|attempt| attempt.intent);
+    own.is_some() && own == hold.canary
+}
+
 /// One at a time; and whoever fell ill first is helped first, until it is well or given up.
 fn alone(view: &View<'_>) -> Reading {
     let small = view.group.size() < defaults::HOLD_LEAST;
     let mine = view.member.incident;
-    let first = |other: &Member| {
-        other.attempt.is_some()
+    let first = |(index, other): (u32, &Member)| {
+        index != view.id.member && other.attempt.is_some()
             || matches!(other.health, Health::Failed { .. })
                 && other.control == Control::Auto
                 && other.ledger.futile > 0
                 && other.ledger.given_up.is_none()
                 && other.incident < mine
     };
-    let blocked = small && view.group.members.iter().any(first);
+    let blocked = small && (0u32..).zip(&view.group.members).any(first);
     Reading {
         gate: GateName::Hold,
         open: !blocked,

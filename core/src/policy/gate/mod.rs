@@ -129,6 +129,17 @@ const fn budgeted(proposal: &Proposal) -> bool {
         )
 }
 
+/// The first gate that closed between the decision and the moment in which its intent is stored.
+///
+/// A journal on a bad disk takes seconds to answer, in which a neighbour may die, a hold may begin or
+/// this machine stand still. The turn on this machine the member has already, and the journal has
+/// just answered.
+pub(crate) fn closed_meanwhile(view: &View<'_>, proposal: &Proposal) -> Option<Reading> {
+    let has = |name| matches!(name, GateName::HostRate | GateName::Journal);
+    let mut gates = (GATES.iter()).filter(|gate| !has(gate.name) && (gate.applies)(proposal));
+    gates.find_map(|gate| Some((gate.read)(view, proposal)).filter(|reading| !reading.open))
+}
+
 /// Reads every gate that the proposal must pass.
 pub(crate) fn read_all(view: &View<'_>, proposal: &Proposal) -> Vec<Reading> {
     GATES

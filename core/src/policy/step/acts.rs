@@ -3,8 +3,9 @@
 use super::{Turn, act};
 use crate::event::{Effect, Exit};
 use crate::journal::{Entry, Outcome};
+use crate::policy::propose::Proposal;
 use crate::policy::state::{Attempt, Control, Life, Phase, Refused, Wanted};
-use crate::policy::{Motive, NoticeKind, Step, judge};
+use crate::policy::{Motive, NoticeKind, Step, gate, judge, words};
 use crate::{IntentId, MemberId, Span, Status};
 
 /// So many automatic starts in a [`DAY`] are chronic (policy.md section 3).
@@ -33,7 +34,7 @@ impl Turn<'_> {
             if matches!(attempt.motive, Motive::ByHand { .. }) {
                 self.change(id, |member| member.asked = None);
             }
-            self.conclude(id, Outcome::Withdrawn, reason);
+            self.conclude(id, Outcome::Withdrawn, &reason);
             self.consider(id);
             return;
         }
@@ -74,7 +75,33 @@ impl Turn<'_> {
     }
 
     /// Why an act whose intent was just stored must not be done any more.
-    pub(super) fn not_needed(&self, id: MemberId, attempt: &Attempt) -> Option<&'static str> {
+    fn not_needed(&self, id: MemberId, attempt: &Attempt) -> Option<String> {
+        let overtaken = self.overtaken(id, attempt).map(str::to_owned);
+        overtaken.or_else(|| self.closed_meanwhile(id, attempt))
+    }
+
+    /// The gate that closed since the kill of a sick member was decided.
+    fn closed_meanwhile(&self, id: MemberId, attempt: &Attempt) -> Option<String> {
+        if attempt.motive != Motive::Sick {
+            return None;
+        }
+        let view = self.view(id)?;
+        let proposal = Proposal {
+            step: attempt.step,
+            motive: attempt.motive,
+            blame: self.because(id).0,
+            parole: false,
+        };
+        let closed = gate::closed_meanwhile(&view, &proposal)?;
+        let numbers = words::numbers(self.plan, &closed);
+        Some(format!(
+            "the gate {} closed meanwhile: {numbers}",
+            closed.gate
+        ))
+    }
+
+    /// What happened to the member itself since an act was decided.
+    fn overtaken(&self, id: MemberId, attempt: &Attempt) -> Option<&'static str> {
         let (group_plan, group) = (self.plan.group(id.group)?, self.state.group(id.group)?);
         let member = self.state.member(id)?;
         let paused = matches!(&member.control, Control::Paused { until, .. } if *until > self.now);
@@ -104,6 +131,12 @@ impl Turn<'_> {
 
     pub(super) fn refused(&mut self, intent: IntentId, reason: &str) {
         self.state.unanswered.remove(&intent);
+        let attempt =
+            (self.member_of(intent)).and_then(|id| self.state.member(id)?.attempt.as_ref());
+        // It was stored, and its act is under way: whatever this answer is, it comes too late.
+        if attempt.is_some_and(|attempt| attempt.phase != Phase::Storing) {
+            return;
+        }
         self.state.refused = Some(Refused {
             at: self.now,
             reason: reason.to_owned(),
