@@ -1,0 +1,565 @@
+//! The invariants of docs/policy.md, judged on what really was done and seen, and not on what the
+//! engine counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use checkd_core::engine::{Act, Engine};
+use checkd_core::journal::{Entry, Outcome};
+use checkd_core::plan::{CheckPlan, Plan, Scope};
+use checkd_core::policy::Motive;
+use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+
+/// An invariant that does not hold, with what shows it.
+pub(crate) type Broken = String;
+
+/// An intent that was recorded and has no outcome.
+#[derive(Clone, Debug)]
+struct Open {
+    member: MemberId,
+    act: Act,
+    motive: Motive,
+    at: Instant,
+}
+
+/// What the entries said; it is lost with them.
+#[derive(Clone, Debug, Default)]
+struct Book {
+    open: BTreeMap<IntentId, Open>,
+    /// Intents with an outcome.
+    ended: BTreeMap<IntentId, Outcome>,
+    /// Which groups are held, since when, and how long a canary was to wait then.
+    held: BTreeMap<u32, (Instant, Span)>,
+}
+
+/// What a leaf really said of one life.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    fails: u32,
+    last: Option<(Instant, Status)>,
+}
+
+/// Looks at everything that happens.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    book: Book,
+    durable: Book,
+    stored: BTreeSet<IntentId>,
+    refused: BTreeSet<IntentId>,
+    /// Intents whose acts somebody began to carry out.
+    begun: BTreeSet<IntentId>,
+    /// Whose act is being carried out.
+    acting: BTreeMap<MemberId, IntentId>,
+    said: BTreeMap<LeafId, Said>,
+    /// Until when a group is left alone.
+    alone: BTreeMap<u32, Instant>,
+    kills: BTreeMap<MemberId, Vec<Instant>>,
+    starts: BTreeMap<MemberId, Vec<Instant>>,
+    /// When the daemon last began.
+    began: Instant,
+    /// When the plan was last changed: thresholds and waits may be of the one before.
+    reloaded: Option<Instant>,
+    motive: Motive,
+    /// How often each invariant was looked at: I1 to I10, from 0.
+    pub(crate) looked: [u64; 10],
+}
+
+impl Watch {
+    pub(crate) fn new(began: Instant) -> Self {
+        Self {
+            book: Book::default(),
+            durable: Book::default(),
+            stored: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            begun: BTreeSet::new(),
+            acting: BTreeMap::new(),
+            said: BTreeMap::new(),
+            alone: BTreeMap::new(),
+            kills: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            began,
+            reloaded: None,
+            motive: Motive::Begin,
+            looked: [0; 10],
+        }
+    }
+
+    pub(crate) fn look(&mut self, number: usize) {
+        if let Some(count) = self.looked.get_mut(number - 1) {
+            *count += 1;
+        }
+    }
+
+    /// The highest intent that the journal may know.
+    pub(crate) fn last_intent(&self) -> IntentId {
+        let open = self.book.open.keys().next_back();
+        let ended = self.book.ended.keys().next_back();
+        let last = self.stored.last().max(open).max(ended);
+        last.copied().unwrap_or(IntentId(0))
+    }
+
+    /// Intents that the journal holds without an outcome, and whether they were begun.
+    pub(crate) fn open(&self) -> BTreeMap<IntentId, bool> {
+        let open = self.book.open.keys();
+        let open = open.filter(|intent| !self.refused.contains(intent));
+        open.map(|intent| (*intent, self.begun.contains(intent)))
+            .collect()
+    }
+
+    pub(crate) fn crashed(&mut self, lossy: bool, now: Instant) {
+        if lossy {
+            self.book = self.durable.clone();
+        }
+        self.book
+            .open
+            .retain(|intent, _| !self.refused.contains(intent));
+        // Numbers that the journal never held are given again.
+        let last = self.last_intent();
+        self.refused.retain(|intent| *intent <= last);
+        self.began = now;
+        // The host tells the new daemon; here nobody does.
+        self.alone.clear();
+    }
+
+    /// The plan is another one: members are known by their names.
+    pub(crate) fn reload(&mut self, from: &Plan, to: &Plan, now: Instant) {
+        self.reloaded = Some(now);
+        let id = |id: MemberId| {
+            to.find(
+                from.group(id.group)?.name.as_str(),
+                from.member(id)?.name.as_str(),
+            )
+        };
+        self.acting = rename(&mut self.acting, id);
+        self.kills = rename(&mut self.kills, id);
+        self.starts = rename(&mut self.starts, id);
+        self.said.clear();
+        self.alone.clear();
+        for book in [&mut self.book, &mut self.durable] {
+            let held = std::mem::take(&mut book.held).into_iter();
+            book.held = held
+                .filter_map(|(group, held)| {
+                    let name = from.group(group)?.name.as_str();
+                    Some((to.find_group(name)?.0, held))
+                })
+                .collect();
+            book.open.retain(|_, open| match id(open.member) {
+                Some(new) => {
+                    open.member = new;
+                    open.act = match open.act {
+                        Act::Start { .. } => Act::Start { member: new },
+                        Act::Restart {
+                            generation,
+                            evidence,
+                            ..
+                        } => Act::Restart {
+                            member: new,
+                            generation,
+                            evidence,
+                        },
+                        Act::Stop { generation, .. } => Act::Stop {
+                            member: new,
+                            generation,
+                        },
+                    };
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+
+    pub(crate) fn leave_alone(&mut self, group: u32, until: Instant) {
+        self.alone.insert(group, until);
+    }
+
+    pub(crate) fn stored(&mut self, intent: IntentId) {
+        self.stored.insert(intent);
+        self.durable = self.book.clone();
+    }
+
+    pub(crate) fn refuse(&mut self, intent: IntentId) {
+        self.refused.insert(intent);
+    }
+
+    /// A sample reached the engine.
+    pub(crate) fn sample(&mut self, leaf: LeafId, sample: &Sample, now: Instant) {
+        if sample.status == Status::Unknown {
+            return;
+        }
+        let said = self.said.entry(leaf).or_default();
+        said.fails += u32::from(sample.status == Status::Fail);
+        said.last = Some((now, sample.status));
+    }
+
+    /// A new life begins: nothing was said about it.
+    pub(crate) fn lives(&mut self, member: MemberId) {
+        let own = |leaf: &LeafId| (leaf.group, leaf.member) == (member.group, Some(member.member));
+        self.said.retain(|leaf, _| !own(leaf));
+    }
+
+    pub(crate) fn reset(&mut self, member: MemberId) {
+        self.kills.remove(&member);
+        self.starts.remove(&member);
+    }
+
+    /// The manager is done with an act.
+    pub(crate) fn done(&mut self, intent: IntentId) {
+        self.acting.retain(|_, of| *of != intent);
+    }
+
+    /// The engine recorded something.
+    pub(crate) fn entry(&mut self, plan: &Plan, entry: &Entry, now: Instant) -> Result<(), Broken> {
+        match entry {
+            Entry::Decision {
+                member,
+                explanation,
+                intent: Some(intent),
+                ..
+            } => {
+                self.motive = explanation.motive;
+                self.look(4);
+                let closed = explanation.readings.iter().find(|reading| !reading.open);
+                if let Some(closed) = closed {
+                    return Err(format!(
+                        "I4: {intent:?} with the gate {} closed",
+                        closed.gate
+                    ));
+                }
+                if self.motive == Motive::Sick && explanation.verdict != Status::Fail {
+                    return Err(format!("I4: {member:?} while {:?}", explanation.verdict));
+                }
+            }
+            Entry::Intent { intent, act, .. } => {
+                let open = Open {
+                    member: member_of(act),
+                    act: *act,
+                    motive: self.motive,
+                    at: now,
+                };
+                self.look(1);
+                let refused = &self.refused;
+                let other = self
+                    .book
+                    .open
+                    .iter()
+                    .find(|(other, it)| it.member == open.member && !refused.contains(other));
+                if let Some((other, _)) = other {
+                    return Err(format!(
+                        "I1: {intent:?} beside {other:?} on {:?}",
+                        open.member
+                    ));
+                }
+                self.look(5);
+                let again = self.book.ended.contains_key(intent) || self.stored.contains(intent);
+                if again || self.book.open.insert(*intent, open).is_some() {
+                    return Err(format!("I5: {intent:?} twice"));
+                }
+            }
+            Entry::Outcome {
+                intent, outcome, ..
+            } => {
+                self.look(5);
+                if self.book.open.remove(intent).is_none() {
+                    return Err(format!("I5: an outcome of {intent:?}, which is not open"));
+                }
+                if *outcome == Outcome::Withdrawn && self.begun.contains(intent) {
+                    return Err(format!("I5: {intent:?} was carried out and is withdrawn"));
+                }
+                self.book.ended.insert(*intent, *outcome);
+            }
+            Entry::Group { group, to, .. } => {
+                let wait = plan
+                    .group(*group)
+                    .map_or(Span::ZERO, |group| group.policy.canary_after);
+                match *to {
+                    "held" => {
+                        self.book.held.insert(*group, (now, wait));
+                    }
+                    "free" => drop(self.book.held.remove(group)),
+                    _ => {}
+                }
+            }
+            Entry::Transition { .. }
+            | Entry::Decision { .. }
+            | Entry::Run { .. }
+            | Entry::Steady { .. }
+            | Entry::Operator { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The engine wants an act carried out. False when somebody began to long ago.
+    pub(crate) fn act(
+        &mut self,
+        plan: &Plan,
+        engine: &Engine,
+        (intent, act): (IntentId, Act),
+        running: impl Fn(MemberId) -> Option<Generation>,
+        now: Instant,
+    ) -> Result<bool, Broken> {
+        let member = member_of(&act);
+        self.look(5);
+        if !self.stored.contains(&intent) {
+            return Err(format!("I5: {intent:?} is done and was not stored"));
+        }
+        let Some(open) = self.book.open.get(&intent).cloned() else {
+            return Err(format!("I5: {intent:?} is done and is not open"));
+        };
+        if bare(open.act) != bare(act) {
+            return Err(format!("I5: {act:?} is done, {:?} was stored", open.act));
+        }
+        if !self.begun.insert(intent) {
+            return Ok(false);
+        }
+        self.look(1);
+        if let Some(other) = self.acting.insert(member, intent) {
+            return Err(format!(
+                "I1: {intent:?} while {other:?} is carried out on {member:?}"
+            ));
+        }
+        self.look(3);
+        match act {
+            Act::Start { .. } => {
+                if let Some(generation) = running(member) {
+                    return Err(format!(
+                        "I3: {member:?} is started and runs: {generation:?}"
+                    ));
+                }
+            }
+            Act::Restart { generation, .. } | Act::Stop { generation, .. } => {
+                if running(member) != Some(generation) {
+                    return Err(format!("I3: {member:?} is not {generation:?}"));
+                }
+            }
+        }
+        match open.motive {
+            Motive::Sick => self.sick(plan, engine, intent, &open, &running, now)?,
+            Motive::Dead => self.dead(plan, engine, &open, now)?,
+            Motive::Together => self.not_settling(plan, intent, &open)?,
+            Motive::Begin | Motive::ByHand { .. } => {}
+        }
+        Ok(true)
+    }
+
+    /// I10: what the daemon before did not begin is not carried on, and a new one waits.
+    fn not_settling(&mut self, plan: &Plan, intent: IntentId, open: &Open) -> Result<(), Broken> {
+        self.look(10);
+        let settle = plan.group(open.member.group).map(|it| it.policy.settle);
+        let began = self.began;
+        // What was decided before a reload went by the settle time of then.
+        let of_then = self.reloaded.is_some_and(|at| open.at <= at);
+        if !of_then && settle.is_some_and(|settle| open.at < began + settle) {
+            return Err(format!(
+                "I10: {intent:?} is decided at {:?}, the daemon began at {began:?}",
+                open.at
+            ));
+        }
+        Ok(())
+    }
+
+    fn sick(
+        &mut self,
+        plan: &Plan,
+        engine: &Engine,
+        intent: IntentId,
+        open: &Open,
+        running: &impl Fn(MemberId) -> Option<Generation>,
+        now: Instant,
+    ) -> Result<(), Broken> {
+        self.not_settling(plan, intent, open)?;
+        let member = open.member;
+        let Some(group) = plan.group(member.group) else {
+            return Err(format!("I3: {member:?} is not in the plan"));
+        };
+        self.evidence(plan, member, now)?;
+        let alone = self.alone.get(&member.group);
+        if alone.is_some_and(|until| now < *until) {
+            return Err(format!("I4: {member:?} is killed, its group is left alone"));
+        }
+        self.look(2);
+        let others = (0u32..).take(group.members.len());
+        let others = others.map(|other| MemberId {
+            member: other,
+            ..member
+        });
+        let out = |other: &MemberId| {
+            let begun = self.book.open.iter().any(|(other_intent, it)| {
+                it.member == *other && !self.refused.contains(other_intent)
+            });
+            begun
+                || running(*other).is_none()
+                    && engine
+                        .explain(*other, now)
+                        .is_some_and(|it| it.life == "dead" && it.given_up.is_none())
+        };
+        let out: Vec<MemberId> = others.filter(|it| *it != member).filter(out).collect();
+        if out.len() >= group.policy.max_out as usize {
+            return Err(format!("I2: {member:?} is killed while {out:?} are out"));
+        }
+        self.look(7);
+        // The restart that is one too many is carried out, and the hold begins with it.
+        let held = self.book.held.get(&member.group).copied();
+        if let Some((since, wait)) = held.filter(|(since, _)| *since < now) {
+            let beside = self.book.open.iter().find(|(other, it)| {
+                **other != intent
+                    && it.member.group == member.group
+                    && it.motive == Motive::Sick
+                    && !self.refused.contains(other)
+            });
+            if let Some((other, _)) = beside {
+                return Err(format!("I7: {intent:?} beside {other:?} in a hold"));
+            }
+            if now < since + wait && self.reloaded.is_none_or(|at| at < since) {
+                return Err(format!("I7: {intent:?} at {now:?}, held since {since:?}"));
+            }
+        }
+        self.look(8);
+        let (limit, kills) = (
+            group.policy.sick_restarts,
+            self.kills.entry(member).or_default(),
+        );
+        kills.push(now);
+        let recent = kills.iter().filter(|at| now.since(**at) < limit.window);
+        let recent = recent.count();
+        if recent > limit.max as usize {
+            return Err(format!(
+                "I8: {recent} restarts of {member:?} within {}",
+                limit.window
+            ));
+        }
+        Ok(())
+    }
+
+    fn dead(
+        &mut self,
+        plan: &Plan,
+        engine: &Engine,
+        open: &Open,
+        now: Instant,
+    ) -> Result<(), Broken> {
+        self.look(8);
+        let member = open.member;
+        let Some(limit) = plan.group(member.group).map(|it| it.policy.dead_starts) else {
+            return Ok(());
+        };
+        let starts = self.starts.entry(member).or_default();
+        let last = starts.last().copied();
+        starts.push(now);
+        let given_up = engine.explain(member, now).and_then(|it| it.given_up);
+        if given_up.is_some() {
+            // One at each parole, and those are at least five minutes apart.
+            return match last {
+                Some(last) if now.since(last) < Span::mins(5) => Err(format!(
+                    "I8: {member:?} on parole, started at {last:?} and {now:?}"
+                )),
+                _ => Ok(()),
+            };
+        }
+        // It was decided by the limits of then, and died all the same.
+        if self.reloaded.is_some_and(|at| open.at <= at) {
+            return Ok(());
+        }
+        let recent = starts.iter().filter(|at| now.since(**at) < limit.window);
+        let recent = recent.count();
+        if recent > limit.max as usize {
+            return Err(format!(
+                "I8: {recent} starts of {member:?} within {}: {starts:?}",
+                limit.window
+            ));
+        }
+        Ok(())
+    }
+
+    /// I3 and I4: a sick member is killed on Fails that its own life has seen, the newest of them now.
+    fn evidence(&mut self, plan: &Plan, member: MemberId, now: Instant) -> Result<(), Broken> {
+        let Some(group) = plan.group(member.group) else {
+            return Ok(());
+        };
+        // What was said before is forgotten here, and not by the engine.
+        if (self.reloaded).is_some_and(|at| now.since(at) < Span::mins(10)) {
+            return Ok(());
+        }
+        // An expression that turns a pass round has its evidence in passes.
+        let turned = ["not", "when"]
+            .iter()
+            .any(|word| group.live.text.contains(word));
+        let mut enough = false;
+        for check in group.live.expr.leaves() {
+            let Some(check_plan) = group.checks.get(check as usize) else {
+                continue;
+            };
+            let leaf = LeafId {
+                group: member.group,
+                check,
+                member: (check_plan.scope == Scope::Process).then_some(member.member),
+            };
+            let Some(said) = self.said.get(&leaf).copied() else {
+                continue;
+            };
+            enough |= speaks(check_plan, said, turned || self.reloaded.is_some(), now);
+        }
+        self.look(3);
+        self.look(4);
+        if !enough {
+            return Err(format!(
+                "I4: nothing that {member:?} said speaks for its kill at {now:?}: {:?}",
+                self.said
+            ));
+        }
+        Ok(())
+    }
+
+    /// Everything is over: no act is without its outcome.
+    pub(crate) fn over(&mut self, engine: &Engine) -> Result<(), Broken> {
+        self.look(5);
+        let attempts = engine.attempts();
+        for (intent, open) in &self.book.open {
+            if !attempts.contains(intent) && !self.refused.contains(intent) {
+                return Err(format!("I5: {intent:?} has no outcome: {open:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn speaks(check: &CheckPlan, said: Said, turned: bool, now: Instant) -> bool {
+    let Some((at, status)) = said.last else {
+        return false;
+    };
+    let needed = check
+        .n_of_m
+        .map_or(check.fall, |rule| rule.n.min(check.fall));
+    let fresh = now.since(at) <= check.interval * 2 + check.timeout;
+    fresh && (turned || status == Status::Fail && said.fails >= needed)
+}
+
+/// What is done to the member; what is kept of it before that follows from its incident, which a person
+/// may end meanwhile.
+fn bare(act: Act) -> Act {
+    match act {
+        Act::Restart {
+            member, generation, ..
+        } => Act::Restart {
+            member,
+            generation,
+            evidence: None,
+        },
+        Act::Start { .. } | Act::Stop { .. } => act,
+    }
+}
+
+fn member_of(act: &Act) -> MemberId {
+    match act {
+        Act::Start { member } | Act::Restart { member, .. } | Act::Stop { member, .. } => *member,
+    }
+}
+
+/// The same by other names.
+pub(crate) fn rename<T>(
+    map: &mut BTreeMap<MemberId, T>,
+    name: impl Fn(MemberId) -> Option<MemberId>,
+) -> BTreeMap<MemberId, T> {
+    let old = std::mem::take(map).into_iter();
+    old.filter_map(|(id, value)| Some((name(id)?, value)))
+        .collect()
+}
