@@ -58,6 +58,31 @@ fn a_wrong_configuration_changes_nothing() {
 }
 
 #[test]
+fn a_file_that_was_emptied_stops_nobody_unless_that_is_meant() {
+    let checkd = Checkd::start(CONFIG);
+    let pids = healthy_pair(&checkd);
+    let daemon = "[daemon]\nstate_dir = \"$DIR/state\"\n";
+    let socket = ["control.sock", "state/control.sock"].map(|path| checkd.dir().join(path));
+    let socket = socket.iter().find(|path| path.exists()).unwrap();
+    // What an emptied file does not say.
+    let control = ["--control", socket.to_str().unwrap()];
+    let reload = |more: &[&str]| checkd.ask([&["reload"], &control[..], more].concat());
+    for text in ["", daemon] {
+        checkd.write_raw_config(text);
+        let answer = reload(&[]);
+        assert_eq!(answer.code, Some(2), "{answer:?}");
+        let told = answer.stderr;
+        assert!(told.contains("would stop all 2 members"), "{told}");
+    }
+    assert!(pids.iter().all(|&pid| alive(pid)), "somebody was stopped");
+    let answer = reload(&["--force"]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    eventually("both are stopped", Duration::from_secs(20), || {
+        pids.iter().all(|&pid| !alive(pid)).then_some(())
+    });
+}
+
+#[test]
 fn sighup_reloads_and_members_that_are_gone_are_stopped() {
     let checkd = Checkd::start(CONFIG);
     let pids = healthy_pair(&checkd);

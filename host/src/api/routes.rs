@@ -459,10 +459,11 @@ async fn reload(
         let why = format!("the order cannot be read: {e}");
         Refused::new(StatusCode::BAD_REQUEST, "C0510", why)
     })?;
-    let (by, restart) = (peer.by, order.restart);
+    let (by, restart, force) = (peer.by, order.restart, order.force);
     let ask = |answer| Question::Reload {
         by,
         restart,
+        force,
         answer,
     };
     let (ok, text) = match shared.ask_within(RELOAD_PATIENCE, ask).await? {

@@ -79,6 +79,8 @@ pub struct Order {
 pub struct ReloadOrder {
     /// Restart members that run with other settings than the new ones.
     pub restart: bool,
+    /// Take a configuration that names nobody, and so stop everybody.
+    pub force: bool,
 }
 
 /// Answer of `POST /api/v1/reload`.

@@ -61,6 +61,9 @@ pub struct ReloadArgs {
     /// Restart, through the budget, members that run with other settings than the new ones.
     #[arg(long)]
     restart: bool,
+    /// Take a configuration that names nobody, and so stop everybody.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     daemon: Daemon,
 }
@@ -69,6 +72,7 @@ pub struct ReloadArgs {
 pub fn reload(args: &ReloadArgs) -> ExitCode {
     let order = ReloadOrder {
         restart: args.restart,
+        force: args.force,
     };
     let answer: Reloaded = match find::control(&args.daemon).post("/api/v1/reload", &order) {
         Ok(answer) => answer,

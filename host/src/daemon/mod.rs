@@ -96,6 +96,8 @@ pub enum Question {
         by: String,
         /// Restart members whose process was started with other settings.
         restart: bool,
+        /// Take a configuration that names nobody, and so stop everybody.
+        force: bool,
         /// What became of it, as text; `Err` when nothing was changed.
         answer: oneshot::Sender<Result<String, String>>,
     },
@@ -328,7 +330,7 @@ impl Daemon {
                 biased;
                 _ = signals.term.recv() => break self.plan.daemon.on_exit.into(),
                 _ = signals.interrupt.recv() => break End::Stop,
-                _ = signals.hangup.recv() => self.reload("SIGHUP".to_owned(), false, None),
+                _ = signals.hangup.recv() => self.reload("SIGHUP".to_owned(), false, false, None),
                 Some(read) = reads.recv() => self.take(read, &mut events),
                 Some(said) = self.notify_says.recv() => self.talk.line(&said),
                 Some((asked, question)) = questions.recv() => {
@@ -494,8 +496,9 @@ impl Daemon {
             Question::Reload {
                 by,
                 restart,
+                force,
                 answer,
-            } => self.reload(by, restart, Some(answer)),
+            } => self.reload(by, restart, force, Some(answer)),
             // Whoever asked was told that nobody answers, and has gone: it must not happen later.
             Question::Command { answer, .. } if answer.is_closed() => {}
             Question::Command {

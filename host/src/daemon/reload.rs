@@ -50,15 +50,16 @@ pub(super) struct Read {
 
 impl Daemon {
     /// Begins to read the configuration again.
-    pub(super) fn reload(&mut self, by: String, restart: bool, told: Option<Told>) {
+    pub(super) fn reload(&mut self, by: String, restart: bool, force: bool, told: Option<Told>) {
         if std::mem::replace(&mut self.reading, true) {
             let busy = "a reload is under way; try again when it is done".to_owned();
             self.tell(told, Err(busy));
             return;
         }
+        let running = self.plan.members().count();
         let (layers, observe, done) = (self.layers.clone(), self.observe, self.reads.clone());
         tokio::task::spawn_blocking(move || {
-            let fresh = read(&layers, observe);
+            let fresh = read(&layers, observe).and_then(|fresh| nobody(fresh, running, force));
             // The loop is gone only when the daemon ends.
             drop(done.send(Read {
                 by,
@@ -254,6 +255,24 @@ impl Daemon {
             Question::Status(_) | Question::Reload { .. } => question,
         })
     }
+}
+
+/// Refuses a configuration that names nobody where the one in force names somebody: a file that was
+/// emptied or cut off would stop every member at once, past every budget.
+fn nobody(fresh: Fresh, before: usize, force: bool) -> Result<Fresh, String> {
+    if force || before == 0 || fresh.plan.members().next().is_some() {
+        return Ok(fresh);
+    }
+    let all = if before == 1 {
+        "its only member".to_owned()
+    } else {
+        format!("all {before} members")
+    };
+    Err(format!(
+        "the new configuration names no member, and would stop {all}; \
+         `checkd reload --force` if that is meant, `checkd stop '*'` to stop them and keep the \
+         configuration"
+    ))
 }
 
 fn read(layers: &crate::cli::Layers, observe: bool) -> Result<Fresh, String> {
