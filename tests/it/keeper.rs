@@ -74,7 +74,7 @@ fn assert_whole(text: &str) -> usize {
     lines
 }
 
-fn keeper(checkd: &Checkd) -> u32 {
+pub(crate) fn keeper(checkd: &Checkd) -> u32 {
     eventually("a keeper runs", PATIENCE, || {
         let member = checkd.member_pid("web/web-0")?;
         parent(member).filter(|&pid| names_keeper(pid))

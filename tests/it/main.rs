@@ -36,6 +36,7 @@ mod quick_start;
 mod refusals;
 mod reload;
 mod stall;
+mod stamps;
 mod strangers;
 #[cfg(feature = "peers")]
 mod supervise;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::pipe::{SpliceFlags, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, splice, tee};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
@@ -304,6 +304,8 @@ struct Log {
     lost: u64,
     /// With time stamps: a line that has no end yet.
     open_line: bool,
+    /// Whether the file was opened before.
+    opened: bool,
     /// `splice` does not work with this file system.
     copies: bool,
 }
@@ -316,6 +318,7 @@ impl Log {
             file: None,
             lost: 0,
             open_line: false,
+            opened: false,
         }
     }
 
@@ -353,7 +356,7 @@ impl Log {
             return Err(io::ErrorKind::NotFound.into());
         };
         let mut bytes = [0u8; 16 << 10];
-        let read = match rustix::io::read(pipe, &mut bytes) {
+        let read = match look_into(pipe, &mut bytes) {
             Ok(n) => n,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(0),
             Err(error) => return Err(error.into()),
@@ -367,7 +370,11 @@ impl Log {
             bytes
         };
         let end = file.metadata()?.len();
-        if let Err(error) = file.write_all_at(bytes, end) {
+        let written = file.write_all_at(bytes, end);
+        // Only now they leave the pipe: a keeper that is killed in between writes them twice, and
+        // loses none.
+        take_out(pipe, read)?;
+        if let Err(error) = written {
             self.lost += read as u64;
             return Err(error);
         }
@@ -381,7 +388,14 @@ impl Log {
         {
             return Ok(());
         }
-        self.file = Some(open_file(&self.output.path).map_err(io::Error::other)?);
+        let file = open_file(&self.output.path).map_err(io::Error::other)?;
+        if !self.opened {
+            // What a keeper before this one wrote last may be the beginning of a line.
+            self.opened = true;
+            let size = file.metadata()?.len();
+            self.open_line = !ends_a_line(&file, size);
+        }
+        self.file = Some(file);
         Ok(())
     }
 
@@ -471,6 +485,42 @@ fn ends_a_line(file: &File, size: u64) -> bool {
         return true;
     };
     file.read_exact_at(&mut last, at).is_ok() && last == *b"\n"
+}
+
+/// What is in the pipe, which it stays in.
+fn look_into(pipe: &OwnedFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let (mirror, into) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let seen = tee(pipe, &into, bytes.len(), SpliceFlags::NONBLOCK)?;
+    let mut all = 0;
+    while all < seen {
+        let Some(rest) = bytes.get_mut(all..seen) else {
+            break;
+        };
+        match rustix::io::read(&mirror, rest)? {
+            0 => break,
+            n => all += n,
+        }
+    }
+    Ok(all)
+}
+
+/// Takes out of the pipe what was seen in it.
+fn take_out(pipe: &OwnedFd, count: usize) -> Result<(), Errno> {
+    let mut bytes = [0u8; 16 << 10];
+    let mut left = count;
+    while left > 0 {
+        let most = left.min(bytes.len());
+        let Some(rest) = bytes.get_mut(..most) else {
+            break;
+        };
+        match rustix::io::read(pipe, rest) {
+            Ok(0) => break,
+            Ok(n) => left -= n,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Puts the time before each line.
