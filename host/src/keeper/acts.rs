@@ -198,8 +198,8 @@ impl Keeper {
         };
         let (cgroup, door) = self.cgroup(&order.path).unzip();
         Point::KeeperSpawning.pass();
-        let line = order.intent.and_then(|intent| self.0.started.line(intent));
-        let pid = spec.spawn(ends.member, door, line).inspect_err(|_| {
+        let note = order.intent.and_then(|intent| self.0.started.line(intent));
+        let pid = spec.spawn(ends.member, door, note).inspect_err(|_| {
             if let Some(path) = &cgroup {
                 cgroup::remove(path);
             }
