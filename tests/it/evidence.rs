@@ -484,8 +484,8 @@ fn every_file_that_the_page_names_is_kept_and_no_other() {
     let (_, part) = page.split_once("## Evidence\n").expect("the section");
     let (part, _) = part.split_once("\n## ").expect("its end");
     let rows = part.lines().filter(|line| line.starts_with("| `"));
-    let names = rows.filter_map(|line| line.split('|').nth(1));
-    let mut named: Vec<&str> = names
+    let cells = rows.filter_map(|line| line.split('|').nth(1));
+    let mut named: Vec<&str> = cells
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .collect();
     named.sort_unstable();

@@ -74,7 +74,7 @@ fn assert_whole(text: &str) -> usize {
     lines
 }
 
-pub(crate) fn keeper(checkd: &Checkd) -> u32 {
+fn keeper(checkd: &Checkd) -> u32 {
     eventually("a keeper runs", PATIENCE, || {
         let member = checkd.member_pid("web/web-0")?;
         parent(member).filter(|&pid| names_keeper(pid))
@@ -260,8 +260,8 @@ settle = "0s"
         let path = checkd.dir().join(name);
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.is_ok_and(|status| status.success()));
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&path, mode).expect("its mode is set");
+        let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&path, open_to_all).expect("its mode is set");
     }
     checkd.run();
     let pid = eventually("the good one runs", PATIENCE, || {

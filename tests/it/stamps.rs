@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use checkd_tests::{Checkd, Signal, eventually, signal};
+use checkd_tests::{Checkd, Signal, eventually, keeper_of, signal};
 
-use crate::keeper::keeper;
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// It writes as fast as it is read, each line in two pieces.
 const WRITER: &str = r"
@@ -18,7 +18,7 @@ for n in itertools.count():
 
 #[test]
 fn no_stamped_line_is_lost_when_the_keeper_is_killed() {
-    let checkd = Checkd::prepare("");
+    let mut checkd = Checkd::prepare("");
     fs::write(checkd.dir().join("writer.py"), WRITER).expect("a file");
     checkd.write_config(
         r#"
@@ -27,22 +27,23 @@ command = ["python3", "$DIR/writer.py"]
 output = { timestamps = true, max_size = "1GiB" }
 "#,
     );
-    let mut checkd = checkd;
     checkd.run();
     let log = checkd.state_dir().join("output/web/web-0.log");
     let size = || fs::metadata(&log).map_or(0, |meta| meta.len());
-    let pid = eventually("it runs", Duration::from_mins(1), || {
-        checkd.member_pid("web/web-0")
-    });
+    let pid = eventually("it runs", PATIENCE, || checkd.member_pid("web/web-0"));
+    let keeper = || {
+        let state = checkd.state_dir();
+        eventually("a keeper runs", PATIENCE, || keeper_of(&state))
+    };
     for _ in 0..12 {
         let before = size();
-        eventually("it is written", Duration::from_mins(1), || {
+        eventually("it is written", PATIENCE, || {
             (size() > before + 100_000).then_some(())
         });
-        let old = keeper(&checkd);
+        let old = keeper();
         signal(old, Signal::KILL);
-        eventually("another keeper is there", Duration::from_mins(1), || {
-            (keeper(&checkd) != old).then_some(())
+        eventually("another keeper is there", PATIENCE, || {
+            (keeper() != old).then_some(())
         });
     }
     assert_eq!(

@@ -19,7 +19,7 @@ mod server;
 pub use build::{checkd as checkd_binary, library, venv};
 pub use checkd::{Answer, Checkd};
 pub use many::{Figures, many};
-pub use processes::{alive, children, free_ports, parent, signal, state};
+pub use processes::{alive, children, free_ports, keeper_of, parent, signal, state};
 pub use server::{Line, Log};
 
 pub use rustix::process::Signal;

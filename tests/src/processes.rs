@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -34,6 +35,18 @@ pub fn children(pid: u32) -> Vec<u32> {
     all()
         .filter(|&child| parent(child) == Some(pid) && alive(child))
         .collect()
+}
+
+/// The keeper of this state directory.
+pub fn keeper_of(state: &Path) -> Option<u32> {
+    let ours = |pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = words.split(|&b| b == 0).collect();
+        words.contains(&&b"keeper"[..])
+            && words.contains(&state.as_os_str().as_encoded_bytes())
+            && alive(*pid)
+    };
+    all().find(ours)
 }
 
 /// Every process whose environment holds `marker`.

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use checkd_host::points::Point;
-use checkd_tests::{Answer, Checkd, alive, checkd_binary, eventually};
+use checkd_tests::{Answer, Checkd, alive, checkd_binary, eventually, keeper_of};
 use serde_json::Value;
 
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
@@ -161,15 +161,7 @@ impl Stage {
 
     /// The keeper of this state directory.
     pub(super) fn keeper(&self) -> Option<u32> {
-        let state = self.checkd.state_dir();
-        let ours = |pid: &u32| {
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<&[u8]> = words.split(|&b| b == 0).collect();
-            words.contains(&&b"keeper"[..])
-                && words.contains(&state.as_os_str().as_encoded_bytes())
-                && alive(*pid)
-        };
-        processes().find(ours)
+        keeper_of(&self.checkd.state_dir())
     }
 
     /// Everything that one member's processes noted.
@@ -347,10 +339,4 @@ fn last(text: &str) -> String {
         .get(lines.len().saturating_sub(24)..)
         .unwrap_or_default()
         .join("\n")
-}
-
-/// Every process.
-pub(super) fn processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
