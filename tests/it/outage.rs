@@ -104,8 +104,12 @@ fn under_checkd(times: Times) -> Report {
     let paths: Vec<String> = (0..MEMBERS).map(|n| format!("shop/shop-{n}")).collect();
     wait_healthy(checkd, Duration::from_mins(3));
 
-    let outage = shop.outage(times, || look(checkd, "outage"));
     let in_time = Duration::from_secs(times.well_within);
+    let outage = shop.outage(
+        times,
+        || look(checkd, "outage"),
+        |since| wait_healthy(checkd, in_time.saturating_sub(since)),
+    );
     assert!(
         outage.well_after <= in_time,
         "well only {:?} after the return of Redis:\n{}",
@@ -157,7 +161,7 @@ fn under_supervisord(times: Times) -> Report {
     let _supervisord = supervisors::supervisord(&shop.place, times);
     shop.wait_well();
     Report {
-        outage: shop.outage(times, || ()),
+        outage: shop.outage(times, || (), |_| ()),
         wedge: shop.wedge(|| ()),
     }
 }

@@ -110,8 +110,14 @@ impl Shop {
         since.elapsed()
     }
 
-    /// Redis stands still and goes on. `seen` is called just before it goes on.
-    pub(super) fn outage(&self, times: Times, seen: impl FnOnce()) -> Tally {
+    /// Redis stands still and goes on. `seen` is called just before it goes on, `healed` as soon as all
+    /// answer again.
+    pub(super) fn outage(
+        &self,
+        times: Times,
+        seen: impl FnOnce(),
+        healed: impl FnOnce(Duration),
+    ) -> Tally {
         let before = self.lines();
         let still = || state(self.redis.id()) == Some('T');
         signal(self.redis.id(), Signal::STOP);
@@ -124,6 +130,7 @@ impl Shop {
         seen();
         signal(self.redis.id(), Signal::CONT);
         let well_after = self.wait_well();
+        healed(well_after);
         self.wait_calm();
         self.tally(&before, well_after)
     }
