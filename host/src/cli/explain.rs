@@ -479,5 +479,3 @@ fn can_do(out: &mut String, member: &ExplainedMember, paper: Paper) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod transcripts;

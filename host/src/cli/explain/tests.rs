@@ -1,5 +1,7 @@
 //! What `explain` says about a check, and about a member that has none.
 
+mod transcripts;
+
 use checkd_core::report::{LeafReport, MemberReport};
 use serde_json::{Value, json};
 

@@ -16,7 +16,7 @@ use world::World;
 type Story = fn() -> String;
 
 /// The command that writes the page as it is now.
-const WRITE: &str = "SNAPSHOTS=overwrite cargo test -p checkd --lib explain::transcripts";
+const WRITE: &str = "SNAPSHOTS=overwrite cargo test -p checkd --lib explain::tests::transcripts";
 
 /// A group `web` of so many members, each asked by `ping`.
 fn group(members: u32) -> GroupPlan {
