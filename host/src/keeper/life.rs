@@ -120,11 +120,15 @@ impl Life {
             tap.drain();
         }
         Point::KeeperDrained.pass();
-        let mut exit = self.reap();
-        let killed = exit == Exit::Signal(Signal::KILL.as_raw());
-        if killed && !self.asked.get() && memory::was_short(pid, self.cgroup.as_deref()).await {
-            exit = Exit::OutOfMemory;
-        }
+        // Looked at first and reaped last: a keeper that becomes another program while it asks the
+        // kernel finds the end still there.
+        let killed = self.end(WaitIdOptions::NOWAIT) == Exit::Signal(Signal::KILL.as_raw());
+        let short =
+            killed && !self.asked.get() && memory::was_short(pid, self.cgroup.as_deref()).await;
+        let exit = match self.end(WaitIdOptions::empty()) {
+            Exit::Signal(_) if short => Exit::OutOfMemory,
+            exit => exit,
+        };
         Point::KeeperReaped.pass();
         if let Some(cgroup) = &self.cgroup {
             cgroup::remove(cgroup);
@@ -219,9 +223,10 @@ impl Life {
             })
     }
 
-    /// How it ended; the code is known only of our own children.
-    fn reap(&self) -> Exit {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    /// How it ended; the code is known only of our own children. It is reaped unless `how` says that it
+    /// is only looked at.
+    fn end(&self, how: WaitIdOptions) -> Exit {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | how;
         match rustix::process::waitid(WaitId::PidFd(self.handle.fd()), options) {
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
