@@ -125,10 +125,8 @@ impl Life {
         let killed = self.end(WaitIdOptions::NOWAIT) == Exit::Signal(Signal::KILL.as_raw());
         let short =
             killed && !self.asked.get() && memory::was_short(pid, self.cgroup.as_deref()).await;
-        let exit = match self.end(WaitIdOptions::empty()) {
-            Exit::Signal(_) if short => Exit::OutOfMemory,
-            exit => exit,
-        };
+        let end = self.end(WaitIdOptions::empty());
+        let exit = if short { Exit::OutOfMemory } else { end };
         Point::KeeperReaped.pass();
         if let Some(cgroup) = &self.cgroup {
             cgroup::remove(cgroup);
