@@ -398,10 +398,10 @@ impl Daemon {
             Point::DaemonOutcomeHeard.pass();
         }
         self.remember(event);
-        if let Event::IntentStored(stored) = event {
+        if matches!(event, Event::IntentStored(_)) {
             Point::DaemonIntentTold.pass();
             // The journal writes in order: what was noted before is in it too.
-            self.manager.acknowledge(*stored);
+            self.manager.acknowledge();
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
@@ -430,12 +430,7 @@ impl Daemon {
                 self.journal.record(entry);
                 Point::DaemonIntentQueued.pass();
             }
-            Effect::Record(entry) => {
-                if let Entry::Intent { intent, .. } = &entry {
-                    self.manager.seal(*intent);
-                }
-                self.journal.record(entry);
-            }
+            Effect::Record(entry) => self.journal.record(entry),
             Effect::Do(intent, act) => {
                 Point::DaemonActReleased.pass();
                 self.acting.insert(intent);
@@ -632,7 +627,6 @@ impl Daemon {
 
     /// Notes lives and ended acts.
     fn remember(&mut self, event: &Event) {
-        self.manager.noted(event);
         match event {
             Event::Started {
                 member, generation, ..

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use checkd_core::{Generation, IntentId};
-use rustix::process::Signal;
 
 use super::life::Life;
 use super::output::{self, Tap};
@@ -379,26 +378,6 @@ impl Keeper {
         }
     }
 
-    /// Asks every member to stop, and ends what is left of it after `patience`: for when no daemon is
-    /// there to say how each likes it.
-    pub(super) async fn stop_all(&self, patience: Duration) {
-        let lives: Vec<_> = self.0.lives.borrow().values().cloned().collect();
-        let stops: Vec<_> = lives
-            .into_iter()
-            .map(|life| {
-                tokio::task::spawn_local(async move {
-                    let asked = life.ask_to_stop(Signal::TERM);
-                    if let Err(why) = asked.and(life.stop_within(patience).await) {
-                        super::note(&format!("{}: {why}", life.path));
-                    }
-                })
-            })
-            .collect();
-        for stop in stops {
-            drop(stop.await);
-        }
-    }
-
     /// All that we know.
     pub(super) fn list(&self) -> List {
         let acts = self.0.acts.borrow();
@@ -499,19 +478,11 @@ fn attend(life: &Life, output: Output) {
         .borrow()
         .as_ref()
         .map(|tap| tap.redirect(output.clone()));
-    if tapped.is_none() && life.adopted {
-        // Its path may have been taken away; the member still holds the pipe.
-        let pipe = output::open_pipe(&output.pipe)
-            .or_else(|_| output::open_removed_pipe(&output.pipe, life.generation.pid));
-        match pipe {
-            Ok(pipe) => drop(life.tap.replace(Tap::begin(pipe, output.clone()))),
-            Err(error) => super::note(&format!(
-                "the output of {} cannot be taken over, and it will stand still when its pipe is full; \
-                 restart it: {}",
-                life.path,
-                super::plain(&error)
-            )),
-        }
+    if tapped.is_none()
+        && life.adopted
+        && let Ok(pipe) = output::open_pipe(&output.pipe)
+    {
+        life.tap.replace(Tap::begin(pipe, output.clone()));
     }
     life.output.replace(Some(output));
 }

@@ -124,26 +124,6 @@ pub(crate) fn open_pipe(path: &Path) -> io::Result<OwnedFd> {
     Ok(pipe.into())
 }
 
-/// The same pipe where its path was taken away: through the descriptor that the member writes to, and
-/// only when that is the pipe that stood there.
-pub(crate) fn open_removed_pipe(path: &Path, pid: u32) -> io::Result<OwnedFd> {
-    let link = PathBuf::from(format!("/proc/{pid}/fd/1"));
-    let mut removed = path.as_os_str().to_owned();
-    removed.push(" (deleted)");
-    if fs::read_link(&link)?.as_os_str() != removed {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "its pipe is gone, and it writes elsewhere",
-        ));
-    }
-    let pipe = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags(OFlags::NONBLOCK))
-        .open(&link)?;
-    Ok(pipe.into())
-}
-
 fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or(0)
 }
