@@ -1,0 +1,58 @@
+//! `checkd plugin`: look at plugins without running them in this process. One file a verb.
+
+mod inspect;
+mod list;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::{Layers, kinds};
+use crate::plugin::{Offer, Plugin};
+
+/// Arguments of `checkd plugin`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Say what one library offers, or why it is no plugin. It is loaded in a process of its own.
+    Inspect {
+        /// The library.
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the plugins of a configuration.
+    List {
+        #[command(flatten)]
+        layers: Layers,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> ExitCode {
+    match args.verb {
+        Verb::Inspect { file, json } => inspect::inspect(&file, json),
+        Verb::List { layers, json } => list::list(&layers, json),
+    }
+}
+
+/// The stable JSON of a plugin.
+fn of<'a>(plugin: &Plugin, offers: impl Iterator<Item = &'a Offer>) -> Value {
+    serde_json::json!({
+        "name": plugin.name,
+        "origin": plugin.origin,
+        "package": plugin.package,
+        "kinds": offers.map(kinds::json).collect::<Vec<Value>>(),
+    })
+}
