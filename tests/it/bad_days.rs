@@ -101,7 +101,7 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
         Duration::from_secs(20),
         || {
             let answer = checkd.ask(["explain", "web/web-0"]);
-            answer.stdout.contains(soon).then_some(())
+            answer.unwrapped().contains(soon).then_some(())
         },
     );
     let said = checkd.talk().matches("journal cannot be written").count();

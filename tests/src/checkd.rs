@@ -39,6 +39,14 @@ pub struct Answer {
     pub stderr: String,
 }
 
+impl Answer {
+    /// The data as one line: where it is wrapped hangs on the numbers in it.
+    pub fn unwrapped(&self) -> String {
+        let words: Vec<&str> = self.stdout.split_whitespace().collect();
+        words.join(" ")
+    }
+}
+
 impl Checkd {
     /// Starts a daemon on `config`, in which `$BASE` stands for the first of eight free ports, `$DIR`
     /// for the daemon's own directory, and `$SERVER` for the words that start the quick start's
