@@ -5,8 +5,11 @@
 mod check;
 mod moment;
 mod open;
+mod past;
 mod read;
 mod rescue;
+mod rows;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -1,0 +1,449 @@
+//! From a message to its rows, within the transaction of its batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use checkd_core::engine::{Act, Command, Exit};
+use checkd_core::journal::Entry;
+use checkd_core::plan::Plan;
+use checkd_core::policy::keep::Kept;
+use checkd_core::report;
+use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
+use rusqlite::{Transaction, params};
+use serde_json::Value;
+
+use crate::wall::Both;
+
+/// A row of `run` that counts steady passes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fold {
+    row: i64,
+    last: Instant,
+    count: u64,
+    largest_gap: u64,
+    pub(super) changed: bool,
+}
+
+/// The rows of one batch.
+pub(super) struct Rows<'a> {
+    pub(super) all: &'a Transaction<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) steady: &'a mut BTreeMap<LeafId, Fold>,
+    pub(super) daemon: i64,
+    pub(super) seq: &'a mut i64,
+    pub(super) both: Both,
+}
+
+impl Rows<'_> {
+    fn names(&self, id: MemberId) -> (String, String) {
+        let group = self.plan.group(id.group).map_or("?", |g| g.name.as_str());
+        let member = self.plan.member(id).map_or("?", |m| m.name.as_str());
+        (group.to_owned(), member.to_owned())
+    }
+
+    fn next_seq(&mut self) -> i64 {
+        *self.seq += 1;
+        *self.seq
+    }
+
+    pub(super) fn entry(&mut self, entry: &Entry) -> rusqlite::Result<()> {
+        let seq = self.next_seq();
+        match entry {
+            Entry::Run { leaf, sample } => {
+                self.close_fold(*leaf)?;
+                self.run(*leaf, sample)
+            }
+            Entry::Steady { leaf, at } => self.steady(*leaf, *at),
+            Entry::Transition {
+                member,
+                at,
+                axis,
+                from,
+                to,
+                why,
+                incident,
+            } => {
+                let (group, member) = self.names(*member);
+                let sql =
+                    "INSERT INTO transition (seq, daemon, group_name, member, axis, from_word,
+                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    seq,
+                    self.daemon,
+                    group,
+                    member,
+                    word(axis),
+                    from,
+                    to,
+                    why,
+                    incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Group {
+                group,
+                at,
+                axis,
+                from,
+                to,
+                why,
+            } => {
+                let sql =
+                    "INSERT INTO transition (seq, daemon, group_name, member, axis, from_word,
+                    to_word, why, incident, at_ms, wall_ms) VALUES (?,?,?,'',?,?,?,?,NULL,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    seq,
+                    self.daemon,
+                    self.plan.group_name(*group),
+                    axis,
+                    from,
+                    to,
+                    why,
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Decision {
+                member,
+                at,
+                step,
+                explanation,
+                intent,
+                incident,
+            } => {
+                let (group, member) = self.names(*member);
+                let mut json = serde_json::to_value(explanation).unwrap_or(Value::Null);
+                name_members(&mut json, self.plan);
+                let numbers: Vec<String> = explanation
+                    .readings
+                    .iter()
+                    .map(|r| report::numbers(self.plan, r))
+                    .collect();
+                if let Some(readings) = json.get_mut("readings").and_then(Value::as_array_mut) {
+                    for (reading, numbers) in readings.iter_mut().zip(&numbers) {
+                        if let Some(reading) = reading.as_object_mut() {
+                            reading.insert("numbers".to_owned(), Value::from(numbers.as_str()));
+                        }
+                    }
+                }
+                let closed: Vec<String> = explanation
+                    .readings
+                    .iter()
+                    .zip(&numbers)
+                    .filter(|(reading, _)| !reading.open)
+                    .map(|(reading, numbers)| format!("{} ({numbers})", reading.gate))
+                    .collect();
+                let sql =
+                    "INSERT INTO decision (seq, daemon, group_name, member, step, verdict, because,
+                    closed, explanation, intent, incident, at_ms, wall_ms)
+                    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    seq,
+                    self.daemon,
+                    group,
+                    member,
+                    word(step),
+                    explanation.verdict.as_str(),
+                    explanation.because,
+                    closed.join(" and "),
+                    json.to_string(),
+                    intent.map(|i| i64_of(i.0)),
+                    incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Intent {
+                intent,
+                at,
+                act,
+                why,
+                incident,
+            } => {
+                let (id, pid, act) = match act {
+                    Act::Start { member } => (*member, None, "start"),
+                    Act::Restart {
+                        member, generation, ..
+                    } => (*member, Some(generation.pid), "restart"),
+                    Act::Stop { member, generation } => (*member, Some(generation.pid), "stop"),
+                };
+                let (group, member) = self.names(id);
+                let sql =
+                    "INSERT INTO action (intent, seq, daemon, group_name, member, act, pid, why,
+                    incident, at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    i64_of(intent.0),
+                    seq,
+                    self.daemon,
+                    group,
+                    member,
+                    act,
+                    pid,
+                    why,
+                    incident.map(|i| i64_of(i.0)),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+            Entry::Outcome {
+                intent,
+                at,
+                outcome,
+                detail,
+            } => {
+                let sql = "UPDATE action SET outcome = ?, detail = ?, outcome_at_ms = ?,
+                    outcome_wall_ms = ?, outcome_seq = ? WHERE intent = ?";
+                self.all.prepare_cached(sql)?.execute(params![
+                    outcome.as_str(),
+                    detail,
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                    seq,
+                    i64_of(intent.0),
+                ])?;
+                Ok(())
+            }
+            Entry::Operator {
+                member,
+                at,
+                by,
+                command,
+            } => {
+                let (group, member) = self.names(*member);
+                let mut json = serde_json::to_value(command).unwrap_or(Value::Null);
+                // An end in boot time means nothing after the next boot; a length does.
+                if let (Command::Pause { until, .. }, Some(map)) = (command, json.as_object_mut()) {
+                    map.remove("until");
+                    map.insert("for_ms".to_owned(), Value::from(until.since(*at).0));
+                }
+                let name = json
+                    .get("command")
+                    .and_then(Value::as_str)
+                    .unwrap_or("?")
+                    .to_owned();
+                let sql =
+                    "INSERT INTO operator (seq, daemon, group_name, member, by, command, detail,
+                    at_ms, wall_ms) VALUES (?,?,?,?,?,?,?,?,?)";
+                self.all.prepare_cached(sql)?.execute(params![
+                    seq,
+                    self.daemon,
+                    group,
+                    member,
+                    by,
+                    name,
+                    json.to_string(),
+                    i64_of(at.0),
+                    self.both.wall_ms(*at),
+                ])?;
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&mut self, leaf: LeafId, sample: &Sample) -> rusqlite::Result<()> {
+        let measured = (!sample.measurements.is_empty())
+            .then(|| serde_json::to_string(&sample.measurements).unwrap_or_default());
+        self.insert_run(
+            leaf,
+            sample.status.as_str(),
+            sample.cause.map(checkd_core::Cause::as_str),
+            &sample.message,
+            measured.as_deref(),
+            Some(sample.took.0),
+            sample.generation.map(|g| g.pid),
+            sample.at,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn insert_run(
+        &mut self,
+        leaf: LeafId,
+        status: &str,
+        cause: Option<&str>,
+        message: &str,
+        measured: Option<&str>,
+        took: Option<u64>,
+        pid: Option<u32>,
+        at: Instant,
+    ) -> rusqlite::Result<()> {
+        let group = self.plan.group(leaf.group);
+        let member = leaf.member.and_then(|m| group?.members.get(m as usize));
+        let check = self.plan.check(leaf).map_or("?", |c| c.name.as_str());
+        let seq = *self.seq;
+        let sql =
+            "INSERT INTO run (seq, daemon, group_name, member, check_name, status, cause, message,
+            measured, took_ms, pid, at_ms, wall_ms, first_at_ms)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        self.all.prepare_cached(sql)?.execute(params![
+            seq,
+            self.daemon,
+            group.map_or("?", |g| g.name.as_str()),
+            member.map(|m| m.name.as_str()),
+            check,
+            status,
+            cause,
+            message,
+            measured,
+            took.map(i64_of),
+            pid,
+            i64_of(at.0),
+            self.both.wall_ms(at),
+            i64_of(at.0),
+        ])?;
+        Ok(())
+    }
+
+    /// Counts a pass that changed nothing in the row of the passes before it.
+    fn steady(&mut self, leaf: LeafId, at: Instant) -> rusqlite::Result<()> {
+        if let Some(fold) = self.steady.get_mut(&leaf) {
+            fold.largest_gap = fold.largest_gap.max(at.since(fold.last).0);
+            fold.last = at;
+            fold.count += 1;
+            fold.changed = true;
+            return Ok(());
+        }
+        self.insert_run(leaf, "pass", None, "", None, None, None, at)?;
+        let row = self.all.last_insert_rowid();
+        let fold = Fold {
+            row,
+            last: at,
+            count: 1,
+            largest_gap: 0,
+            changed: false,
+        };
+        self.steady.insert(leaf, fold);
+        Ok(())
+    }
+
+    fn close_fold(&mut self, leaf: LeafId) -> rusqlite::Result<()> {
+        match self.steady.remove(&leaf) {
+            Some(fold) if fold.changed => self.store_fold(fold),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn fold(&mut self) -> rusqlite::Result<()> {
+        let changed: Vec<Fold> = self
+            .steady
+            .values()
+            .filter(|f| f.changed)
+            .copied()
+            .collect();
+        for fold in changed {
+            self.store_fold(fold)?;
+        }
+        for fold in self.steady.values_mut() {
+            fold.changed = false;
+        }
+        Ok(())
+    }
+
+    fn store_fold(&self, fold: Fold) -> rusqlite::Result<()> {
+        let sql = "UPDATE run SET at_ms = ?, wall_ms = ?, count = ?, largest_gap_ms = ?
+            WHERE id = ?";
+        self.all.prepare_cached(sql)?.execute(params![
+            i64_of(fold.last.0),
+            self.both.wall_ms(fold.last),
+            i64_of(fold.count),
+            i64_of(fold.largest_gap),
+            fold.row,
+        ])?;
+        Ok(())
+    }
+
+    pub(super) fn started(&self, member: MemberId, generation: Generation) -> rusqlite::Result<()> {
+        let (group, member) = self.names(member);
+        let sql = "INSERT OR REPLACE INTO life (group_name, member, boot, pid, start, wall_ms)
+            VALUES (?,?,?,?,?,?)";
+        self.all.prepare_cached(sql)?.execute(params![
+            group,
+            member,
+            format!("{:032x}", generation.boot),
+            generation.pid,
+            i64_of(generation.start),
+            self.both.now_ms(),
+        ])?;
+        Ok(())
+    }
+
+    pub(super) fn interrupted(&self, intents: &BTreeSet<IntentId>) -> rusqlite::Result<()> {
+        let sql = "UPDATE action SET outcome = 'interrupted', outcome_wall_ms = ?,
+               detail = 'checkd ended before it knew what became of it'
+             WHERE intent = ? AND outcome IS NULL";
+        for intent in intents {
+            self.all
+                .prepare_cached(sql)?
+                .execute(params![self.both.now_ms(), i64_of(intent.0)])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn keep(&self, kept: &Kept, boot: &str) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO kept (path, boot, wall_ms, value) VALUES (?, ?, ?, ?)
+            ON CONFLICT (path) DO UPDATE SET
+              boot = excluded.boot, wall_ms = excluded.wall_ms, value = excluded.value";
+        let value = serde_json::to_string(kept)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let wall_ms = self.both.wall_ms(kept.at());
+        self.all
+            .prepare_cached(sql)?
+            .execute(params![kept.path(), boot, wall_ms, value])?;
+        Ok(())
+    }
+
+    pub(super) fn exited(
+        &self,
+        member: MemberId,
+        generation: Generation,
+        exit: Exit,
+    ) -> rusqlite::Result<()> {
+        let (group, member) = self.names(member);
+        let sql = "UPDATE life SET ended_wall_ms = ?, exit = ?
+            WHERE group_name = ? AND member = ? AND pid = ? AND start = ?";
+        self.all.prepare_cached(sql)?.execute(params![
+            self.both.now_ms(),
+            exit.to_string(),
+            group,
+            member,
+            generation.pid,
+            i64_of(generation.start),
+        ])?;
+        Ok(())
+    }
+}
+
+/// The word that serde gives to a plain enum.
+fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        _ => "?".to_owned(),
+    }
+}
+
+/// SQLite's integers are signed; nothing that we count comes near the difference.
+fn i64_of(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Puts names in the place of member ids: an index means nothing once the plan has changed.
+fn name_members(json: &mut Value, plan: &Plan) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(|item| name_members(item, plan)),
+        Value::Object(map) => {
+            let index = |key: &str| map.get(key)?.as_u64().and_then(|n| u32::try_from(n).ok());
+            if map.len() == 2
+                && let (Some(group), Some(member)) = (index("group"), index("member"))
+            {
+                *json = Value::String(plan.path(MemberId { group, member }));
+                return;
+            }
+            map.values_mut().for_each(|value| name_members(value, plan));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
