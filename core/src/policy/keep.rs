@@ -51,6 +51,8 @@ pub struct KeptMember {
     #[serde(default)]
     trouble: Option<Instant>,
     #[serde(default)]
+    blind_told: Option<Instant>,
+    #[serde(default)]
     stopped_by: Option<String>,
 }
 
@@ -179,6 +181,7 @@ impl State {
             last_exit: member.last_exit,
             cannot_start: member.cannot_start.clone(),
             trouble: member.trouble,
+            blind_told: member.blind_told,
             stopped_by: member.stopped_by.clone(),
         })
     }
@@ -325,6 +328,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.last_exit = kept.last_exit;
     member.cannot_start.clone_from(&kept.cannot_start);
     member.trouble = kept.trouble;
+    member.blind_told = kept.blind_told;
     member.stopped_by.clone_from(&kept.stopped_by);
     let mut all_kept = true;
     for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {

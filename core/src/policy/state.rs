@@ -142,6 +142,8 @@ pub(crate) struct Member {
     pub(crate) ready: bool,
     /// What `live` said last, to tell when somebody turns blind.
     pub(crate) blind: bool,
+    /// When somebody was told that it is blind, and not yet that it is not any more.
+    pub(crate) blind_told: Option<Instant>,
     /// Since when it is suspect or failed, while somebody might still help it: what a hold counts.
     pub(crate) trouble: Option<Instant>,
     /// Leaves of scope `process`, by check; the other checks' places stay empty.
@@ -402,6 +404,7 @@ impl Member {
             health: Health::Unproven,
             ready: false,
             blind: false,
+            blind_told: None,
             trouble: None,
             leaves: group
                 .checks

@@ -123,6 +123,34 @@ fn unknown_restarts_nothing_and_is_announced() {
 }
 
 #[test]
+fn whoever_was_told_that_nobody_can_tell_is_told_when_somebody_can_again() {
+    let mut world = healthy_world(2, 1);
+    world.say(0, 0, Status::Unknown);
+    world.pass(Span::mins(10));
+    world.ledger.clear();
+    world.say(0, 0, Status::Pass);
+    world.pass(Span::mins(1));
+    let ledger = world.happened();
+    assert_eq!(ledger.lines().count(), 1, "{ledger}");
+    assert!(ledger.contains("web-0 can be judged again"), "{ledger}");
+
+    // Also where it fails first, and where a person restarts it meanwhile.
+    world.say(0, 0, Status::Unknown);
+    world.pass(Span::mins(10));
+    let restarted = world.command(0, Command::Restart { now: true });
+    restarted.expect("a person may");
+    world.pass(Span::secs(5));
+    world.ledger.clear();
+    world.say(0, 0, Status::Pass);
+    world.pass(Span::mins(2));
+    let ledger = world.happened();
+    assert!(ledger.contains("web-0 healthy again"), "{ledger}");
+    world.ledger.clear();
+    world.pass(Span::mins(30));
+    assert_eq!(world.happened(), "", "once is enough");
+}
+
+#[test]
 fn unknown_after_failures_still_kills_nothing() {
     let mut world = healthy_world(2, 1);
     // Three fails, then nobody can look any more.

@@ -63,7 +63,11 @@ impl Turn<'_> {
         }
         if is_blind && !was_blind {
             let text = self.blind_text(id);
+            let now = self.now;
+            self.change(id, |member| member.blind_told = Some(now));
             self.notify(id, NoticeKind::Blind, text);
+        } else if matches!(health, Health::Healthy { .. }) && live.passes() {
+            self.sees_again(id);
         }
 
         match health {
@@ -150,8 +154,9 @@ impl Turn<'_> {
             return;
         };
         let (now, from) = (self.now, member.health.as_str());
-        let troubled = member.incident.is_some();
+        let troubled = member.incident.is_some() || member.blind_told.is_some();
         self.change(id, |member| {
+            member.blind_told = None;
             member.health = Health::Healthy { since: now };
             member.ledger.given_up = None;
         });
@@ -211,6 +216,16 @@ impl Turn<'_> {
             .blame(|check| judge::live_reading(group, member, check, self.now));
         let text = words::blame(plan, group, member, &blame);
         (blame, text)
+    }
+
+    /// It was blind, and stayed what it was meanwhile.
+    fn sees_again(&mut self, id: MemberId) {
+        let told = self.state.member(id).and_then(|member| member.blind_told);
+        if let Some(told) = told {
+            self.change(id, |member| member.blind_told = None);
+            let text = format!("can be judged again after {}", self.now.since(told));
+            self.notify(id, NoticeKind::Recovered, text);
+        }
     }
 
     pub(super) fn blind_text(&self, id: MemberId) -> String {
