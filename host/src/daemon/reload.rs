@@ -129,17 +129,19 @@ impl Daemon {
         for entry in leaving {
             self.journal.record(entry);
         }
-        if !self.journal.switch(Arc::clone(&plan), sender.clone()) {
+        let Some(stored) = self.journal.switch(Arc::clone(&plan), sender.clone()) else {
             return Err(
                 "the disk does not keep up with the journal; nothing was changed, \
                         try again later"
                     .to_owned(),
             );
-        }
+        };
         // What is on its way under the old plan arrives under the new one.
         let mut before = std::mem::replace(events, receiver);
         self.engine.reload(Arc::clone(&plan), now);
-        let stopped = self.manager.reload(Arc::clone(&plan), sender.clone());
+        let stopped = self
+            .manager
+            .reload(Arc::clone(&plan), sender.clone(), stored);
         let runs = std::mem::replace(&mut self.runner, runner);
         tokio::spawn(async move {
             tokio::time::sleep(DRAIN).await;

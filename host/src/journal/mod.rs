@@ -68,6 +68,26 @@ pub struct Past {
     pub rebooted: Option<Span>,
 }
 
+/// What became of a batch: nothing yet, or why it could not be written.
+type Written = Option<Result<(), String>>;
+
+/// Tells when all that was recorded before a switch is on the disk.
+#[derive(Clone, Debug)]
+pub struct Stored(watch::Receiver<Written>);
+
+impl Stored {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// For a person: why it cannot be written.
+    pub async fn wait(mut self) -> Result<(), String> {
+        match self.0.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(written)) => written.clone(),
+            Ok(None) | Err(_) => Err("the journal was closed first".to_owned()),
+        }
+    }
+}
+
 /// What the writer thread takes.
 #[derive(Debug)]
 enum Message {
@@ -76,7 +96,7 @@ enum Message {
     Exited(MemberId, Generation, Exit),
     Keep(Kept),
     Interrupted(BTreeSet<IntentId>),
-    Switch(Arc<Plan>, UnboundedSender<Event>),
+    Switch(Arc<Plan>, UnboundedSender<Event>, watch::Sender<Written>),
     /// The file is damaged: what was found.
     Damaged(String),
     End,
@@ -153,17 +173,15 @@ impl Journal {
     }
 
     /// Goes on under another plan: what comes after this is of it, and intents are answered through
-    /// `events`. False when the queue is full; then nothing was changed.
-    pub fn switch(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) -> bool {
-        let switched = self
-            .queue
-            .try_send(Message::Switch(plan, events.clone()))
-            .is_ok();
-        if switched {
-            self.changed();
-            self.events = events;
-        }
-        switched
+    /// `events`. Tells when all that came before it is on the disk. Nothing when the queue is full; then
+    /// nothing was changed.
+    pub fn switch(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) -> Option<Stored> {
+        let (written, stored) = watch::channel(None);
+        let switch = Message::Switch(plan, events.clone(), written);
+        self.queue.try_send(switch).ok()?;
+        self.changed();
+        self.events = events;
+        Some(Stored(stored))
     }
 
     /// Remembers the life of a member, for the daemon that comes after this one.

@@ -134,8 +134,9 @@ impl Writer {
                 }
             }
             let switch = batch.pop_if(|last| matches!(last, Message::Switch(..)));
-            self.commit(batch, !going || switch.is_some());
-            if let Some(Message::Switch(plan, events)) = switch {
+            let written = self.commit(batch, !going || switch.is_some(), switch.is_some());
+            if let Some(Message::Switch(plan, events, told)) = switch {
+                told.send_replace(Some(written));
                 // Members of the old plan are known here by its ids; what is kept, by their names.
                 self.unwritten
                     .retain(|message| matches!(message, Message::Keep(_)));
@@ -148,7 +149,9 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: Vec<Message>, last: bool) {
+    /// Writes a batch and answers its intents. `durable`: it survives the machine, as one with intents
+    /// does.
+    fn commit(&mut self, batch: Vec<Message>, last: bool, durable: bool) -> Result<(), String> {
         let intents: Vec<IntentId> = batch
             .iter()
             .filter_map(|message| {
@@ -164,9 +167,15 @@ impl Writer {
         // Nor may a journal that was removed wait for something to happen: should this process end
         // before, all of it is lost.
         if batch.is_empty() && !folds && self.damage.is_none() && self.place.holds() {
-            return;
+            // Part of what a switch waits for may have been in a batch before.
+            return if self.failing {
+                Err("the journal cannot be written".to_owned())
+            } else {
+                Ok(())
+            };
         }
-        match self.attempt(&batch, fold, !intents.is_empty()) {
+        let written = self.attempt(&batch, fold, durable || !intents.is_empty());
+        match &written {
             Ok(()) => {
                 if std::mem::take(&mut self.failing) {
                     tracing::warn!("the journal takes entries again");
@@ -194,6 +203,7 @@ impl Writer {
                 }
             }
         }
+        written
     }
 
     fn send(&self, event: Event) {

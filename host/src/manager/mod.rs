@@ -3,6 +3,7 @@
 //! The own manager is a client of the keeper (`crate::keeper`), which is the members' parent.
 
 mod launch;
+mod leaving;
 mod link;
 mod placeholders;
 mod secrets;
@@ -20,7 +21,7 @@ use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan};
 use checkd_core::{Generation, IntentId, MemberId};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{RwLock, Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::keeper::protocol::{Living, Order, Spec, Stop, Verb, signal_named};
@@ -41,7 +42,7 @@ pub struct Manager {
     /// Shared by everybody who has an order that is not with the link yet.
     handing: Arc<RwLock<()>>,
     /// Who is being stopped because no configuration names it any more.
-    leaving: Arc<watch::Sender<BTreeSet<String>>>,
+    leaving: Arc<leaving::Leaving>,
     starts: Arc<Starts>,
     readers: secrets::Readers,
 }
@@ -107,54 +108,6 @@ impl Manager {
     /// came to its end.
     pub fn announce(&self) {
         self.link.announce();
-    }
-
-    /// Goes on under another plan: events speak of its members from now on. Processes of members that
-    /// are not in it any more are stopped in the background, as the plan says that they were started
-    /// by. Returns how many; one whose start is under way is stopped when it runs.
-    pub fn reload(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) -> usize {
-        let before = self.link.plan();
-        let planned: BTreeSet<String> = plan.members().map(|id| plan.path(id)).collect();
-        self.link.reload(plan, events);
-        // Looked at after the link went over: whoever starts now finds itself out of the plan.
-        let lives = self.link.lives().into_iter();
-        let gone: Vec<_> = lives
-            .filter(|(path, _)| !planned.contains(path))
-            .filter_map(|(path, living)| {
-                let (group, member) = path.split_once('/')?;
-                Some((before.find(group, member)?, living.generation))
-            })
-            .collect();
-        for &(member, generation) in &gone {
-            let (manager, before) = (self.clone(), Arc::clone(&before));
-            tokio::spawn(async move { manager.leave(&before, member, generation).await });
-        }
-        gone.len()
-    }
-
-    /// Stops a life that is in the plan `before` and in the one in force no more.
-    async fn leave(&self, before: &Arc<Plan>, member: MemberId, generation: Generation) {
-        let path = before.path(member);
-        let leaving = self
-            .leaving
-            .send_if_modified(|all| all.insert(path.clone()));
-        let stop = Act::Stop { member, generation };
-        let stopped = match self.order(before, None, stop).await {
-            Ok(order) => self.link.act(order).await,
-            Err(why) => Err(why),
-        };
-        if leaving {
-            self.leaving.send_modify(|all| {
-                all.remove(&path);
-            });
-        }
-        if let Err(why) = stopped {
-            tracing::error!(
-                member = path,
-                why,
-                "a member that is gone from the configuration did not stop"
-            );
-        }
     }
 
     /// Whether the keeper tells of this life: it goes on, or its end was not acknowledged.
@@ -259,10 +212,7 @@ impl Manager {
                 handing = Some(hand.try_read_owned());
             }
             // Named again while it is being stopped because it was not named.
-            let mut leaving = manager.leaving.subscribe();
-            if leaving.borrow().contains(&path) {
-                drop(leaving.wait_for(|all| !all.contains(&path)).await);
-            }
+            manager.leaving.gone(&path).await;
             let _room = if start {
                 let room = manager.starts.room.acquire().await;
                 if !manager.starts.waiting().remove(&intent) {
