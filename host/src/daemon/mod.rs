@@ -398,10 +398,10 @@ impl Daemon {
             Point::DaemonOutcomeHeard.pass();
         }
         self.remember(event);
-        if matches!(event, Event::IntentStored(_)) {
+        if let Event::IntentStored(stored) = event {
             Point::DaemonIntentTold.pass();
             // The journal writes in order: what was noted before is in it too.
-            self.manager.acknowledge();
+            self.manager.acknowledge(*stored);
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
@@ -409,6 +409,7 @@ impl Daemon {
         for effect in effects.drain(..) {
             self.carry_out(effect);
         }
+        self.manager.noted(event);
         if outcome {
             Point::DaemonOutcomeNoted.pass();
         }
@@ -425,12 +426,16 @@ impl Daemon {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Record(entry @ Entry::Intent { .. }) => {
+            Effect::Record(entry) => {
+                let Entry::Intent { intent, .. } = entry else {
+                    self.journal.record(entry);
+                    return;
+                };
                 Point::DaemonDecided.pass();
+                self.manager.seal(intent);
                 self.journal.record(entry);
                 Point::DaemonIntentQueued.pass();
             }
-            Effect::Record(entry) => self.journal.record(entry),
             Effect::Do(intent, act) => {
                 Point::DaemonActReleased.pass();
                 self.acting.insert(intent);
@@ -597,6 +602,8 @@ impl Daemon {
     /// in flight, and who was stopped.
     fn note(&mut self, end: End, event: &Event) {
         self.remember(event);
+        // No intent comes any more, and the keeper hears of this when the journal is closed.
+        self.manager.noted(event);
         if let (End::Stop, Event::Exited { member, .. }) = (end, event) {
             // To the engine this would be a death.
             if let Some(kept) = self.engine.keep(*member, crate::clock::now()) {

@@ -63,9 +63,19 @@ struct Known {
     /// The pipes of members' output, held open so that what is in them stays should the keeper be
     /// killed as their last writer ends: the next keeper finds it there.
     pipes: BTreeMap<String, OwnedFd>,
-    /// Told to the loop, and not yet acknowledged.
-    told_exits: Vec<Generation>,
-    told_acts: Vec<IntentId>,
+    /// Ends of lives that the loop was told of, and that are not yet acknowledged.
+    told: Vec<Generation>,
+    /// What the loop has handed to the journal.
+    noted: Ends,
+    /// And what it handed over ahead of an intent: it is on the disk when the intent is.
+    sealed: BTreeMap<IntentId, Ends>,
+}
+
+/// Lives and acts that are over.
+#[derive(Debug, Default)]
+struct Ends {
+    exits: Vec<Generation>,
+    acts: Vec<IntentId>,
 }
 
 /// Asks the keeper.
@@ -235,11 +245,38 @@ impl Link {
         sent.is_ok() && answered.await.unwrap_or(false)
     }
 
-    /// What was told so far is in the journal.
-    pub(super) fn acknowledge(&self) {
+    /// The loop has handed this to the journal, if it is the end of a life or of an act.
+    pub(super) fn noted(&self, event: &Event) {
         let mut known = self.shared.known();
-        let exits = std::mem::take(&mut known.told_exits);
-        let acts = std::mem::take(&mut known.told_acts);
+        if let Event::Exited { generation, .. } = event {
+            known.noted.exits.push(*generation);
+        }
+        if let Event::Done { intent, .. } = event {
+            known.noted.acts.push(*intent);
+        }
+    }
+
+    /// What was handed to the journal so far is ahead of this intent.
+    pub(super) fn seal(&self, intent: IntentId) {
+        let mut known = self.shared.known();
+        let noted = std::mem::take(&mut known.noted);
+        known.sealed.insert(intent, noted);
+    }
+
+    /// What was handed over ahead of this intent is in the journal; without one, all that was. What the
+    /// loop has yet to hear of is not: a keeper that forgot it would be the last who knew.
+    pub(super) fn acknowledge(&self, stored: Option<IntentId>) {
+        let mut known = self.shared.known();
+        let last = stored.unwrap_or(IntentId(u64::MAX));
+        let rest = known.sealed.split_off(&IntentId(last.0.saturating_add(1)));
+        let over = std::mem::replace(&mut known.sealed, rest).into_values();
+        let mut over: Vec<Ends> = over.collect();
+        if stored.is_none() {
+            over.push(std::mem::take(&mut known.noted));
+        }
+        let exits: Vec<Generation> = over.iter().flat_map(|it| &it.exits).copied().collect();
+        let acts: Vec<IntentId> = over.iter().flat_map(|it| &it.acts).copied().collect();
+        known.told.retain(|exit| !exits.contains(exit));
         drop(known);
         if !exits.is_empty() || !acts.is_empty() {
             Point::DaemonAcknowledging.pass();
@@ -347,7 +384,7 @@ impl Shared {
         {
             known.lives.remove(&gone.path);
         }
-        known.told_exits.push(gone.generation);
+        known.told.push(gone.generation);
         if !planned {
             known.pipes.remove(&gone.path);
         }
@@ -587,7 +624,7 @@ impl Task {
             .map(|living| (living.path.as_str(), living.generation))
             .collect();
         for gone in &list.exits {
-            let told = shared.known().told_exits.contains(&gone.generation);
+            let told = shared.known().told.contains(&gone.generation);
             if !told {
                 shared.exited(gone);
             }
@@ -652,7 +689,6 @@ impl Task {
             // Acts of the daemon before that came to their end.
             for act in list.acts.into_iter().filter(|act| act.ended) {
                 let (intent, result) = (act.intent, act.error.map_or(Ok(()), Err));
-                shared.known().told_acts.push(intent);
                 shared.ears().send(Event::Done { intent, result });
             }
         } else {
@@ -793,7 +829,6 @@ impl Task {
                 let result = error.map_or(Ok(()), Err);
                 if let Some(intent) = intent {
                     let mut known = self.shared.known();
-                    known.told_acts.push(intent);
                     known.begun.insert(intent, true);
                     known.highest = known.highest.max(intent);
                 }

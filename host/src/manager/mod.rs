@@ -151,8 +151,18 @@ impl Manager {
     }
 
     /// The journal holds what was told so far: the keeper may forget it.
-    pub fn acknowledge(&self) {
-        self.link.acknowledge();
+    pub fn acknowledge(&self, stored: IntentId) {
+        self.link.acknowledge(Some(stored));
+    }
+
+    /// The loop has handed this event to the journal.
+    pub fn noted(&self, event: &Event) {
+        self.link.noted(event);
+    }
+
+    /// The loop has handed this intent to the journal.
+    pub fn seal(&self, intent: IntentId) {
+        self.link.seal(intent);
     }
 
     /// The last word to the keeper, after the journal was closed. It has every order then, and needs no
@@ -160,7 +170,7 @@ impl Manager {
     pub async fn end(&self) {
         // A secret may be on a file system that does not answer.
         drop(tokio::time::timeout(LAST_ORDERS, self.handing.write()).await);
-        self.link.acknowledge();
+        self.link.acknowledge(None);
         self.link.end().await;
     }
 

@@ -419,8 +419,17 @@ async fn the_next_daemon_is_told_who_lives_who_ended_and_what_was_begun() {
         matches!(done, Some(Event::Done { result: Err(_), .. })),
         "{done:?}"
     );
-    // What was acknowledged is not told again.
-    next.acknowledge();
+    // What the loop has handed to the journal is not told again.
+    let member = second;
+    next.noted(&Event::Exited {
+        member,
+        generation,
+        exit,
+    });
+    for intent in [1, 2].map(IntentId) {
+        let result = Ok(());
+        next.noted(&Event::Done { intent, result });
+    }
     next.end().await;
     let (sender, mut events) = unbounded_channel();
     let plan = Arc::new(plan(&["true"], 2));
