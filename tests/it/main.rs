@@ -16,6 +16,7 @@ mod contract;
 mod docs;
 mod errors;
 mod evidence;
+mod first_process;
 mod guide;
 mod keeper;
 mod kills;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use checkd_core::{Generation, IntentId};
+use rustix::process::Signal;
 
 use super::life::Life;
 use super::output::{self, Tap};
@@ -375,6 +376,26 @@ impl Keeper {
                     self.0.highest.set(self.0.highest.get().max(intent));
                 }
             }
+        }
+    }
+
+    /// Asks every member to stop, and ends what is left of it after `patience`: for when no daemon is
+    /// there to say how each likes it.
+    pub(super) async fn stop_all(&self, patience: Duration) {
+        let lives: Vec<_> = self.0.lives.borrow().values().cloned().collect();
+        let stops: Vec<_> = lives
+            .into_iter()
+            .map(|life| {
+                tokio::task::spawn_local(async move {
+                    let asked = life.ask_to_stop(Signal::TERM);
+                    if let Err(why) = asked.and(life.stop_within(patience).await) {
+                        super::note(&format!("{}: {why}", life.path));
+                    }
+                })
+            })
+            .collect();
+        for stop in stops {
+            drop(stop.await);
         }
     }
 

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,6 +47,8 @@ const FIRST: Duration = Duration::from_secs(30);
 const MEMORY: Duration = Duration::from_mins(15);
 /// How long the first process waits before it runs a daemon again that ended badly.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long members get to stop when no daemon is there to say how.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Children that end within so long are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
@@ -65,6 +67,24 @@ pub(crate) fn below(directory: &Path, name: &str) -> io::Result<(File, PathBuf)>
 struct Held {
     lock: OwnedFd,
     listener: UnixListener,
+    /// What our socket is on its file system: at its path there may be another keeper's by now.
+    socket: Option<(u64, u64)>,
+}
+
+/// What stands at a path: device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+impl Held {
+    /// Nobody shall find our socket any more; another keeper's is left alone.
+    fn remove_socket(&self, state_dir: &Path) {
+        let path = state_dir.join(SOCKET);
+        if self.socket.is_some() && identity(&path) == self.socket {
+            drop(std::fs::remove_file(path));
+        }
+    }
 }
 
 fn begin(setup: &Setup) -> io::Result<Held> {
@@ -89,6 +109,7 @@ fn begin(setup: &Setup) -> io::Result<Held> {
     Ok(Held {
         lock: lock.into(),
         listener,
+        socket: identity(&path),
     })
 }
 
@@ -102,11 +123,12 @@ pub(super) fn is_served(state_dir: &Path) -> bool {
 }
 
 /// Goes on where the program before left off.
-fn resume(keeper: &Keeper, memory: Memory) -> io::Result<Held> {
+fn resume(keeper: &Keeper, memory: Memory, state_dir: &Path) -> io::Result<Held> {
     let gone = || io::Error::from(io::ErrorKind::InvalidInput);
     let lock = upgrade::taken(memory.lock).ok_or_else(gone)?;
     let listener = upgrade::taken(memory.listener).ok_or_else(gone)?;
     let listener = std::os::unix::net::UnixListener::from(listener);
+    let socket = memory.socket;
     Point::KeeperRecalled.pass();
     let inner = &keeper.0;
     inner.exits.replace(memory.exits.into());
@@ -153,6 +175,8 @@ fn resume(keeper: &Keeper, memory: Memory) -> io::Result<Held> {
     Ok(Held {
         lock,
         listener: UnixListener::from_std(listener)?,
+        // An older keeper does not say.
+        socket: socket.or_else(|| identity(&state_dir.join(SOCKET))),
     })
 }
 
@@ -162,7 +186,7 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     let memory = setup.resume.map(upgrade::recall).transpose()?;
     let resumed = memory.is_some();
     let held = match memory {
-        Some(memory) => resume(&keeper, memory)?,
+        Some(memory) => resume(&keeper, memory, &setup.state_dir)?,
         None => begin(&setup)?,
     };
     let begun = if resumed {
@@ -194,6 +218,8 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
         words: setup.daemon,
         ending: false,
         connected: false,
+        served: resumed,
+        failures: 0,
         code: None,
     };
     if !host.words.is_empty() && keeper.0.child.get().is_none() {
@@ -201,16 +227,20 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     }
     let mut alone_since = Some(Instant::now());
     let mut served = resumed;
-    let mut reap_at: Option<Instant> = None;
+    // A daemon that could not even be run is looked at as one that ended.
+    let mut reap_at = host.code.map(|_| Instant::now());
     let mut again_at: Option<Instant> = None;
     keeper.0.less.notify_one();
     loop {
         if host.ending && keeper.0.child.get().is_none() {
+            // A daemon that ended in order has stopped them; one that was killed has not.
+            keeper.stop_all(PATIENCE).await;
             return Ok(host.code.unwrap_or(0));
         }
         let connected = !keeper.0.daemons.borrow().is_empty();
         served |= connected;
         host.connected |= connected;
+        host.served |= connected;
         alone_since = match alone_since {
             _ if connected || keeper.busy() => None,
             Some(since) => Some(since),
@@ -239,22 +269,31 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
                 reap_at = None;
                 reap_strangers(&keeper, &mut host);
                 if let Some(code) = host.over() {
+                    keeper.stop_all(PATIENCE).await;
                     return Ok(code);
                 }
                 if host.waits() && again_at.is_none() {
-                    again_at = Some(Instant::now() + AGAIN);
+                    again_at = Some(Instant::now() + host.wait());
                 }
             }
             () = at(again_at) => {
                 again_at = None;
                 host.run(&keeper);
+                reap_at = reap_at.or(host.code.map(|_| Instant::now()));
             }
             () = keeper.0.less.notified() => {}
             () = at(end_at) => {
-                drop(std::fs::remove_file(setup.state_dir.join(SOCKET)));
+                held.remove_socket(&setup.state_dir);
                 return Ok(0);
             }
-            _ = term.recv() => host.pass(&keeper, Signal::TERM),
+            _ = term.recv() => {
+                // Nobody needs us: a machine that goes down need not wait for what we remember.
+                if host.words.is_empty() && !connected && !keeper.busy() {
+                    held.remove_socket(&setup.state_dir);
+                    return Ok(0);
+                }
+                host.pass(&keeper, Signal::TERM);
+            }
             _ = interrupt.recv() => host.pass(&keeper, Signal::INT),
             _ = hangup.recv() => host.pass(&keeper, Signal::HUP),
             Some(program) = upgrades.recv() => {
@@ -484,6 +523,7 @@ impl Keeper {
             forgotten: self.0.forgotten.get(),
             highest: self.0.highest.get(),
             daemon: self.0.child.get(),
+            socket: held.socket,
         };
         let mut rest = Vec::new();
         if !words.is_empty() {
@@ -507,6 +547,10 @@ struct Host {
     ending: bool,
     /// It has spoken to us.
     connected: bool,
+    /// Some daemon has: what is wrong now was right once, and members run.
+    served: bool,
+    /// Daemons in a row that ended without speaking to us.
+    failures: u32,
     /// How it ended.
     code: Option<u8>,
 }
@@ -519,7 +563,10 @@ impl Host {
         self.code = None;
         match Command::new(program).arg0("checkd").args(words).spawn() {
             Ok(child) => keeper.0.child.set(Some(child.id())),
-            Err(error) => note(&format!("cannot run the daemon: {}", plain(&error))),
+            Err(error) => {
+                note(&format!("cannot run the daemon: {}", plain(&error)));
+                self.code = Some(1);
+            }
         }
     }
 
@@ -543,14 +590,34 @@ impl Host {
         });
     }
 
-    /// The exit code, when the daemon ended and shall not run again: it was told to end, or never
-    /// came to speak to us, so its configuration or its state directory is wrong.
+    /// The exit code, when the daemon ended and shall not run again: it was told to end, or no daemon
+    /// ever came to speak to us, so its configuration or its state directory is wrong.
     fn over(&self) -> Option<u8> {
-        self.code.filter(|_| self.ending || !self.connected)
+        self.code.filter(|_| self.ending || !self.served)
     }
 
     /// Whether the daemon is to be run again.
     fn waits(&self) -> bool {
-        self.code.is_some() && !self.ending && self.connected
+        self.code.is_some() && !self.ending && self.served
+    }
+
+    /// How long until then: longer each time that it does not come up, for a mistake in a file that
+    /// nobody asked to load must not end the members that run.
+    fn wait(&mut self) -> Duration {
+        self.failures = if self.connected {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
+        let wait = (AGAIN * (1 << self.failures.min(6))).min(Duration::from_mins(1));
+        if !self.connected {
+            note(&format!(
+                "the daemon ended before it came up (exit code {}); members run on, and it is tried \
+                 again in {}s",
+                self.code.unwrap_or(1),
+                wait.as_secs()
+            ));
+        }
+        wait
     }
 }

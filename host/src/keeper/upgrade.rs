@@ -38,6 +38,9 @@ pub(super) struct Memory {
     /// As the first process of a container: the daemon.
     #[serde(default)]
     pub(super) daemon: Option<u32>,
+    /// What our socket is on its file system.
+    #[serde(default)]
+    pub(super) socket: Option<(u64, u64)>,
 }
 
 /// A living member.
