@@ -74,3 +74,30 @@ output = { timestamps = true, max_size = "1GiB" }
         "of {last} lines are missing: {missing:?}"
     );
 }
+
+#[test]
+fn a_member_whose_pipe_was_removed_is_read_again_after_the_keeper_s_death() {
+    let checkd = Checkd::start(
+        r#"
+[group.web]
+command = ["sh", "-c", "while :; do echo word; sleep 0.01; done"]
+"#,
+    );
+    let log = checkd.state_dir().join("output/web/web-0.log");
+    let size = || fs::metadata(&log).map_or(0, |meta| meta.len());
+    eventually("it is written", PATIENCE, || (size() > 100).then_some(()));
+    let pipe = checkd.state_dir().join("output/web/web-0.pipe");
+    fs::remove_file(&pipe).expect("its pipe");
+    let state = checkd.state_dir();
+    let old = keeper_of(&state).expect("a keeper");
+    // The daemon holds the pipe too; it is the next daemon and the next keeper that must find it.
+    signal(checkd.pid(), Signal::KILL);
+    signal(old, Signal::KILL);
+    let mut checkd = checkd;
+    checkd.end(Signal::KILL);
+    checkd.run();
+    let before = size();
+    eventually("it is written on", PATIENCE, || {
+        (size() > before + 100).then_some(())
+    });
+}

@@ -330,7 +330,7 @@ impl Keeper {
         let mut life = Life::new(living, handle);
         life.cgroup = cgroup::of(generation.pid, &name_of(&life.path));
         if let Some(output) = output {
-            attend(&life, output);
+            self.attend(&life, output);
         }
         self.watch(life);
         true
@@ -352,9 +352,38 @@ impl Keeper {
     /// the keeper before have been killed.
     pub(super) fn redirect(&self, path: &str, output: Output) {
         match self.life(path) {
-            Some(life) => attend(&life, output),
+            Some(life) => self.attend(&life, output),
             None => output::collect(output),
         }
+    }
+
+    fn attend(&self, life: &Life, output: Output) {
+        let tapped = life
+            .tap
+            .borrow()
+            .as_ref()
+            .map(|tap| tap.redirect(output.clone()));
+        if tapped.is_none() && life.adopted {
+            // Its path may have been taken away; the member still holds the pipe.
+            let pipe = output::open_pipe(&output.pipe)
+                .map(Some)
+                .or_else(|_| output::open_removed_pipe(&output.pipe, life.generation.pid));
+            match pipe {
+                Ok(Some(pipe)) => drop(life.tap.replace(Tap::begin(pipe, output.clone()))),
+                Ok(None) => {}
+                Err(error) => {
+                    let why = format!(
+                        "the output of {} cannot be taken over, and it will stand still when its pipe \
+                         is full; restart it: {}",
+                        life.path,
+                        super::plain(&error)
+                    );
+                    super::note(&why);
+                    self.tell(&Message::Refused { why });
+                }
+            }
+        }
+        life.output.replace(Some(output));
     }
 
     /// Takes over what a keeper before this one started, by the marks in its environment.
@@ -491,19 +520,4 @@ impl Keeper {
 /// A member's path as part of the name of its control group.
 fn name_of(path: &str) -> String {
     path.replace('/', ".")
-}
-
-fn attend(life: &Life, output: Output) {
-    let tapped = life
-        .tap
-        .borrow()
-        .as_ref()
-        .map(|tap| tap.redirect(output.clone()));
-    if tapped.is_none()
-        && life.adopted
-        && let Ok(pipe) = output::open_pipe(&output.pipe)
-    {
-        life.tap.replace(Tap::begin(pipe, output.clone()));
-    }
-    life.output.replace(Some(output));
 }

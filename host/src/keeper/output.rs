@@ -124,6 +124,25 @@ pub(crate) fn open_pipe(path: &Path) -> io::Result<OwnedFd> {
     Ok(pipe.into())
 }
 
+/// The same pipe where its path was taken away: through a descriptor that the member writes to. Nothing
+/// when it writes elsewhere.
+pub(super) fn open_removed_pipe(path: &Path, pid: u32) -> io::Result<Option<OwnedFd>> {
+    let mut removed = path.as_os_str().to_owned();
+    removed.push(" (deleted)");
+    // One of the two may lead elsewhere by now.
+    let links = [1, 2].map(|fd| PathBuf::from(format!("/proc/{pid}/fd/{fd}")));
+    let ours = |link: &&PathBuf| fs::read_link(link).is_ok_and(|to| to.as_os_str() == removed);
+    let Some(link) = links.iter().find(ours) else {
+        return Ok(None);
+    };
+    let pipe = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(flags(OFlags::NONBLOCK))
+        .open(link)?;
+    Ok(Some(pipe.into()))
+}
+
 fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or(0)
 }
