@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::SyncSender;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rusqlite::InterruptHandle;
 
-use super::{Message, open};
+use super::{Message, Queue, open};
 
 /// A look through the whole file, in a thread of its own.
 pub(super) struct Check {
@@ -29,7 +29,7 @@ impl Check {
     ///
     /// # Errors
     /// One line: why it cannot be looked through.
-    pub(super) fn begin(path: &Path, writer: SyncSender<Message>) -> Result<Self, String> {
+    pub(super) fn begin(path: &Path, writer: Arc<Queue>) -> Result<Self, String> {
         let connection = open::open_to_read(path).map_err(|error| open::words(&error))?;
         let stop = connection.get_interrupt_handle();
         let thread = std::thread::Builder::new()

@@ -1,14 +1,18 @@
 //! SQLite storage of journal entries: intent before an act, outcome after.
 //!
-//! One thread writes; the loop hands it entries through a bounded queue and never waits for a disk.
+//! One thread writes; the loop hands it entries through a queue bounded in bytes and never waits for a
+//! disk.
 
 mod check;
 mod moment;
 mod open;
 mod past;
+mod queue;
 mod read;
 mod rescue;
 mod rows;
+#[cfg(test)]
+mod stalls;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -17,8 +21,6 @@ mod write;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use checkd_core::diagnostic::Diagnostic;
@@ -26,25 +28,22 @@ use checkd_core::engine::{Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::Kept;
-use checkd_core::{Generation, IntentId, MemberId, Span};
+use checkd_core::{Generation, IntentId, LeafId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 pub use moment::{Moment, Standing};
+use queue::{Outlet, Passes, Queue};
+
 pub(crate) use open::{is_damage, words};
 pub use read::{Filter, Reader, Row};
-
-/// So many entries may wait for the disk. At ten changed runs a second it is the backlog of more
-/// than ten minutes.
-const QUEUE: usize = 8_192;
 
 /// The writing end of the journal.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    queue: SyncSender<Message>,
+    queue: Arc<Queue>,
     events: UnboundedSender<Event>,
-    lost: Arc<AtomicU64>,
     /// Counts what was recorded, steady passes aside: who shows what stands waits for it.
     changes: watch::Sender<u64>,
     writer: Option<JoinHandle<()>>,
@@ -91,7 +90,10 @@ impl Stored {
 /// What the writer thread takes.
 #[derive(Debug)]
 enum Message {
-    Entry(Entry),
+    /// In a box: of the messages that can wait in great numbers the smallest are passes.
+    Entry(Box<Entry>),
+    /// Passes that changed nothing.
+    Passes(LeafId, Passes),
     Started(MemberId, Generation),
     Exited(MemberId, Generation, Exit),
     Keep(Kept),
@@ -99,7 +101,8 @@ enum Message {
     Switch(Arc<Plan>, UnboundedSender<Event>, watch::Sender<Written>),
     /// The file is damaged: what was found.
     Damaged(String),
-    End,
+    /// Was something, in this place.
+    Nothing,
 }
 
 impl Journal {
@@ -127,15 +130,16 @@ impl Journal {
         if let Some(why) = unwritable {
             warning = Some(open::unwritable(path, &why));
         }
-        let (queue, messages) = sync_channel(QUEUE);
+        let queue = Queue::new(queue::ROOM);
+        let outlet = Outlet(Arc::clone(&queue));
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.serve(&messages))
+            .spawn(move || writer.serve(&outlet))
             .map_err(|e| {
                 Diagnostic::error("C0501", format!("cannot start the journal's thread: {e}"))
             })?;
         let check = (!open::is_small(path))
-            .then(|| check::Check::begin(path, queue.clone()))
+            .then(|| check::Check::begin(path, Arc::clone(&queue)))
             .and_then(|check| {
                 check
                     .inspect_err(|why| tracing::warn!(why, "the journal is not looked through"))
@@ -145,7 +149,6 @@ impl Journal {
             path: path.to_owned(),
             queue,
             events,
-            lost: Arc::default(),
             // Numbers that a daemon before gave out are not given out again.
             changes: watch::Sender::new(
                 u64::try_from(crate::wall::now_ms())
@@ -159,12 +162,14 @@ impl Journal {
     }
 
     /// Stores an entry. An intent is answered with `IntentStored` or `IntentRefused`; of anything
-    /// else that finds the queue full, the number is counted.
+    /// else that finds the queue full, the number is counted. Runs find it full before anything else.
     pub fn record(&self, entry: Entry) {
-        if !matches!(entry, Entry::Steady { .. }) {
+        if let Entry::Steady { leaf, at } = entry {
+            self.send(Message::Passes(leaf, Passes::one(at)));
+        } else {
             self.changed();
+            self.send(Message::Entry(Box::new(entry)));
         }
-        self.send(Message::Entry(entry));
     }
 
     /// Closes intents of the daemon before of which nothing more will be heard.
@@ -173,12 +178,12 @@ impl Journal {
     }
 
     /// Goes on under another plan: what comes after this is of it, and intents are answered through
-    /// `events`. Tells when all that came before it is on the disk. Nothing when the queue is full; then
-    /// nothing was changed.
+    /// `events`. Tells when all that came before it is on the disk. Nothing when the writer has ended;
+    /// then nothing was changed.
     pub fn switch(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) -> Option<Stored> {
         let (written, stored) = watch::channel(None);
         let switch = Message::Switch(plan, events.clone(), written);
-        self.queue.try_send(switch).ok()?;
+        self.queue.send(switch).ok()?;
         self.changed();
         self.events = events;
         Some(Stored(stored))
@@ -202,12 +207,11 @@ impl Journal {
     }
 
     fn send(&self, message: Message) {
-        let (why, message) = match self.queue.try_send(message) {
-            Ok(()) => return,
-            Err(TrySendError::Full(message)) => ("the disk does not keep up", message),
-            Err(TrySendError::Disconnected(message)) => ("its writer has ended", message),
+        let Err((refusal, message)) = self.queue.send(message) else {
+            return;
         };
-        if let Message::Entry(Entry::Intent { intent, .. }) = message {
+        let why = refusal.why();
+        if let Some(intent) = message.intent() {
             let reason = format!("the journal takes nothing: {why}");
             if self
                 .events
@@ -216,7 +220,7 @@ impl Journal {
             {
                 tracing::debug!("an intent was refused after the loop had ended");
             }
-        } else if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+        } else if self.queue.lose(1) == 0 {
             tracing::error!(why, "journal entries are lost");
         }
     }
@@ -231,9 +235,9 @@ impl Journal {
         self.changes.subscribe()
     }
 
-    /// How many entries found no place in the queue.
+    /// How many entries found no place in the queue, or could not be written.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.queue.lost()
     }
 
     /// A reader of the same file.
@@ -247,11 +251,18 @@ impl Journal {
         if let Some(check) = self.check.take() {
             check.end();
         }
-        if self.queue.send(Message::End).is_ok()
-            && let Some(writer) = self.writer.take()
+        self.queue.close();
+        if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
             tracing::error!("the journal's writer ended badly");
         }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The writer goes when all is written; nobody waits for it.
+        self.queue.close();
     }
 }

@@ -11,23 +11,70 @@ use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
 use rusqlite::{Transaction, params};
 use serde_json::Value;
 
+use super::queue::Passes;
 use crate::wall::Both;
 
 /// A row of `run` that counts steady passes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fold {
+struct Fold {
     row: i64,
-    last: Instant,
-    count: u64,
-    largest_gap: u64,
-    pub(super) changed: bool,
+    passes: Passes,
+    /// Whether the row does not say so yet.
+    changed: bool,
+}
+
+/// The rows that count steady passes, and what they were before the transaction that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Folds {
+    rows: BTreeMap<LeafId, Fold>,
+    before: Vec<(LeafId, Option<Fold>)>,
+    /// Those that are to be brought up to date.
+    folding: Vec<LeafId>,
+}
+
+impl Folds {
+    /// Whether rows wait to be brought up to date.
+    pub(super) fn is_folding(&self) -> bool {
+        !self.folding.is_empty()
+    }
+
+    /// All rows are to say what they count.
+    pub(super) fn begin_to_fold(&mut self) {
+        let changed = self.rows.iter().filter(|(_, fold)| fold.changed);
+        self.folding = changed.map(|(leaf, _)| *leaf).collect();
+    }
+
+    /// Ends a transaction.
+    pub(super) fn settle(&mut self, committed: bool) {
+        let before = std::mem::take(&mut self.before);
+        if committed {
+            return;
+        }
+        for (leaf, fold) in before.into_iter().rev() {
+            self.put(leaf, fold);
+        }
+        // Some of it may not have been written.
+        self.begin_to_fold();
+    }
+
+    fn set(&mut self, leaf: LeafId, fold: Option<Fold>) {
+        let before = self.put(leaf, fold);
+        self.before.push((leaf, before));
+    }
+
+    fn put(&mut self, leaf: LeafId, fold: Option<Fold>) -> Option<Fold> {
+        match fold {
+            Some(fold) => self.rows.insert(leaf, fold),
+            None => self.rows.remove(&leaf),
+        }
+    }
 }
 
 /// The rows of one batch.
 pub(super) struct Rows<'a> {
     pub(super) all: &'a Transaction<'a>,
     pub(super) plan: &'a Plan,
-    pub(super) steady: &'a mut BTreeMap<LeafId, Fold>,
+    pub(super) steady: &'a mut Folds,
     pub(super) daemon: i64,
     pub(super) seq: &'a mut i64,
     pub(super) both: Both,
@@ -52,7 +99,7 @@ impl Rows<'_> {
                 self.close_fold(*leaf)?;
                 self.run(*leaf, sample)
             }
-            Entry::Steady { leaf, at } => self.steady(*leaf, *at),
+            Entry::Steady { leaf, at } => self.steady(*leaf, Passes::one(*at)),
             Entry::Transition {
                 member,
                 at,
@@ -298,47 +345,48 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Counts a pass that changed nothing in the row of the passes before it.
-    fn steady(&mut self, leaf: LeafId, at: Instant) -> rusqlite::Result<()> {
-        if let Some(fold) = self.steady.get_mut(&leaf) {
-            fold.largest_gap = fold.largest_gap.max(at.since(fold.last).0);
-            fold.last = at;
-            fold.count += 1;
+    /// Counts passes that changed nothing in the row of the passes before them.
+    pub(super) fn steady(&mut self, leaf: LeafId, passes: Passes) -> rusqlite::Result<()> {
+        let fold = if let Some(mut fold) = self.steady.rows.get(&leaf).copied() {
+            fold.passes.add(passes);
             fold.changed = true;
-            return Ok(());
-        }
-        self.insert_run(leaf, "pass", None, "", None, None, None, at)?;
-        let row = self.all.last_insert_rowid();
-        let fold = Fold {
-            row,
-            last: at,
-            count: 1,
-            largest_gap: 0,
-            changed: false,
+            fold
+        } else {
+            self.next_seq();
+            self.insert_run(leaf, "pass", None, "", None, None, None, passes.first)?;
+            Fold {
+                row: self.all.last_insert_rowid(),
+                passes,
+                changed: passes.count > 1,
+            }
         };
-        self.steady.insert(leaf, fold);
+        self.steady.set(leaf, Some(fold));
         Ok(())
     }
 
     fn close_fold(&mut self, leaf: LeafId) -> rusqlite::Result<()> {
-        match self.steady.remove(&leaf) {
-            Some(fold) if fold.changed => self.store_fold(fold),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn fold(&mut self) -> rusqlite::Result<()> {
-        let changed: Vec<Fold> = self
-            .steady
-            .values()
-            .filter(|f| f.changed)
-            .copied()
-            .collect();
-        for fold in changed {
+        let Some(fold) = self.steady.rows.get(&leaf).copied() else {
+            return Ok(());
+        };
+        self.steady.set(leaf, None);
+        if fold.changed {
             self.store_fold(fold)?;
         }
-        for fold in self.steady.values_mut() {
-            fold.changed = false;
+        Ok(())
+    }
+
+    /// Brings so many rows up to date.
+    pub(super) fn fold(&mut self, most: usize) -> rusqlite::Result<()> {
+        let left = self.steady.folding.len().saturating_sub(most);
+        for leaf in self.steady.folding.split_off(left) {
+            let Some(mut fold) = self.steady.rows.get(&leaf).copied() else {
+                continue;
+            };
+            if fold.changed {
+                self.store_fold(fold)?;
+                fold.changed = false;
+                self.steady.set(leaf, Some(fold));
+            }
         }
         Ok(())
     }
@@ -346,11 +394,12 @@ impl Rows<'_> {
     fn store_fold(&self, fold: Fold) -> rusqlite::Result<()> {
         let sql = "UPDATE run SET at_ms = ?, wall_ms = ?, count = ?, largest_gap_ms = ?
             WHERE id = ?";
+        let passes = fold.passes;
         self.all.prepare_cached(sql)?.execute(params![
-            i64_of(fold.last.0),
-            self.both.wall_ms(fold.last),
-            i64_of(fold.count),
-            i64_of(fold.largest_gap),
+            i64_of(passes.last.0),
+            self.both.wall_ms(passes.last),
+            i64_of(passes.count),
+            i64_of(passes.largest_gap),
             fold.row,
         ])?;
         Ok(())

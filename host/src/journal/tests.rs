@@ -21,11 +21,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::{Filter, Journal, Past, Reader};
 use crate::manager::tests::{check, plan};
 
-const MEMBER: MemberId = MemberId {
+pub(super) const MEMBER: MemberId = MemberId {
     group: 0,
     member: 1,
 };
-const LEAF: LeafId = LeafId {
+pub(super) const LEAF: LeafId = LeafId {
     group: 0,
     check: 0,
     member: Some(1),
@@ -37,7 +37,7 @@ fn two_members() -> Plan {
     plan
 }
 
-fn open(
+pub(super) fn open(
     path: &Path,
 ) -> (
     Journal,
@@ -57,7 +57,7 @@ fn refused(path: &Path) -> &'static str {
         .code
 }
 
-fn generation(pid: u32) -> Generation {
+pub(super) fn generation(pid: u32) -> Generation {
     Generation {
         boot: 7,
         pid,
@@ -65,7 +65,7 @@ fn generation(pid: u32) -> Generation {
     }
 }
 
-fn intent(number: u64) -> Entry {
+pub(super) fn intent(number: u64) -> Entry {
     Entry::Intent {
         intent: IntentId(number),
         at: crate::clock::now(),
@@ -79,7 +79,7 @@ fn intent(number: u64) -> Entry {
     }
 }
 
-fn fail(at: Instant) -> Entry {
+pub(super) fn fail(at: Instant) -> Entry {
     Entry::Run {
         leaf: LEAF,
         sample: Sample {

@@ -3,29 +3,32 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use checkd_core::engine::Event;
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
-use checkd_core::{Instant, IntentId, LeafId};
-use rusqlite::{Connection, params};
+use checkd_core::{Instant, IntentId};
+use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::queue::{BATCH, Queue, Taken};
 use super::rescue::Place;
-use super::rows::{Fold, Rows};
+use super::rows::{Folds, Rows};
 use super::sweep::Sweep;
 use super::{Message, Past, open};
 use crate::points::Point;
 use crate::wall::Both;
 
-/// So many entries are committed together at most.
-const BATCH: usize = 512;
-/// How long what comes together is gathered before it is written.
-const GATHER: Duration = Duration::from_millis(2);
 /// How long a folded row may lag behind what it counts.
 const FOLD_LAG: Duration = Duration::from_secs(5);
+/// How long after a write that failed, for a reason that may pass, the next one is tried, and with how
+/// much.
+const AGAIN: Duration = Duration::from_millis(250);
+const TRIED: usize = 256;
+/// So many rows that count passes are brought up to date at once: what comes waits for no more.
+const FOLDED: usize = 1_024;
+
 /// The points of an intent, a life and an outcome on their way to the disk.
 const WRITTEN: [Point; 3] = [
     Point::DaemonIntentWritten,
@@ -49,15 +52,18 @@ pub(super) struct Writer {
     boot: String,
     seq: i64,
     durable: bool,
-    steady: BTreeMap<LeafId, Fold>,
+    steady: Folds,
     folded_at: Instant,
     sweep: Sweep,
     /// What was found when the file was looked through.
     damage: Option<String>,
     failing: bool,
-    /// Lives and what is kept of members, of batches that could not be written: the next daemon must
-    /// know them, so they are tried again with the next batch. At most three of a member.
+    /// Lives and what is kept of members, of batches that SQLite does not take, whatever time passes:
+    /// the next daemon must know them, so they are tried again with the next batch. At most three of a
+    /// member.
     unwritten: Vec<Message>,
+    /// How much was lost when it was told last.
+    lost: u64,
 }
 
 impl Writer {
@@ -88,122 +94,163 @@ impl Writer {
             boot,
             seq: 0,
             durable: true,
-            steady: BTreeMap::new(),
+            steady: Folds::default(),
             folded_at: crate::clock::now(),
             sweep,
             damage: None,
             failing: unwritable.is_some(),
             unwritten: Vec::new(),
+            lost: 0,
         };
         Ok((writer, past, unwritable))
     }
 
-    /// Writes until `Message::End` comes or nobody can send any more.
-    pub(super) fn serve(&mut self, messages: &Receiver<Message>) {
-        let mut going = true;
-        while going {
-            let mut batch = std::mem::take(&mut self.unwritten);
-            let patience = if self.sweep.is_due() {
+    /// Writes until the queue is closed and empty.
+    pub(super) fn serve(&mut self, queue: &Queue) {
+        loop {
+            let patience = if self.sweep.is_due() || self.steady.is_folding() {
                 Duration::ZERO
             } else {
                 FOLD_LAG
             };
-            match messages.recv_timeout(patience) {
-                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => going = false,
-                Ok(Message::Damaged(damage)) => self.damage = Some(damage),
-                Ok(message) => {
-                    batch.push(message);
-                    // Whoever sends one sends more: one commit for all of them, and one wake-up.
-                    std::thread::sleep(GATHER);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            while going && batch.len() < BATCH {
-                // What comes after a switch is of another plan, and so of another batch.
-                if batch
-                    .last()
-                    .is_some_and(|last| matches!(last, Message::Switch(..)))
-                {
-                    break;
-                }
-                match messages.try_recv() {
-                    Ok(Message::End) => going = false,
-                    Ok(Message::Damaged(damage)) => self.damage = Some(damage),
-                    Ok(message) => batch.push(message),
-                    Err(_) => break,
+            let most = match queue.to_switch() {
+                // Who comes after it waits for none of what cannot be written.
+                Some(switch) if self.failing => switch,
+                None if self.failing => TRIED,
+                Some(_) | None => BATCH,
+            };
+            let Taken { mut messages, last } = queue.take(patience, most);
+            let kept_up = messages.len() < most;
+            for message in &mut messages {
+                if let Message::Damaged(damage) = message {
+                    self.damage = Some(std::mem::take(damage));
+                    *message = Message::Nothing;
                 }
             }
-            let switch = batch.pop_if(|last| matches!(last, Message::Switch(..)));
-            let written = self.commit(batch, !going || switch.is_some(), switch.is_some());
-            if let Some(Message::Switch(plan, events, told)) = switch {
-                told.send_replace(Some(written));
-                // Members of the old plan are known here by its ids; what is kept, by their names.
-                self.unwritten
-                    .retain(|message| matches!(message, Message::Keep(_)));
-                // Rows that count steady passes are known by ids of the old plan.
-                self.steady.clear();
-                (self.plan, self.events) = (plan, events);
-                self.sweep.again();
+            let switch = messages.pop_if(|last| matches!(last, Message::Switch(..)));
+            let written = self.commit(messages, last, switch.is_some(), queue);
+            let told = written.as_ref().map_err(|unwritten| unwritten.why.clone());
+            let told = told.map(|()| ());
+            if let Err(Unwritten { mut due, .. }) = written {
+                if switch.is_none() && !queue.is_closed() {
+                    queue.put_back(due);
+                    std::thread::sleep(AGAIN);
+                    continue;
+                }
+                // The old plan's ids mean nothing after a switch, and nobody waits longer at the end.
+                let all = due.len();
+                due.retain(|message| matches!(message, Message::Keep(_)));
+                queue.lose(all - due.len());
+                self.unwritten.extend(due);
+                if queue.is_closed() {
+                    queue.abandon();
+                    return;
+                }
+            }
+            if let Some(Message::Switch(plan, events, waits)) = switch {
+                self.switch(plan, events);
+                waits.send_replace(Some(told));
+            }
+            let lost = queue.lost();
+            if kept_up && !self.failing && lost > self.lost {
+                let entries = lost - std::mem::replace(&mut self.lost, lost);
+                tracing::warn!(entries, "the journal keeps up again; some entries are lost");
             }
             self.sweep.portion(&self.connection, &self.plan);
+            if last {
+                return;
+            }
         }
     }
 
-    /// Writes a batch and answers its intents. `durable`: it survives the machine, as one with intents
-    /// does.
-    fn commit(&mut self, batch: Vec<Message>, last: bool, durable: bool) -> Result<(), String> {
-        let intents: Vec<IntentId> = batch
-            .iter()
-            .filter_map(|message| {
-                let Message::Entry(Entry::Intent { intent, .. }) = message else {
-                    return None;
-                };
-                Some(*intent)
-            })
-            .collect();
+    /// Goes on under another plan.
+    fn switch(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) {
+        // Members of the old plan are known here by its ids; what is kept, by their names.
+        self.unwritten
+            .retain(|message| matches!(message, Message::Keep(_)));
+        // Rows that count steady passes are known by ids of the old plan.
+        self.steady = Folds::default();
+        (self.plan, self.events) = (plan, events);
+        self.sweep.again();
+    }
+
+    /// Commits a batch, and answers the intents that are in it. One that a switch ends survives the
+    /// machine, as one with intents does.
+    ///
+    /// # Errors
+    /// What is to be tried again, and why: all of it but the intents, which are refused.
+    fn commit(
+        &mut self,
+        messages: Vec<Message>,
+        last: bool,
+        switches: bool,
+        queue: &Queue,
+    ) -> Result<(), Unwritten> {
         let now = crate::clock::now();
-        let fold = last || now.since(self.folded_at).as_duration() >= FOLD_LAG;
-        let folds = fold && self.steady.values().any(|f| f.changed);
+        let last = last || switches;
+        if last || now.since(self.folded_at).as_duration() >= FOLD_LAG {
+            self.steady.begin_to_fold();
+            self.folded_at = now;
+        }
         // Nor may a journal that was removed wait for something to happen: should this process end
         // before, all of it is lost.
-        if batch.is_empty() && !folds && self.damage.is_none() && self.place.holds() {
+        let idle = messages.is_empty() && self.unwritten.is_empty() && !self.steady.is_folding();
+        if idle && self.damage.is_none() && self.place.holds() {
             // Part of what a switch waits for may have been in a batch before.
-            return if self.failing {
-                Err("the journal cannot be written".to_owned())
-            } else {
-                Ok(())
-            };
+            let failed =
+                (switches && self.failing).then(|| "the journal cannot be written".to_owned());
+            let due = Vec::new();
+            return failed.map_or(Ok(()), |why| Err(Unwritten { why, due }));
         }
-        let written = self.attempt(&batch, fold, durable || !intents.is_empty());
-        match &written {
-            Ok(()) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::warn!("the journal takes entries again");
-                }
-                if fold {
-                    self.folded_at = now;
-                }
-                pass(&batch, COMMITTED);
-                for intent in intents {
-                    self.send(Event::IntentStored(intent));
+        let before = self.unwritten.len();
+        let mut batch = std::mem::take(&mut self.unwritten);
+        batch.extend(messages);
+        let intents: Vec<IntentId> = batch.iter().filter_map(Message::intent).collect();
+        let durable = switches || !intents.is_empty();
+        let Err(failure) = self.attempt(&batch, last, durable) else {
+            if std::mem::take(&mut self.failing) {
+                tracing::warn!("the journal takes entries again");
+            }
+            pass(&batch, COMMITTED);
+            for intent in intents {
+                self.send(Event::IntentStored(intent));
+            }
+            return Ok(());
+        };
+        let reason = failure.why;
+        // What waits behind it is not written either, and whoever waits for it must hear that soon. Behind
+        // a switch others listen.
+        let behind = if failure.passes && !last {
+            queue.take_intents()
+        } else {
+            Vec::new()
+        };
+        for intent in intents.into_iter().chain(behind) {
+            let reason = reason.clone();
+            self.send(Event::IntentRefused { intent, reason });
+        }
+        if failure.passes {
+            if !std::mem::replace(&mut self.failing, true) {
+                tracing::error!(reason, "the journal cannot be written; what comes waits");
+            }
+            for message in &mut batch {
+                if message.intent().is_some() {
+                    *message = Message::Nothing;
                 }
             }
-            Err(reason) => {
-                // Rows of this batch are not there, so no fold may count on one.
-                self.steady.clear();
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(reason, lost = batch.len(), "the journal cannot be written");
-                }
-                self.unwritten = still_due(batch);
-                for intent in intents {
-                    self.send(Event::IntentRefused {
-                        intent,
-                        reason: reason.clone(),
-                    });
-                }
-            }
+            let due = batch.split_off(before);
+            self.unwritten = batch;
+            return Err(Unwritten { why: reason, due });
         }
-        written
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(reason, lost = batch.len(), "the journal cannot be written");
+        }
+        self.steady = Folds::default();
+        let all = batch.len();
+        self.unwritten = still_due(batch);
+        queue.lose(all - self.unwritten.len());
+        let due = Vec::new();
+        Err(Unwritten { why: reason, due })
     }
 
     fn send(&self, event: Event) {
@@ -213,39 +260,50 @@ impl Writer {
     }
 
     /// Writes a batch; to a journal that is put in its place again first, when it is lost.
-    fn attempt(&mut self, batch: &[Message], fold: bool, durable: bool) -> Result<(), String> {
+    fn attempt(&mut self, batch: &[Message], last: bool, durable: bool) -> Result<(), Failure> {
         if !self.place.holds() {
-            self.connection = self.place.restore(&self.connection)?;
+            let passes = |why| Failure { why, passes: true };
+            self.connection = self.place.restore(&self.connection).map_err(passes)?;
             self.durable = true;
             tracing::warn!("the journal was removed; all of it was written to its place again");
         }
         let reason = match self.damage.take() {
             Some(found) => found,
-            None => match self.write(batch, fold, durable) {
+            None => match self.write(batch, last, durable) {
                 Ok(()) => return Ok(()),
                 Err(error) if open::is_damage(&error) => open::words(&error),
-                Err(error) => return Err(open::words(&error)),
+                Err(error) => return Err(Failure::of(&error)),
             },
         };
-        self.connection = self.place.begin_anew(&self.connection)?;
+        let lasts = |why| Failure { why, passes: false };
+        self.connection = self.place.begin_anew(&self.connection).map_err(lasts)?;
         self.durable = true;
-        self.steady.clear();
+        self.steady = Folds::default();
         tracing::error!(
             reason,
             "the journal was damaged and is set aside; a new one goes on"
         );
-        self.write(batch, fold, durable)
-            .map_err(|error| open::words(&error))
+        self.write(batch, last, durable)
+            .map_err(|error| Failure::of(&error))
     }
 
-    fn write(&mut self, batch: &[Message], fold: bool, durable: bool) -> rusqlite::Result<()> {
+    fn write(&mut self, batch: &[Message], last: bool, durable: bool) -> rusqlite::Result<()> {
+        let written = self.transact(batch, last, durable);
+        // Rows of a batch that failed are not there, so no count may be of them.
+        self.steady.settle(written.is_ok());
+        written
+    }
+
+    fn transact(&mut self, batch: &[Message], last: bool, durable: bool) -> rusqlite::Result<()> {
         // An intent must survive the machine; of the rest the last seconds may be lost with it.
         if durable != self.durable {
             let level = if durable { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level)?;
             self.durable = durable;
         }
-        let all = self.connection.transaction()?;
+        let all = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let daemon = match self.daemon {
             Some(daemon) => daemon,
             None => note_daemon(&all, &self.boot)?,
@@ -259,40 +317,57 @@ impl Writer {
             both: Both::read(),
         };
         // Of what is kept only the newest counts.
-        let newest: BTreeMap<&str, usize> = batch
-            .iter()
-            .enumerate()
-            .filter_map(|(index, message)| match message {
-                Message::Keep(kept) => Some((kept.path(), index)),
-                Message::Entry(_)
-                | Message::Started(..)
-                | Message::Exited(..)
-                | Message::Interrupted(_)
-                | Message::Switch(..)
-                | Message::Damaged(_)
-                | Message::End => None,
-            })
-            .collect();
+        let kept = batch.iter().enumerate().filter_map(|(index, message)| {
+            let Message::Keep(kept) = message else {
+                return None;
+            };
+            Some((kept.path(), index))
+        });
+        let newest: BTreeMap<&str, usize> = kept.collect();
         for (index, message) in batch.iter().enumerate() {
             match message {
                 Message::Keep(kept) if newest.get(kept.path()) != Some(&index) => {}
                 Message::Keep(kept) => rows.keep(kept, &self.boot)?,
                 Message::Entry(entry) => rows.entry(entry)?,
+                Message::Passes(leaf, passes) => rows.steady(*leaf, *passes)?,
                 Message::Started(member, generation) => rows.started(*member, *generation)?,
                 Message::Exited(member, generation, exit) => {
                     rows.exited(*member, *generation, *exit)?;
                 }
                 Message::Interrupted(intents) => rows.interrupted(intents)?,
-                Message::Switch(..) | Message::Damaged(_) | Message::End => {}
+                Message::Switch(..) | Message::Damaged(_) | Message::Nothing => {}
             }
         }
-        if fold {
-            rows.fold()?;
-        }
+        rows.fold(if last { usize::MAX } else { FOLDED })?;
         pass(batch, WRITTEN);
         all.commit()?;
         self.daemon = Some(daemon);
         Ok(())
+    }
+}
+
+/// What of a batch is to be tried again, and why.
+#[derive(Debug)]
+struct Unwritten {
+    why: String,
+    due: Vec<Message>,
+}
+
+/// Why a batch was not written.
+#[derive(Debug)]
+struct Failure {
+    /// One line for a person.
+    why: String,
+    /// Whether the same batch may be written later.
+    passes: bool,
+}
+
+impl Failure {
+    fn of(error: &rusqlite::Error) -> Self {
+        Self {
+            why: open::words(error),
+            passes: open::passes(error),
+        }
     }
 }
 
@@ -312,13 +387,15 @@ fn note_daemon(connection: &Connection, boot: &str) -> rusqlite::Result<i64> {
 /// Passes the points of what is in a batch.
 fn pass(batch: &[Message], [intent, life, outcome]: [Point; 3]) {
     for message in batch {
-        if let Message::Entry(Entry::Intent { .. }) = message {
+        if message.intent().is_some() {
             intent.pass();
         }
         if let Message::Started(..) | Message::Exited(..) = message {
             life.pass();
         }
-        if let Message::Entry(Entry::Outcome { .. }) = message {
+        if let Message::Entry(entry) = message
+            && let Entry::Outcome { .. } = entry.as_ref()
+        {
             outcome.pass();
         }
     }
@@ -333,10 +410,11 @@ fn still_due(batch: Vec<Message>) -> Vec<Message> {
             Message::Started(id, _) => (1, format!("{id:?}")),
             Message::Exited(id, ..) => (2, format!("{id:?}")),
             Message::Entry(_)
+            | Message::Passes(..)
             | Message::Interrupted(_)
             | Message::Switch(..)
             | Message::Damaged(_)
-            | Message::End => continue,
+            | Message::Nothing => continue,
         };
         due.insert(key, (order, message));
     }
