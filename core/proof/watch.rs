@@ -1,13 +1,15 @@
 //! The invariants of docs/policy.md, judged on what really was done and seen, and not on what the
 //! engine counts.
 
+mod acts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use checkd_core::engine::{Act, Engine};
 use checkd_core::journal::{Entry, Outcome};
-use checkd_core::plan::{CheckPlan, Plan, Scope};
+use checkd_core::plan::Plan;
 use checkd_core::policy::Motive;
-use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use checkd_core::{Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 
 /// An invariant that does not hold, with what shows it.
 pub(crate) type Broken = String;
@@ -288,227 +290,6 @@ impl Watch {
         Ok(())
     }
 
-    /// The engine wants an act carried out. False when somebody began to long ago.
-    pub(crate) fn act(
-        &mut self,
-        plan: &Plan,
-        engine: &Engine,
-        (intent, act): (IntentId, Act),
-        running: impl Fn(MemberId) -> Option<Generation>,
-        now: Instant,
-    ) -> Result<bool, Broken> {
-        let member = member_of(&act);
-        self.look(5);
-        if !self.stored.contains(&intent) {
-            return Err(format!("I5: {intent:?} is done and was not stored"));
-        }
-        let Some(open) = self.book.open.get(&intent).cloned() else {
-            return Err(format!("I5: {intent:?} is done and is not open"));
-        };
-        if bare(open.act) != bare(act) {
-            return Err(format!("I5: {act:?} is done, {:?} was stored", open.act));
-        }
-        if !self.begun.insert(intent) {
-            return Ok(false);
-        }
-        self.look(1);
-        if let Some(other) = self.acting.insert(member, intent) {
-            return Err(format!(
-                "I1: {intent:?} while {other:?} is carried out on {member:?}"
-            ));
-        }
-        self.look(3);
-        match act {
-            Act::Start { .. } => {
-                if let Some(generation) = running(member) {
-                    return Err(format!(
-                        "I3: {member:?} is started and runs: {generation:?}"
-                    ));
-                }
-            }
-            Act::Restart { generation, .. } | Act::Stop { generation, .. } => {
-                if running(member) != Some(generation) {
-                    return Err(format!("I3: {member:?} is not {generation:?}"));
-                }
-            }
-        }
-        match open.motive {
-            Motive::Sick => self.sick(plan, engine, intent, &open, &running, now)?,
-            Motive::Dead => self.dead(plan, engine, &open, now)?,
-            Motive::Together => self.not_settling(plan, intent, &open)?,
-            Motive::Begin | Motive::ByHand { .. } => {}
-        }
-        Ok(true)
-    }
-
-    /// I10: what the daemon before did not begin is not carried on, and a new one waits.
-    fn not_settling(&mut self, plan: &Plan, intent: IntentId, open: &Open) -> Result<(), Broken> {
-        self.look(10);
-        let settle = plan.group(open.member.group).map(|it| it.policy.settle);
-        let began = self.began;
-        // What was decided before a reload went by the settle time of then.
-        let of_then = self.reloaded.is_some_and(|at| open.at <= at);
-        if !of_then && settle.is_some_and(|settle| open.at < began + settle) {
-            return Err(format!(
-                "I10: {intent:?} is decided at {:?}, the daemon began at {began:?}",
-                open.at
-            ));
-        }
-        Ok(())
-    }
-
-    fn sick(
-        &mut self,
-        plan: &Plan,
-        engine: &Engine,
-        intent: IntentId,
-        open: &Open,
-        running: &impl Fn(MemberId) -> Option<Generation>,
-        now: Instant,
-    ) -> Result<(), Broken> {
-        self.not_settling(plan, intent, open)?;
-        let member = open.member;
-        let Some(group) = plan.group(member.group) else {
-            return Err(format!("I3: {member:?} is not in the plan"));
-        };
-        self.evidence(plan, member, now)?;
-        let alone = self.alone.get(&member.group);
-        if alone.is_some_and(|until| now < *until) {
-            return Err(format!("I4: {member:?} is killed, its group is left alone"));
-        }
-        self.look(2);
-        let others = (0u32..).take(group.members.len());
-        let others = others.map(|other| MemberId {
-            member: other,
-            ..member
-        });
-        let out = |other: &MemberId| {
-            let begun = self.book.open.iter().any(|(other_intent, it)| {
-                it.member == *other && !self.refused.contains(other_intent)
-            });
-            begun
-                || running(*other).is_none()
-                    && engine
-                        .explain(*other, now)
-                        .is_some_and(|it| it.life == "dead" && it.given_up.is_none())
-        };
-        let out: Vec<MemberId> = others.filter(|it| *it != member).filter(out).collect();
-        if out.len() >= group.policy.max_out as usize {
-            return Err(format!("I2: {member:?} is killed while {out:?} are out"));
-        }
-        self.look(7);
-        // The restart that is one too many is carried out, and the hold begins with it.
-        let held = self.book.held.get(&member.group).copied();
-        if let Some((since, wait)) = held.filter(|(since, _)| *since < now) {
-            let beside = self.book.open.iter().find(|(other, it)| {
-                **other != intent
-                    && it.member.group == member.group
-                    && it.motive == Motive::Sick
-                    && !self.refused.contains(other)
-            });
-            if let Some((other, _)) = beside {
-                return Err(format!("I7: {intent:?} beside {other:?} in a hold"));
-            }
-            if now < since + wait && self.reloaded.is_none_or(|at| at < since) {
-                return Err(format!("I7: {intent:?} at {now:?}, held since {since:?}"));
-            }
-        }
-        self.look(8);
-        let (limit, kills) = (
-            group.policy.sick_restarts,
-            self.kills.entry(member).or_default(),
-        );
-        kills.push(now);
-        let recent = kills.iter().filter(|at| now.since(**at) < limit.window);
-        let recent = recent.count();
-        if recent > limit.max as usize {
-            return Err(format!(
-                "I8: {recent} restarts of {member:?} within {}",
-                limit.window
-            ));
-        }
-        Ok(())
-    }
-
-    fn dead(
-        &mut self,
-        plan: &Plan,
-        engine: &Engine,
-        open: &Open,
-        now: Instant,
-    ) -> Result<(), Broken> {
-        self.look(8);
-        let member = open.member;
-        let Some(limit) = plan.group(member.group).map(|it| it.policy.dead_starts) else {
-            return Ok(());
-        };
-        let starts = self.starts.entry(member).or_default();
-        let last = starts.last().copied();
-        starts.push(now);
-        let given_up = engine.explain(member, now).and_then(|it| it.given_up);
-        if given_up.is_some() {
-            // One at each parole, and those are at least five minutes apart.
-            return match last {
-                Some(last) if now.since(last) < Span::mins(5) => Err(format!(
-                    "I8: {member:?} on parole, started at {last:?} and {now:?}"
-                )),
-                _ => Ok(()),
-            };
-        }
-        // It was decided by the limits of then, and died all the same.
-        if self.reloaded.is_some_and(|at| open.at <= at) {
-            return Ok(());
-        }
-        let recent = starts.iter().filter(|at| now.since(**at) < limit.window);
-        let recent = recent.count();
-        if recent > limit.max as usize {
-            return Err(format!(
-                "I8: {recent} starts of {member:?} within {}: {starts:?}",
-                limit.window
-            ));
-        }
-        Ok(())
-    }
-
-    /// I3 and I4: a sick member is killed on Fails that its own life has seen, the newest of them now.
-    fn evidence(&mut self, plan: &Plan, member: MemberId, now: Instant) -> Result<(), Broken> {
-        let Some(group) = plan.group(member.group) else {
-            return Ok(());
-        };
-        // What was said before is forgotten here, and not by the engine.
-        if (self.reloaded).is_some_and(|at| now.since(at) < Span::mins(10)) {
-            return Ok(());
-        }
-        // An expression that turns a pass round has its evidence in passes.
-        let turned = ["not", "when"]
-            .iter()
-            .any(|word| group.live.text.contains(word));
-        let mut enough = false;
-        for check in group.live.expr.leaves() {
-            let Some(check_plan) = group.checks.get(check as usize) else {
-                continue;
-            };
-            let leaf = LeafId {
-                group: member.group,
-                check,
-                member: (check_plan.scope == Scope::Process).then_some(member.member),
-            };
-            let Some(said) = self.said.get(&leaf).copied() else {
-                continue;
-            };
-            enough |= speaks(check_plan, said, turned || self.reloaded.is_some(), now);
-        }
-        self.look(3);
-        self.look(4);
-        if !enough {
-            return Err(format!(
-                "I4: nothing that {member:?} said speaks for its kill at {now:?}: {:?}",
-                self.said
-            ));
-        }
-        Ok(())
-    }
-
     /// Everything is over: no act is without its outcome.
     pub(crate) fn over(&mut self, engine: &Engine) -> Result<(), Broken> {
         self.look(5);
@@ -519,32 +300,6 @@ impl Watch {
             }
         }
         Ok(())
-    }
-}
-
-fn speaks(check: &CheckPlan, said: Said, turned: bool, now: Instant) -> bool {
-    let Some((at, status)) = said.last else {
-        return false;
-    };
-    let needed = check
-        .n_of_m
-        .map_or(check.fall, |rule| rule.n.min(check.fall));
-    let fresh = now.since(at) <= check.interval * 2 + check.timeout;
-    fresh && (turned || status == Status::Fail && said.fails >= needed)
-}
-
-/// What is done to the member; what is kept of it before that follows from its incident, which a person
-/// may end meanwhile.
-fn bare(act: Act) -> Act {
-    match act {
-        Act::Restart {
-            member, generation, ..
-        } => Act::Restart {
-            member,
-            generation,
-            evidence: None,
-        },
-        Act::Start { .. } | Act::Stop { .. } => act,
     }
 }
 
