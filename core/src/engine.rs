@@ -22,8 +22,8 @@ use crate::{Generation, Instant, IntentId, MemberId};
 
 pub use crate::event::{Act, Command, Effect, Event, Exit, HostFacts, Run, Window};
 
-/// A plan with its state. Not `Clone` and not shared: one loop owns it.
-#[derive(Debug)]
+/// A plan with its state. One loop owns it; a clone goes its own way, for looking at what would be.
+#[derive(Clone, Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
     state: State,
@@ -126,6 +126,14 @@ impl Engine {
     /// Takes one event at `now` and appends what must be done to `out`.
     pub fn step(&mut self, event: &Event, now: Instant, out: &mut Vec<Effect>) {
         crate::policy::step(&self.plan, &mut self.state, event, now, out);
+    }
+
+    /// A number of all that bears on what this engine does from `now` on: two of one plan that have
+    /// the same are taken for the same by whoever explores what can happen. Times count as they are
+    /// from `now`, the more roughly the further away, and counters up to where they stop to matter;
+    /// words, the jitter of waits and what only makes news do not count.
+    pub fn likeness(&self, now: Instant) -> u64 {
+        self.state.likeness(&self.plan, now)
     }
 
     /// What stands now, for `status`.

@@ -19,7 +19,7 @@ pub const GRAIN: Span = Span::millis(20);
 const NEVER: Instant = Instant(u64::MAX);
 
 /// The times of all slots.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Schedule {
     due: Vec<Instant>,
     heap: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -86,6 +86,12 @@ impl Schedule {
             self.heap.pop();
         }
         None
+    }
+
+    /// When `slot` is due, if it is set.
+    pub(crate) fn due(&self, slot: u32) -> Option<Instant> {
+        let due = self.due.get(slot as usize).copied();
+        due.filter(|at| *at != NEVER)
     }
 
     /// Entries that were replaced stay in the heap until they surface; when they are more than the

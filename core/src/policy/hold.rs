@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::likeness::Likeness;
 use crate::plan::Backoff;
 use crate::{Instant, IntentId, Span};
 
@@ -89,6 +90,24 @@ impl Troubles {
             self.kills.pop_front();
         }
         u32::try_from(self.kills.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What of it bears on what comes.
+    pub(super) fn likeness(&self, to: &mut Likeness) {
+        let Self {
+            onsets,
+            kills,
+            calm,
+        } = self;
+        for (at, member) in onsets {
+            to.time(*at, TOGETHER);
+            to.is(member);
+        }
+        to.is(kills.len());
+        for at in kills {
+            to.time(*at, KILLS_SPAN);
+        }
+        to.maybe(*calm, CALM);
     }
 
     /// Forgets the restarts, which have led to a hold.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::likeness::Likeness;
 use crate::{Instant, IntentId, MemberId, Span};
 
 /// A wake-up that is later than this is late.
@@ -26,7 +27,7 @@ pub(crate) const AFTERMATH: Span = Span::secs(10);
 pub(crate) const KILL_GAP: Span = Span::secs(1);
 
 /// What stands about the machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host {
     /// Processor cores that we may use.
     pub(crate) cores: u32,
@@ -50,7 +51,7 @@ struct Stall {
 }
 
 /// Acts of one kind: those under way, and who waits for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     /// Decided and not yet carried out.
     pub(crate) acting: BTreeSet<IntentId>,
@@ -187,6 +188,32 @@ impl Host {
     /// An act is not under way any more.
     pub(crate) fn release(&mut self, intent: IntentId) -> bool {
         self.starts.acting.remove(&intent) | self.restarts.acting.remove(&intent)
+    }
+
+    /// What of it bears on what comes.
+    pub(super) fn likeness(&self, to: &mut Likeness) {
+        let Self {
+            cores,
+            late,
+            lag,
+            pressure,
+            over,
+            starts,
+            restarts,
+            last_kill,
+        } = self;
+        to.is((cores, (*late).min(LATE_TIMES)));
+        for stall in [lag, pressure] {
+            to.maybe(stall.as_ref().map(|it| it.since), EXCUSED);
+        }
+        to.maybe(*over, AFTERMATH);
+        to.maybe(*last_kill, KILL_GAP);
+        for Pool { acting, queue } in [starts, restarts] {
+            for intent in acting {
+                to.intent(*intent);
+            }
+            to.is((acting.len(), queue.values().collect::<Vec<_>>()));
+        }
     }
 
     /// What goes on through a reload.

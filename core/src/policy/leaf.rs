@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::likeness::Likeness;
 use crate::plan::CheckPlan;
 use crate::{Cause, Instant, Sample, Span, Status};
 
@@ -181,6 +182,37 @@ impl Leaf {
     /// The newest sample.
     pub fn newest(&self) -> Option<&Newest> {
         self.newest.as_ref()
+    }
+
+    /// What of it bears on what comes.
+    pub(super) fn likeness(&self, check: &CheckPlan, to: &mut Likeness) {
+        let Self {
+            failing,
+            count,
+            first,
+            last,
+            warned,
+            live,
+            ready,
+            ring,
+            unknown,
+            unknown_since,
+            newest,
+        } = self;
+        let most = check.fall.max(check.ready_fall).max(check.rise);
+        to.is((failing, (*count).min(most), warned, live, ready));
+        if *failing == Some(true) {
+            to.time(*first, check.min_fail_span);
+        }
+        to.time(*last, check.interval * 2 + check.timeout);
+        if let Some(rule) = check.n_of_m {
+            to.is(ring << 64_u32.saturating_sub(rule.m).min(63));
+        }
+        to.is((*unknown).min(BLIND_AFTER));
+        if *unknown > 0 {
+            to.time(*unknown_since, BLIND_SPAN);
+        }
+        to.is(newest.as_ref().map(|newest| newest.status));
     }
 
     /// The current streak.

@@ -35,6 +35,8 @@ pub(crate) mod words;
 
 pub mod keep;
 
+mod likeness;
+
 mod step;
 
 #[cfg(test)]
@@ -278,7 +280,7 @@ impl fmt::Display for Missing {
 }
 
 /// A set of gates, as bits in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct GateSet(u16);
 
 impl GateSet {

@@ -5,14 +5,14 @@ use crate::{LeafId, MemberId};
 
 /// Numbers all that the schedule knows densely: for each group its leaves, its members, itself; then
 /// the machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slots {
     /// First slot of each group, and one past the last group's.
     starts: Vec<u32>,
     groups: Vec<GroupSlots>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct GroupSlots {
     /// First slot of each check, relative to the group; then that of the members, and the group's.
     checks: Vec<u32>,

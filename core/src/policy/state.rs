@@ -35,7 +35,7 @@ pub(crate) const PAROLE: [Span; 5] = [
 pub(crate) const PORTION: usize = 512;
 
 /// All mutable state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     /// When this engine began.
     pub(crate) began: Instant,
@@ -78,7 +78,7 @@ pub(crate) struct Refused {
 }
 
 /// One group.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) members: Vec<Member>,
     /// Leaves of scope `host` and `dependency`, by check; the other checks' places stay empty.
@@ -132,7 +132,7 @@ impl Counts {
 }
 
 /// One member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) wanted: Wanted,
     pub(crate) generation: Option<Generation>,

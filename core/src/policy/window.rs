@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::likeness::Likeness;
 use crate::plan::Limit;
 use crate::{Instant, Span};
 
@@ -29,6 +30,15 @@ impl SlidingWindow {
     /// The newest of them did not happen after all.
     pub(crate) fn take_back(&mut self) {
         self.times.pop_back();
+    }
+
+    /// What of it bears on what comes: as long as it counts under `limit`.
+    pub(super) fn likeness(&self, limit: Limit, to: &mut Likeness) {
+        let Self { times } = self;
+        to.is(times.len());
+        for at in times {
+            to.time(*at, limit.window);
+        }
     }
 
     /// How often it happened in the `span` that ends at `now`.

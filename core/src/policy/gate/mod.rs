@@ -11,7 +11,7 @@ mod fresh;
 pub(crate) mod hold;
 mod host_rate;
 mod intensity;
-mod journal;
+pub(crate) mod journal;
 mod sane;
 mod settle;
 

@@ -12,7 +12,7 @@ use crate::policy::{
 use crate::{Instant, IntentId, MemberId, Span, Status};
 
 /// Whoever waits longer than this for the budget is news: something else must be wrong.
-pub(super) const LONG: Span = Span::mins(5);
+pub(crate) const LONG: Span = Span::mins(5);
 
 impl Turn<'_> {
     /// Proposes, reads the gates, and acts or records the refusal.

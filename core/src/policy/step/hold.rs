@@ -8,6 +8,7 @@ use crate::plan::{GroupPlan, Plan, Scope};
 use crate::policy::gate::{self, dependency};
 use crate::policy::hold::{self, Hold};
 use crate::policy::keep::Kept;
+use crate::policy::likeness::Likeness;
 use crate::policy::state::{Group, Health, Member};
 use crate::policy::{About, NoticeKind, judge};
 use crate::{Instant, IntentId, MemberId, Span, Status};
@@ -380,7 +381,7 @@ fn in_trouble(plan: &GroupPlan, group: &Group, member: &Member) -> bool {
 }
 
 /// Which groups need the same, and which of them failed last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Suppliers {
     /// For each group the sets that it is in.
     sets: Vec<Vec<u32>>,
@@ -413,6 +414,15 @@ impl Suppliers {
         }
         let last = vec![None; numbers.len()];
         Self { sets, last }
+    }
+
+    /// What of it bears on what comes.
+    pub(crate) fn likeness(&self, to: &mut Likeness) {
+        let Self { sets: _, last } = self;
+        for last in last {
+            to.is(last.map(|(_, group)| group));
+            to.maybe(last.map(|(at, _)| at), hold::SHARED);
+        }
     }
 
     fn of(&self, group: u32) -> &[u32] {

@@ -14,6 +14,7 @@ mod host;
 mod together;
 mod verdicts;
 
+pub(crate) use self::decide::LONG;
 pub(crate) use self::hold::Suppliers;
 
 use std::collections::BTreeSet;
