@@ -134,6 +134,20 @@ fn while_a_dependency_is_down_nobody_is_killed() {
     assert_eq!(killed, [1]);
 }
 
+/// A hold asks to be looked at when the calm has lasted, and this one has lasted since the beginning:
+/// whoever is woken for what is long over must not take itself for late.
+#[test]
+fn a_hold_over_calm_members_is_no_stall_of_the_machine() {
+    let mut plan = group(4, &["ping", "database"], 2);
+    plan.hold_nothing_but_dependencies();
+    let mut world = healthy(plan);
+    shared_says(&mut world, 1, Status::Fail);
+    world.pass(Span::mins(5));
+    let ledger = world.happened();
+    assert!(ledger.contains("held: the dependency"), "{ledger}");
+    assert!(!ledger.contains("stalls"), "{ledger}");
+}
+
 #[test]
 fn groups_that_need_the_same_are_held_together() {
     let mut groups = Vec::new();

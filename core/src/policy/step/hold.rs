@@ -202,7 +202,9 @@ impl Turn<'_> {
         };
         group.troubles.calm = calm.then(|| group.troubles.calm.unwrap_or(now));
         if let (Some(since), Some(_)) = (group.troubles.calm, &group.hold) {
-            self.state.schedule.set_earlier(slot, since + hold::CALM);
+            // Whoever is woken for what is long over takes itself for late, and the machine for stalled.
+            let at = (since + hold::CALM).max(now);
+            self.state.schedule.set_earlier(slot, at);
         }
     }
 
