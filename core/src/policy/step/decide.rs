@@ -190,10 +190,12 @@ impl Turn<'_> {
             return;
         };
         let (told, incident) = (member.refusal, member.incident);
-        // Whoever waits for the clock, for itself or for the machine is not looked at for what others
-        // of its group do: of thousands that cannot start, each would be looked at for each.
+        // Whoever waits for the clock, for itself or for its turn is not looked at for what others of
+        // its group do: of thousands that cannot start, each would be looked at for each. The end of a
+        // stall is news to whoever is sick.
         let others = [
             GateName::Fresh,
+            GateName::Sane,
             GateName::Settle,
             GateName::Dependency,
             GateName::Hold,
