@@ -73,6 +73,17 @@ pub(crate) enum Verb {
     SampleStranger,
     SampleNowhere,
     SampleTwice,
+    /// Step by step: time goes to the next wake-up; or on, until something is decided.
+    Wakes,
+    Waits,
+    /// What is on its way for the member comes: the journal's answer, what the manager does next. Or it
+    /// does not: the journal refuses, the manager cannot.
+    Comes,
+    Balks,
+    /// All that is on its way for the member comes, and what comes of that.
+    Goes,
+    /// The daemon is killed, and its journal has lost what came after the last stored intent.
+    CrashLossyNow,
 }
 
 /// Each with its word, and how often it comes.
@@ -125,6 +136,13 @@ const VERBS: &[(Verb, &str, u64)] = &[
     (Verb::SampleStranger, "noise-sample-stranger", 3),
     (Verb::SampleNowhere, "noise-sample-nowhere", 1),
     (Verb::SampleTwice, "noise-sample-twice", 1),
+    // No storm has these: they are for going step by step.
+    (Verb::Wakes, "wakes", 0),
+    (Verb::Waits, "waits", 0),
+    (Verb::Comes, "comes", 0),
+    (Verb::Balks, "balks", 0),
+    (Verb::Goes, "goes", 0),
+    (Verb::CrashLossyNow, "crash-lossy", 0),
 ];
 
 /// One thing that happens, so many seconds after the one before.
@@ -138,6 +156,17 @@ pub(crate) struct Blow {
 }
 
 impl Blow {
+    /// At once, to one member.
+    pub(crate) const fn on(verb: Verb, group: u32, member: u32, number: u64) -> Self {
+        Self {
+            wait: 0,
+            verb,
+            group,
+            member,
+            number,
+        }
+    }
+
     pub(crate) fn random(chance: &mut Chance) -> Self {
         let sum = VERBS.iter().map(|(_, _, weight)| weight).sum();
         let mut drawn = chance.below(sum);

@@ -8,10 +8,13 @@
     reason = "a world of switches, struck by one verb at a time; writing to text cannot fail"
 )]
 
+pub(crate) mod arena;
 pub(crate) mod blow;
 pub(crate) mod chance;
 pub(crate) mod config;
+pub(crate) mod explore;
 pub(crate) mod storm;
 pub(crate) mod tape;
 pub(crate) mod watch;
+pub(crate) mod well;
 pub(crate) mod world;

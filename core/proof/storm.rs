@@ -3,19 +3,15 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use checkd_core::plan::{Mode, Plan};
-use checkd_core::{MemberId, Span};
+use checkd_core::plan::Plan;
 use serde_json::Value;
 
 use super::blow::Blow;
 use super::chance::Chance;
 use super::config;
 use super::watch::Broken;
-use super::world::World;
-
-/// Faults are over for at most this long until everybody is well: the longest wait of all is the
-/// parole of a dead member, an hour, then its start; sick ones wait for their window and the canary.
-const WELL_WITHIN: Span = Span::mins(240);
+use super::well::get_well;
+use super::world::{Pace, World};
 
 /// One incident from its beginning to its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +20,7 @@ pub(crate) struct Storm {
     /// What the daemon begins with, and what it may be reloaded to.
     pub(crate) configs: Vec<Value>,
     pub(crate) blows: Vec<Blow>,
+    pub(crate) pace: Pace,
 }
 
 /// What was seen.
@@ -60,13 +57,14 @@ impl Storm {
             seed,
             configs,
             blows,
+            pace: Pace::Flowing,
         }
     }
 
     /// Lets it happen.
     pub(crate) fn run(&self) -> Result<Seen, Broken> {
         let plans: Result<Vec<Arc<Plan>>, _> = self.configs.iter().map(config::plan).collect();
-        let mut world = World::new(plans?, self.seed)?;
+        let mut world = World::new(plans?, self.seed, self.pace)?;
         for blow in &self.blows {
             world.strike(blow)?;
         }
@@ -126,6 +124,9 @@ impl Storm {
         for config in &self.configs {
             let _ = writeln!(text, "config {config}");
         }
+        if self.pace == Pace::StepByStep {
+            let _ = writeln!(text, "step by step");
+        }
         for blow in &self.blows {
             let _ = writeln!(text, "{blow}");
         }
@@ -138,9 +139,12 @@ impl Storm {
             seed: 0,
             configs: Vec::new(),
             blows: Vec::new(),
+            pace: Pace::Flowing,
         };
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            if let Some(seed) = line.strip_prefix("seed ") {
+            if line == "step by step" {
+                storm.pace = Pace::StepByStep;
+            } else if let Some(seed) = line.strip_prefix("seed ") {
                 storm.seed = seed.parse().map_err(|_| line.to_owned())?;
             } else if let Some(config) = line.strip_prefix("config ") {
                 let config = serde_json::from_str(config).map_err(|it| it.to_string())?;
@@ -151,58 +155,4 @@ impl Storm {
         }
         Ok(storm)
     }
-}
-
-/// I9: with the faults removed everybody is well in bounded time, or is rightly left to a person.
-pub(crate) fn get_well(world: &mut World) -> Result<(), Broken> {
-    let spare = world.plan().groups.iter().all(|it| it.policy.min_up == 0);
-    world.calm(spare)?;
-    world.pass(Span::mins(1))?;
-    world.start_stopped()?;
-    let end = world.now + WELL_WITHIN;
-    let mut ill = Vec::new();
-    while world.now < end {
-        world.pass(Span::mins(1))?;
-        world.watch.look(9);
-        let plan = Arc::clone(world.plan());
-        let members = plan.members();
-        ill = members.filter(|id| !well(world, &plan, *id)).collect();
-        if ill.is_empty() {
-            return Ok(());
-        }
-    }
-    let says = |id: &MemberId| {
-        let report = world.engine.explain(*id, world.now);
-        report.map(|it| {
-            let gates: Vec<_> = it.gates.iter().filter(|gate| !gate.open).collect();
-            format!(
-                "{} is {}, {}: {} {gates:?}",
-                it.path, it.life, it.health, it.summary
-            )
-        })
-    };
-    Err(format!(
-        "I9: {:?}",
-        ill.iter().map(says).collect::<Vec<_>>()
-    ))
-}
-
-fn well(world: &World, plan: &Plan, id: MemberId) -> bool {
-    let (Some(report), Some(group)) = (world.engine.explain(id, world.now), plan.group(id.group))
-    else {
-        return false;
-    };
-    let permanently = report
-        .given_up
-        .as_ref()
-        .is_some_and(|why| why.contains("useless"));
-    let supplied = group.depends_on.iter().all(|need| {
-        let status = world.engine.status(world.now);
-        (status.groups.get(*need as usize)).is_none_or(|group| group.ready)
-    });
-    report.health == "healthy"
-        || permanently
-        || group.mode == Mode::Observe
-        || !supplied
-        || (report.given_up.is_some() && world.wedged(id))
 }

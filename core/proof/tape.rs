@@ -12,14 +12,14 @@ use checkd_core::{Instant, IntentId};
 use super::watch::Broken;
 
 /// The tape of one engine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tape {
     begin: (Arc<Plan>, u64, IntentId, Instant),
     restored: Option<(Vec<Kept>, Between)>,
     told: Vec<(Instant, Told)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Told {
     /// With the sum of everything that was answered.
     Event(Event, u64),

@@ -41,7 +41,7 @@ struct Said {
 }
 
 /// Looks at everything that happens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watch {
     book: Book,
     durable: Book,
@@ -61,6 +61,8 @@ pub(crate) struct Watch {
     /// When the plan was last changed: thresholds and waits may be of the one before.
     reloaded: Option<Instant>,
     motive: Motive,
+    /// What happened that an exploration is for, as words: gates that held somebody up, holds, …
+    pub(crate) met: BTreeSet<&'static str>,
     /// How often each invariant was looked at: I1 to I10, from 0.
     pub(crate) looked: [u64; 10],
 }
@@ -81,6 +83,7 @@ impl Watch {
             began,
             reloaded: None,
             motive: Motive::Begin,
+            met: BTreeSet::new(),
             looked: [0; 10],
         }
     }
@@ -111,9 +114,10 @@ impl Watch {
         if lossy {
             self.book = self.durable.clone();
         }
-        self.book
-            .open
-            .retain(|intent, _| !self.refused.contains(intent));
+        // What the journal refused it holds nowhere.
+        for book in [&mut self.book, &mut self.durable] {
+            book.open.retain(|intent, _| !self.refused.contains(intent));
+        }
         // Numbers that the journal never held are given again.
         let last = self.last_intent();
         self.refused.retain(|intent| *intent <= last);
@@ -193,8 +197,9 @@ impl Watch {
         said.last = Some((now, sample.status));
     }
 
-    /// A new life begins: nothing was said about it.
+    /// A new life begins: nothing was said about it, and what began it is done but for the word.
     pub(crate) fn lives(&mut self, member: MemberId) {
+        self.acting.remove(&member);
         let own = |leaf: &LeafId| (leaf.group, leaf.member) == (member.group, Some(member.member));
         self.said.retain(|leaf, _| !own(leaf));
     }
@@ -270,6 +275,7 @@ impl Watch {
                 self.book.ended.insert(*intent, *outcome);
             }
             Entry::Group { group, to, .. } => {
+                self.met.insert(to);
                 let wait = plan
                     .group(*group)
                     .map_or(Span::ZERO, |group| group.policy.canary_after);
@@ -281,11 +287,12 @@ impl Watch {
                     _ => {}
                 }
             }
-            Entry::Transition { .. }
-            | Entry::Decision { .. }
-            | Entry::Run { .. }
-            | Entry::Steady { .. }
-            | Entry::Operator { .. } => {}
+            Entry::Transition { to, .. } => drop(self.met.insert(to)),
+            Entry::Decision { explanation, .. } => {
+                let closed = (explanation.readings.iter()).filter(|reading| !reading.open);
+                self.met.extend(closed.map(|reading| reading.gate.as_str()));
+            }
+            Entry::Run { .. } | Entry::Steady { .. } | Entry::Operator { .. } => {}
         }
         Ok(())
     }
@@ -303,7 +310,7 @@ impl Watch {
     }
 }
 
-fn member_of(act: &Act) -> MemberId {
+pub(crate) fn member_of(act: &Act) -> MemberId {
     match act {
         Act::Start { member } | Act::Restart { member, .. } | Act::Stop { member, .. } => *member,
     }

@@ -2,6 +2,7 @@
 //! is slow or refuses, the machine stands still, the daemon is killed at any event.
 
 mod daemon;
+mod step;
 mod strike;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use checkd_core::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample
 
 use super::chance::Chance;
 use super::tape::Tape;
-use super::watch::{Broken, Watch};
+use super::watch::{Broken, Watch, member_of};
 
 /// When every world begins.
 const BEGIN: Instant = Instant(1_000_000);
@@ -36,13 +37,27 @@ struct Item {
     event: Event,
     /// It is lost when the daemon dies; what the manager does goes on.
     of_daemon: bool,
+    /// Whom it is about, as far as somebody is to be helped.
+    member: Option<MemberId>,
+}
+
+/// How time passes between blows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// By itself.
+    Flowing,
+    /// Nothing comes and no time passes but by a blow that says so; checks answer at once.
+    StepByStep,
 }
 
 /// The world.
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) watch: Watch,
-    tape: Tape,
+    /// Kept while time flows; steps are too many to be told twice.
+    tape: Option<Tape>,
+    pace: Pace,
     pub(crate) now: Instant,
     /// Events that the engine took.
     pub(crate) events: u64,
@@ -57,8 +72,12 @@ pub(crate) struct World {
     journal_takes: u64,
     unheard: bool,
     lag: Span,
-    kept: BTreeMap<String, Kept>,
-    durable: BTreeMap<String, Kept>,
+    kept: BTreeMap<String, Arc<Kept>>,
+    durable: BTreeMap<String, Arc<Kept>>,
+    /// What the engine was like when the journal last stored an intent.
+    durable_likeness: u64,
+    /// How often something was decided.
+    decided: u64,
     /// Acts that the manager began, and whether they came to their end.
     begun: BTreeMap<IntentId, bool>,
     /// The newest of what once was true, to be said again.
@@ -75,12 +94,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(plans: Vec<Arc<Plan>>, seed: u64) -> Result<Self, Broken> {
+    pub(crate) fn new(plans: Vec<Arc<Plan>>, seed: u64, pace: Pace) -> Result<Self, Broken> {
         let plan = plans.first().map(Arc::clone).unwrap_or_default();
         let mut world = Self {
             engine: Engine::new(Arc::clone(&plan), seed, IntentId(1), BEGIN),
             watch: Watch::new(BEGIN),
-            tape: Tape::new(Arc::clone(&plan), seed, IntentId(1), BEGIN),
+            tape: (pace == Pace::Flowing)
+                .then(|| Tape::new(Arc::clone(&plan), seed, IntentId(1), BEGIN)),
+            pace,
             now: BEGIN,
             events: 0,
             plan,
@@ -96,6 +117,8 @@ impl World {
             lag: Span::ZERO,
             kept: BTreeMap::new(),
             durable: BTreeMap::new(),
+            durable_likeness: 0,
+            decided: 0,
             begun: BTreeMap::new(),
             last_sample: None,
             last_intent: IntentId(0),
@@ -156,10 +179,15 @@ impl World {
         Ok(())
     }
 
-    fn later(&mut self, ms: u64, event: Event, of_daemon: bool) {
+    fn later(&mut self, ms: u64, event: Event, of_daemon: bool, member: Option<MemberId>) {
         self.queued += 1;
         let key = (self.now + Span(ms), self.queued);
-        self.queue.insert(key, Item { event, of_daemon });
+        let item = Item {
+            event,
+            of_daemon,
+            member,
+        };
+        self.queue.insert(key, item);
     }
 
     /// What was on its way has come: the world changes with it.
@@ -169,6 +197,9 @@ impl World {
                 self.last_intent = *intent;
                 self.watch.stored(*intent);
                 self.durable = self.kept.clone();
+                if self.pace == Pace::StepByStep {
+                    self.durable_likeness = self.engine.likeness(self.now);
+                }
             }
             Event::IntentRefused { intent, .. } => self.watch.refuse(*intent),
             Event::Done { intent, .. } => {
@@ -200,7 +231,7 @@ impl World {
                         generation: *generation,
                         exit: Exit::Code(1),
                     };
-                    self.later(after * 1_000, exit, false);
+                    self.later(after * 1_000, exit, false, Some(*member));
                 }
             }
             Event::Sample { leaf, sample } => {
@@ -223,7 +254,9 @@ impl World {
         let mut out = Vec::new();
         self.engine.step(event, self.now, &mut out);
         self.events += 1;
-        self.tape.took(event, self.now, &out);
+        if let Some(tape) = &mut self.tape {
+            tape.took(event, self.now, &out);
+        }
         self.effects(out)?;
         match self.crash_in {
             Some((0, lossy)) => {
@@ -243,24 +276,30 @@ impl World {
             match effect {
                 Effect::Record(entry) => {
                     self.watch.entry(&self.plan, &entry, self.now)?;
-                    if let Entry::Intent { intent, .. } = entry {
+                    self.decided +=
+                        u64::from(!matches!(entry, Entry::Run { .. } | Entry::Steady { .. }));
+                    if let Entry::Intent { intent, act, .. } = entry {
                         let event = if self.journal_down {
                             let reason = "disk full".to_owned();
                             Event::IntentRefused { intent, reason }
                         } else {
                             Event::IntentStored(intent)
                         };
-                        self.later(self.journal_takes, event, true);
+                        self.later(self.journal_takes, event, true, Some(member_of(&act)));
                     }
                 }
-                Effect::Do(intent, _) if self.unheard => {
+                Effect::Do(intent, act) if self.unheard => {
                     let result = Err("the manager did not answer".to_owned());
-                    self.later(5_000, Event::Done { intent, result }, true);
+                    let done = Event::Done { intent, result };
+                    self.later(5_000, done, true, Some(member_of(&act)));
                 }
                 Effect::Do(intent, act) => self.act(intent, act)?,
                 Effect::Run(run) => {
                     let (status, cause) = self.answer(run.leaf);
-                    let took = 1 + self.chance.below(40);
+                    let took = match self.pace {
+                        Pace::Flowing => 1 + self.chance.below(40),
+                        Pace::StepByStep => 0,
+                    };
                     let sample = Sample {
                         status,
                         cause,
@@ -271,13 +310,24 @@ impl World {
                         generation: run.generation,
                     };
                     let leaf = run.leaf;
-                    self.later(took, Event::Sample { leaf, sample }, true);
+                    self.later(took, Event::Sample { leaf, sample }, true, None);
                 }
-                Effect::WakeAt(at) => self.wake_at = Some(at),
-                Effect::Keep(kept) => drop(self.kept.insert(kept.path().to_owned(), kept)),
+                Effect::WakeAt(at) => self.set_wake(at)?,
+                Effect::Keep(kept) => {
+                    self.kept.insert(kept.path().to_owned(), Arc::new(kept));
+                }
                 Effect::Notify(_) | Effect::Answer { .. } => {}
             }
         }
+        Ok(())
+    }
+
+    /// Step by step nobody is ever late, and nothing but a mistake is due in the past.
+    fn set_wake(&mut self, at: Instant) -> Result<(), Broken> {
+        if self.pace == Pace::StepByStep && at < self.now {
+            return Err(format!("at {:?} it asks to be woken at {at:?}", self.now));
+        }
+        self.wake_at = Some(at);
         Ok(())
     }
 
@@ -304,7 +354,8 @@ impl World {
         match self.begun.get(&intent) {
             Some(true) => {
                 let result = Ok(());
-                self.later(1, Event::Done { intent, result }, false);
+                let member = Some(member_of(&act));
+                self.later(1, Event::Done { intent, result }, false, member);
                 return Ok(());
             }
             Some(false) => return Ok(()),
@@ -326,7 +377,7 @@ impl World {
                 generation,
                 exit,
             };
-            self.later(at, event, false);
+            self.later(at, event, false, Some(member));
         }
         let mut result = Ok(());
         if starts && self.cannot_start {
@@ -344,9 +395,10 @@ impl World {
                 generation,
                 adopted: false,
             };
-            self.later(at, event, false);
+            self.later(at, event, false, Some(member));
         }
-        self.later(at + 1, Event::Done { intent, result }, false);
+        let done = Event::Done { intent, result };
+        self.later(at + 1, done, false, Some(member));
         Ok(())
     }
 

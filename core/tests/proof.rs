@@ -1,5 +1,5 @@
-//! Storms of random incidents in which the invariants of docs/policy.md hold, a few seconds of them;
-//! and every scenario that once broke one, for ever.
+//! Storms of random incidents in which the invariants of docs/policy.md hold, a few seconds of them,
+//! every incident of a few steps in small groups, and every scenario that once broke one, for ever.
 
 #![expect(
     clippy::disallowed_methods,
@@ -9,8 +9,11 @@
 #[path = "../proof/mod.rs"]
 mod proof;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use proof::arena::arenas;
+use proof::explore::explore;
 use proof::storm::{Seen, Storm};
 
 /// So many events in each ordinary test run.
@@ -37,6 +40,53 @@ fn no_storm_breaks_an_invariant() {
     }
     for (number, looked) in (1..).zip(all.looked) {
         assert!(looked > 0, "nothing looked at I{number}: {:?}", all.looked);
+    }
+}
+
+/// So many steps in each ordinary test run.
+const DEPTH: u32 = 3;
+
+#[test]
+fn no_short_incident_breaks_an_invariant() {
+    let mut met = BTreeMap::new();
+    let arenas: Vec<_> = [2, 3].into_iter().flat_map(arenas).collect();
+    for arena in &arenas {
+        match explore(arena, DEPTH, u64::MAX) {
+            Ok(found) => {
+                assert_eq!(found.depth, DEPTH, "{}: {found:?}", arena.name);
+                met.extend(found.met);
+            }
+            Err((broken, storm)) => {
+                let smaller = storm.shrunk(&broken);
+                let broken = smaller.run().err().unwrap_or(broken);
+                panic!(
+                    "put this into core/scenarios/NAME.storm:\n{}",
+                    smaller.to_text(&broken)
+                );
+            }
+        }
+    }
+    // Each gate held somebody up, and each arena is where it is meant to be.
+    for word in [
+        "fresh",
+        "journal",
+        "control",
+        "sane",
+        "settle",
+        "dependency",
+        "hold",
+        "backoff",
+        "budget",
+        "host_rate",
+        "held",
+        "free",
+        "together",
+        "single",
+        "given up",
+        "paused",
+        "stopped",
+    ] {
+        assert!(met.contains_key(word), "never met: {word}; {met:?}");
     }
 }
 

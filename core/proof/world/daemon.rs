@@ -23,12 +23,14 @@ impl World {
         let seed = self.chance.draw();
         self.engine = Engine::new(Arc::clone(&self.plan), seed, first, self.now);
         self.wake_at = None;
-        let kept: Vec<Kept> = self.kept.values().cloned().collect();
+        let kept: Vec<Kept> = self.kept.values().map(|kept| Kept::clone(kept)).collect();
         let between = Between::SameBoot { open };
         self.replay()?;
         self.engine.restore(&kept, &between, self.now);
-        self.tape = Tape::new(Arc::clone(&self.plan), seed, first, self.now);
-        self.tape.restored(kept, between);
+        if let Some(tape) = &mut self.tape {
+            *tape = Tape::new(Arc::clone(&self.plan), seed, first, self.now);
+            tape.restored(kept, between);
+        }
         let plan = Arc::clone(&self.plan);
         for member in plan.members() {
             let kept = self.kept.get(&plan.path(member));
@@ -56,8 +58,11 @@ impl World {
 
     /// I6: another engine that is told the same decides the same.
     pub(crate) fn replay(&mut self) -> Result<(), Broken> {
+        let Some(tape) = &self.tape else {
+            return Ok(());
+        };
         self.watch.look(6);
-        self.tape.replay()
+        tape.replay()
     }
 
     pub(super) fn reload(&mut self, number: u64) -> Result<(), Broken> {
@@ -79,9 +84,18 @@ impl World {
         self.says.clear();
         let queue = std::mem::take(&mut self.queue).into_iter();
         self.queue = queue
-            .filter_map(|(key, Item { event, of_daemon })| {
-                let event = event.rebased(&before, &next)?;
-                Some((key, Item { event, of_daemon }))
+            .filter_map(|(key, item)| {
+                let member = item.member.and_then(name);
+                let event = item.event.rebased(&before, &next)?;
+                let of_daemon = item.of_daemon;
+                Some((
+                    key,
+                    Item {
+                        event,
+                        of_daemon,
+                        member,
+                    },
+                ))
             })
             .collect();
         self.last_sample = None;
@@ -91,7 +105,9 @@ impl World {
         let known = |path: &String| wanted.contains(path) || groups.contains(&path.as_str());
         self.kept.retain(|path, _| known(path));
         self.durable.retain(|path, _| known(path));
-        self.tape.reloaded(&next, self.now);
+        if let Some(tape) = &mut self.tape {
+            tape.reloaded(&next, self.now);
+        }
         drop(self.engine.reload(next, self.now));
         self.event(&Event::Wake)
     }

@@ -6,7 +6,7 @@ use checkd_core::engine::{Command, Event, Exit, HostFacts, Window};
 use checkd_core::plan::Scope;
 use checkd_core::{Cause, Generation, IntentId, LeafId, MemberId, Sample, Span, Status};
 
-use super::World;
+use super::{Pace, World};
 use crate::proof::blow::{Blow, Verb};
 use crate::proof::watch::Broken;
 
@@ -75,9 +75,19 @@ impl World {
         self.says.insert(leaf, says);
     }
 
-    /// Something happens.
+    /// Something happens; step by step also what checks answer to it.
     pub(crate) fn strike(&mut self, blow: &Blow) -> Result<(), Broken> {
-        self.pass(Span::secs(blow.wait))?;
+        self.hit(blow)?;
+        if self.pace == Pace::StepByStep {
+            self.answers()?;
+        }
+        Ok(())
+    }
+
+    fn hit(&mut self, blow: &Blow) -> Result<(), Broken> {
+        if self.pace == Pace::Flowing {
+            self.pass(Span::secs(blow.wait))?;
+        }
         let many = u32::try_from(self.plan.groups.len()).unwrap_or(1);
         let group = blow.group % many.max(1);
         let Some(plan) = self.plan.group(group) else {
@@ -181,6 +191,12 @@ impl World {
             }
             Verb::Resume => self.command(id, Command::Resume { force: true })?,
             Verb::Reset => self.command(id, Command::Reset)?,
+            Verb::Wakes => self.wakes()?,
+            Verb::Waits => self.waits()?,
+            Verb::Comes => self.comes(id)?,
+            Verb::Balks => self.balks(id)?,
+            Verb::Goes => self.goes(id)?,
+            Verb::CrashLossyNow => self.crash(true)?,
             Verb::StartedTwice
             | Verb::ExitedStranger
             | Verb::DoneStranger
