@@ -540,7 +540,7 @@ fn summary(
         return if closed.is_empty() {
             format!("{dead}will {step}")
         } else {
-            format!("{dead}would {step}; waits for {}", closed.join(" and "))
+            format!("{dead}{step} waits for {}", closed.join(" and "))
         };
     }
     if let Some(given_up) = &it.ledger.given_up {
@@ -637,7 +637,13 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
     if it.ledger.given_up.is_some() {
         all.push(advice(
             format!("reset {path}"),
-            "allows another try, from the first step",
+            if it.generation.is_some() {
+                "forgets what was tried: it is restarted when every gate is open, and again until \
+                 that helps or it is given up again"
+            } else {
+                "forgets what was tried: it is started when every gate is open, and again until \
+                 that helps or it is given up again"
+            },
         ));
     }
     if report.control.starts_with("paused") {
@@ -650,10 +656,22 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
     if it.attempt.is_none() && it.wanted == Wanted::Up && in_trouble {
         let does = if view.state.refused.is_some() {
             "restarts it as soon as the journal can be written, past every other gate"
+        } else if it.ledger.given_up.is_some() {
+            "tries it once more, at once, past every gate"
         } else if it.generation.is_none() {
             "starts it at once, past every gate"
+        } else if readings
+            .iter()
+            .any(|it| it.gate == GateName::Dependency && !it.open)
+        {
+            "restarts it at once, past every gate; what it needs is still not there then"
         } else if view.group.hold.is_some() {
             "restarts it at once, past every gate; in a hold that seldom helps"
+        } else if readings
+            .iter()
+            .any(|it| it.gate == GateName::Budget && !it.open)
+        {
+            "restarts it at once, past every gate: then one more is out"
         } else {
             "restarts it at once, past every gate"
         };

@@ -176,7 +176,7 @@ fn the_budget_holds_with_three_sick_of_four() {
     assert!(
         waiting
             .summary
-            .starts_with("would restart; waits for budget (1 out (web-"),
+            .starts_with("restart waits for budget (1 out (web-"),
         "{}",
         waiting.summary
     );

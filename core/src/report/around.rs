@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::policy::gate::dependency;
-use crate::policy::state::Group;
+use crate::policy::state::{Group, Phase};
 use crate::policy::{State, hold};
 use crate::{Instant, Span};
 
@@ -43,6 +43,12 @@ pub struct HoldReport {
     pub calm: Span,
     /// The member whose restart is being judged: `web/web-3`.
     pub canary: Option<String>,
+    /// By when it is judged at the latest.
+    #[serde(default)]
+    pub judged_in: Option<Span>,
+    /// When it does not help, the next one is restarted after this long.
+    #[serde(default)]
+    pub again_in: Span,
     /// Until one member is restarted; nothing when that may be now, or waits for what is missing.
     pub canary_in: Option<Span>,
     /// Restarts in this hold that did not help.
@@ -101,6 +107,8 @@ fn hold_of(
     let hold = group.hold.as_ref()?;
     let members = group.size();
     let canary = hold.canary.and_then(|intent| state.intents.get(&intent));
+    let attempt = canary.and_then(|id| state.member(*id)?.attempt.as_ref());
+    let judged = attempt.filter(|attempt| attempt.phase == Phase::Confirming);
     let waits = !unsupplied && hold.canary.is_none() && hold.canary_at > now;
     Some(HoldReport {
         held_for: now.since(hold.since),
@@ -112,6 +120,8 @@ fn hold_of(
             .unwrap_or(members),
         calm: hold::CALM,
         canary: canary.map(|id| plan.path(*id)),
+        judged_in: judged.map(|attempt| attempt.confirm_by.since(now)),
+        again_in: hold::AGAIN.wait(hold.futile + 1),
         canary_in: waits.then(|| hold.canary_at.since(now)),
         futile: hold.futile,
     })

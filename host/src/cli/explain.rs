@@ -69,7 +69,7 @@ pub(crate) fn render(member: &ExplainedMember, paper: Paper) -> String {
 fn render_at(member: &ExplainedMember, now_ms: i64, paper: Paper) -> String {
     let report = &member.report;
     let mut out = String::new();
-    head(&mut out, member, paper);
+    head(&mut out, member, now_ms, paper);
     sees(&mut out, report, paper);
     around(&mut out, report, paper);
     waits(&mut out, report, paper);
@@ -88,7 +88,7 @@ fn title(out: &mut String, text: &str, paper: Paper) {
     out.push('\n');
 }
 
-fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
+fn head(out: &mut String, member: &ExplainedMember, now_ms: i64, paper: Paper) {
     let report = &member.report;
     let (word, ink) = word(report);
     let since = match word {
@@ -96,6 +96,7 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
         "dead" => Some(report.life_for),
         _ => None,
     };
+    let since_ms = since.map_or(0, |span| span.0);
     let since = since.map(|span| format!(" for {span}")).unwrap_or_default();
     let mut facts = Vec::new();
     if let Some(generation) = report.generation {
@@ -105,6 +106,13 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
         "up" | "starting" => facts.push(format!("runs for {}", report.life_for)),
         "dead" if word != "dead" => facts.push(format!("dead for {}", report.life_for)),
         _ => {}
+    }
+    // One step of a longer story: when that began is what a person counts from.
+    if let Some(began) = began(member)
+        && word != "healthy"
+        && now_ms - began > i64::try_from(since_ms).unwrap_or(0) + 1_000
+    {
+        facts.push(format!("in trouble since {}", wall::time_of_day(began)));
     }
     if report.starts_24h > report.futile.max(1) {
         facts.push(format!("{} starts in 24h", report.starts_24h));
@@ -164,13 +172,20 @@ fn head(out: &mut String, member: &ExplainedMember, paper: Paper) {
     }
 }
 
+/// When the open incident began, in milliseconds since 1970.
+fn began(member: &ExplainedMember) -> Option<i64> {
+    let incident = i64::try_from(member.report.incident?).ok();
+    let mut rows = member.events.iter();
+    Some(rows.find(|row| row.incident == incident)?.wall_ms)
+}
+
 /// What stands around it: each a paragraph.
 fn around(out: &mut String, report: &MemberReport, paper: Paper) {
     let around = &report.around;
     if around.is_empty() {
         return;
     }
-    title(out, "What stands around it", paper);
+    title(out, "What bears on the whole group", paper);
     let group = report.path.split('/').next().unwrap_or_default();
     for text in around_text(group, around) {
         paper.hang(out, "  ", 2, &text, Ink::Plain);
@@ -199,7 +214,11 @@ fn around_text(group: &str, around: &Around) -> Vec<String> {
         };
         let next = match (&hold.canary, hold.canary_in) {
             (Some(canary), _) => {
-                format!("{canary} was restarted to see whether that helps, and is being judged")
+                let within = hold.judged_in.map(|span| format!(", for {span} at most"));
+                format!(
+                    "{canary} was restarted to see whether that helps, and is being judged{}",
+                    within.unwrap_or_default()
+                )
             }
             (None, Some(wait)) => {
                 format!("in {wait} one sick member is restarted to see whether that helps")
@@ -235,8 +254,10 @@ fn around_text(group: &str, around: &Around) -> Vec<String> {
             n => format!("{n} are"),
         };
         all.push(format!(
-            "The way out: {next}; when it does, the others follow. The hold also ends when {calm}; \
-             now {now}."
+            "The way out: {next}. When it does, the others follow, no more at once than the budget \
+             allows; when it does not, another one is tried {} later. The hold also ends when {calm}; \
+             now {now}.",
+            hold.again_in
         ));
     }
     if let Some(together) = &around.together {
@@ -311,14 +332,15 @@ fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
             out,
             &head,
             2 + width + 2 + 7 + 2,
-            &leaf_text(leaf),
+            &leaf_text(leaf, report.given_up.is_some()),
             Ink::Plain,
         );
     }
 }
 
 /// `connection refused; fail 4 in a row (3 needed) over 6s; 1.2s ago, every 2s`.
-fn leaf_text(leaf: &LeafReport) -> String {
+/// Whoever was given up is looked at less often than before.
+fn leaf_text(leaf: &LeafReport, given_up: bool) -> String {
     let mut parts = Vec::new();
     if !leaf.message.is_empty() {
         parts.push(leaf.message.clone());
@@ -351,7 +373,8 @@ fn leaf_text(leaf: &LeafReport) -> String {
     {
         parts.push(format!("still counts as {}", leaf.debounced));
     }
-    parts.push(format!("{age} ago, every {}", leaf.interval));
+    let now = if given_up { " now" } else { "" };
+    parts.push(format!("{age} ago, every {}{now}", leaf.interval));
     parts.join("; ")
 }
 
@@ -442,6 +465,16 @@ fn happened(out: &mut String, member: &ExplainedMember, now_ms: i64, paper: Pape
             date.clone_into(&mut day);
         }
         paper.hang(out, &format!("  {clock}  "), 12, &line.text, line.ink);
+    }
+    // How long ago all this was is what is asked next.
+    if word(&member.report).0 != "healthy" {
+        paper.hang(
+            out,
+            &format!("  {}  ", wall::time_of_day(now_ms)),
+            12,
+            "now",
+            Ink::Quiet,
+        );
     }
 }
 

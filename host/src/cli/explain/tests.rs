@@ -35,7 +35,7 @@ fn a_streak_says_how_many_were_needed() {
         (2, "fail 2 of 2 in a row over 6s;"),
         (6, "fail 6 in a row (2 needed) over 6s;"),
     ] {
-        let text = leaf_text(&leaf(streak));
+        let text = leaf_text(&leaf(streak), false);
         assert!(text.contains(told), "{text}");
     }
 }
