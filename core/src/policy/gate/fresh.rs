@@ -3,6 +3,9 @@
 //! Closed when the newest supporting sample is older than twice the interval in force plus the
 //! timeout, and when the newest one speaks for the member: it may be on its way to recovery. That it is of this generation needs no look here: leaves are emptied when a generation
 //! begins, and samples of another one never enter them.
+//!
+//! What a daemon before this one saw is no evidence: it may have been taken back since, and the sample
+//! that did so lost with that daemon.
 
 use super::View;
 use crate::Span;
@@ -36,5 +39,6 @@ fn allowed(view: &View<'_>, check: &CheckPlan, index: u32) -> Span {
         .map_or(check.interval, |leaf| {
             judge::interval(view.group_plan, check, view.member, leaf)
         });
-    interval * 2 + check.timeout
+    let own = view.now.since(view.state.began);
+    (interval * 2 + check.timeout).min(own)
 }
