@@ -53,9 +53,25 @@ impl Watch {
             }
         }
         match open.motive {
-            Motive::Sick => self.sick(plan, engine, intent, &open, &running, now)?,
-            Motive::Dead => self.dead(plan, engine, &open, now)?,
-            Motive::Together => self.not_settling(plan, intent, &open)?,
+            Motive::Sick => {
+                self.not_alone(member, now)?;
+                self.budget(plan, engine, member, &running, now)?;
+                self.sick(plan, intent, &open, now)?;
+            }
+            Motive::Dead => {
+                self.not_alone(member, now)?;
+                self.dead(plan, engine, &open, now)?;
+            }
+            Motive::Together => {
+                self.not_alone(member, now)?;
+                self.not_settling(plan, intent, &open)?;
+                if matches!(act, Act::Restart { .. }) {
+                    self.budget(plan, engine, member, &running, now)?;
+                }
+            }
+            Motive::ByHand { now: false } if matches!(act, Act::Restart { .. }) => {
+                self.budget(plan, engine, member, &running, now)?;
+            }
             Motive::Begin | Motive::ByHand { .. } => {}
         }
         Ok(true)
@@ -77,25 +93,30 @@ impl Watch {
         Ok(())
     }
 
-    fn sick(
+    /// I4: in a maintenance window nothing is done of ourselves.
+    fn not_alone(&mut self, member: MemberId, now: Instant) -> Result<(), Broken> {
+        self.look(4);
+        let alone = self.alone.get(&member.group);
+        if alone.is_some_and(|until| now < *until) {
+            return Err(format!(
+                "I4: {member:?} is acted on, its group is left alone"
+            ));
+        }
+        Ok(())
+    }
+
+    /// I2: whatever takes a running process away leaves as many as it must.
+    fn budget(
         &mut self,
         plan: &Plan,
         engine: &Engine,
-        intent: IntentId,
-        open: &Open,
+        member: MemberId,
         running: &impl Fn(MemberId) -> Option<Generation>,
         now: Instant,
     ) -> Result<(), Broken> {
-        self.not_settling(plan, intent, open)?;
-        let member = open.member;
         let Some(group) = plan.group(member.group) else {
             return Err(format!("I3: {member:?} is not in the plan"));
         };
-        self.evidence(plan, member, now)?;
-        let alone = self.alone.get(&member.group);
-        if alone.is_some_and(|until| now < *until) {
-            return Err(format!("I4: {member:?} is killed, its group is left alone"));
-        }
         self.look(2);
         let others = (0u32..).take(group.members.len());
         let others = others.map(|other| MemberId {
@@ -116,6 +137,22 @@ impl Watch {
         if out.len() >= group.policy.max_out as usize {
             return Err(format!("I2: {member:?} is killed while {out:?} are out"));
         }
+        Ok(())
+    }
+
+    fn sick(
+        &mut self,
+        plan: &Plan,
+        intent: IntentId,
+        open: &Open,
+        now: Instant,
+    ) -> Result<(), Broken> {
+        self.not_settling(plan, intent, open)?;
+        let member = open.member;
+        let Some(group) = plan.group(member.group) else {
+            return Err(format!("I3: {member:?} is not in the plan"));
+        };
+        self.evidence(plan, member, now)?;
         self.look(7);
         // The restart that is one too many is carried out, and the hold begins with it.
         let held = self.book.held.get(&member.group).copied();

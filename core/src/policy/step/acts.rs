@@ -29,11 +29,18 @@ impl Turn<'_> {
         if attempt.phase != Phase::Storing {
             return;
         }
-        if let Some(reason) = self.not_needed(id, &attempt) {
+        if let Some(reason) = self.overtaken(id, &attempt) {
             // What a person asked for is done already; asking the journal again would never end.
             if matches!(attempt.motive, Motive::ByHand { .. }) {
                 self.change(id, |member| member.asked = None);
             }
+            self.conclude(id, Outcome::Withdrawn, reason);
+            self.had_its_turn(id, true);
+            self.consider(id);
+            return;
+        }
+        // What is still wanted waits for the gate, and whose turn it is keeps it.
+        if let Some(reason) = self.closed_meanwhile(id, &attempt) {
             self.conclude(id, Outcome::Withdrawn, &reason);
             self.consider(id);
             return;
@@ -74,23 +81,14 @@ impl Turn<'_> {
         }
     }
 
-    /// Why an act whose intent was just stored must not be done any more.
-    fn not_needed(&self, id: MemberId, attempt: &Attempt) -> Option<String> {
-        let overtaken = self.overtaken(id, attempt).map(str::to_owned);
-        overtaken.or_else(|| self.closed_meanwhile(id, attempt))
-    }
-
-    /// The gate that closed since the kill of a sick member was decided.
+    /// The gate that closed since an act was decided whose intent was just stored.
     fn closed_meanwhile(&self, id: MemberId, attempt: &Attempt) -> Option<String> {
-        if attempt.motive != Motive::Sick {
-            return None;
-        }
         let view = self.view(id)?;
         let proposal = Proposal {
             step: attempt.step,
             motive: attempt.motive,
             blame: self.because(id).0,
-            parole: false,
+            parole: attempt.motive == Motive::Dead && view.member.ledger.given_up.is_some(),
         };
         let closed = gate::closed_meanwhile(&view, &proposal)?;
         let numbers = words::numbers(self.plan, &closed);
@@ -231,7 +229,7 @@ impl Turn<'_> {
             detail: detail.to_owned(),
         }));
         self.canary_judged(id, attempt.intent, outcome);
-        if attempt.motive == Motive::Together {
+        if tried && attempt.motive == Motive::Together {
             self.had_its_turn(id, !useless);
         }
         if useless && attempt.motive == (Motive::ByHand { now: false }) {

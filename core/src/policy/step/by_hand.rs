@@ -159,7 +159,10 @@ impl Turn<'_> {
             .member(id)
             .and_then(|member| member.attempt.as_ref());
         match attempt.map(|attempt| attempt.phase) {
-            Some(Phase::Storing) => self.conclude(id, Outcome::Withdrawn, "by hand"),
+            Some(Phase::Storing) => {
+                self.conclude(id, Outcome::Withdrawn, "by hand");
+                self.had_its_turn(id, true);
+            }
             Some(Phase::Confirming) => self.conclude(id, Outcome::Superseded, "by hand"),
             Some(Phase::Acting) | None => {}
         }
