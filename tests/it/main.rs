@@ -21,6 +21,7 @@ mod guide;
 mod keeper;
 mod kills;
 mod leaving;
+mod leftovers;
 mod limits;
 mod logs;
 mod maintenance;

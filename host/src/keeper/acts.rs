@@ -11,9 +11,7 @@ use rustix::process::Signal;
 use super::life::Life;
 use super::output::{self, Tap};
 use super::processes::{self, Handle};
-use super::protocol::{
-    Begun, Gone, List, Living, Message, Order, Output, Spec, Verb, Word, signal_named,
-};
+use super::protocol::{Begun, Gone, List, Living, Message, Order, Spec, Verb, Word, signal_named};
 use super::upgrade::Act;
 use crate::points::Point;
 
@@ -207,7 +205,7 @@ impl Keeper {
         })?;
         Point::KeeperSpawned.pass();
         if let Some(intent) = order.intent {
-            self.0.started.add(intent);
+            self.0.started.add(intent, pid);
         }
         // What cannot be watched must not run: it would hold the port, and be started once more.
         let watched = Handle::of_child(pid)
@@ -266,6 +264,9 @@ impl Keeper {
         tokio::task::spawn_local(async move {
             let (exit, left) = life.wait().await;
             keeper.0.lives.borrow_mut().remove(&life.path);
+            if let Some(intent) = life.intent {
+                keeper.0.started.over(intent);
+            }
             let gone = Gone {
                 path: life.path.clone(),
                 generation: life.generation,
@@ -285,7 +286,7 @@ impl Keeper {
         });
     }
 
-    fn mark(&self) -> String {
+    pub(super) fn mark(&self) -> String {
         format!("{MARK}={}", self.0.state_dir.join("output").display())
     }
 
@@ -298,114 +299,6 @@ impl Keeper {
         let names = NAMES.into_iter().zip(values);
         let names = names.map(|(name, value)| format!("{name}={value}"));
         names.chain([self.mark()]).collect()
-    }
-
-    /// Takes over a process that another keeper, or nobody, started. False when it is gone, or its
-    /// pid is another process now.
-    pub(super) fn adopt(
-        &self,
-        path: String,
-        generation: Generation,
-        intent: Option<IntentId>,
-        output: Option<Output>,
-    ) -> bool {
-        if let Some(life) = self.life(&path) {
-            return life.generation == generation;
-        }
-        if generation.boot != self.0.boot {
-            return false;
-        }
-        let Some(handle) = Handle::open(generation.pid, generation.start) else {
-            return false;
-        };
-        if self.kept_by_another(generation.pid) {
-            return false;
-        }
-        let living = Living {
-            path,
-            generation,
-            intent,
-            adopted: true,
-        };
-        let mut life = Life::new(living, handle);
-        life.cgroup = cgroup::of(generation.pid, &name_of(&life.path));
-        if let Some(output) = output {
-            self.attend(&life, output);
-        }
-        self.watch(life);
-        true
-    }
-
-    /// Whether a process belongs to a state directory that another keeper serves: a journal that was
-    /// copied while checkd ran knows lives that are not its own.
-    fn kept_by_another(&self, pid: u32) -> bool {
-        let Some(output) = processes::variable(pid, MARK) else {
-            return false;
-        };
-        let Some(home) = PathBuf::from(output).parent().map(PathBuf::from) else {
-            return false;
-        };
-        home != self.0.state_dir && super::serve::is_served(&home)
-    }
-
-    /// Where the output of a member goes from now on, and what its last life left in the pipe, should
-    /// the keeper before have been killed.
-    pub(super) fn redirect(&self, path: &str, output: Output) {
-        match self.life(path) {
-            Some(life) => self.attend(&life, output),
-            None => output::collect(output),
-        }
-    }
-
-    fn attend(&self, life: &Life, output: Output) {
-        let tapped = life
-            .tap
-            .borrow()
-            .as_ref()
-            .map(|tap| tap.redirect(output.clone()));
-        if tapped.is_none() && life.adopted {
-            // Its path may have been taken away; the member still holds the pipe.
-            let pipe = output::open_pipe(&output.pipe)
-                .map(Some)
-                .or_else(|_| output::open_removed_pipe(&output.pipe, life.generation.pid));
-            match pipe {
-                Ok(Some(pipe)) => drop(life.tap.replace(Tap::begin(pipe, output.clone()))),
-                Ok(None) => {}
-                Err(error) => {
-                    let why = format!(
-                        "the output of {} cannot be taken over, and it will stand still when its pipe \
-                         is full; restart it: {}",
-                        life.path,
-                        super::plain(&error)
-                    );
-                    super::note(&why);
-                    self.tell(&Message::Refused { why });
-                }
-            }
-        }
-        life.output.replace(Some(output));
-    }
-
-    /// Takes over what a keeper before this one started, by the marks in its environment.
-    pub(super) fn adopt_marked(&self) {
-        let mark = self.mark();
-        for ([group, member, intent], generation) in processes::marked(self.0.boot, &mark, NAMES) {
-            let (Some(group), Some(member)) = (group, member) else {
-                continue;
-            };
-            let intent = intent.and_then(|text| text.parse().ok()).map(IntentId);
-            let path = format!("{group}/{member}");
-            // The elder comes first; the others are its descendants.
-            if self.life(&path).is_none() && self.adopt(path.clone(), generation, intent, None) {
-                super::note(&format!(
-                    "{path} runs as pid {}; how it ends will not be known",
-                    generation.pid
-                ));
-                if let Some(intent) = intent {
-                    self.0.highest.set(self.0.highest.get().max(intent));
-                }
-            }
-        }
     }
 
     /// Asks every member to stop, and ends what is left of it after `patience`: for when no daemon is
@@ -459,6 +352,7 @@ impl Keeper {
             exits: self.0.exits.borrow().iter().cloned().collect(),
             acts: begun,
             highest: self.0.highest.get(),
+            remarks: self.0.remarks.take(),
         }
     }
 
@@ -518,6 +412,6 @@ impl Keeper {
 }
 
 /// A member's path as part of the name of its control group.
-fn name_of(path: &str) -> String {
+pub(super) fn name_of(path: &str) -> String {
     path.replace('/', ".")
 }

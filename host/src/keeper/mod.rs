@@ -5,6 +5,7 @@
 //! daemon beside it may crash, be killed or be upgraded at any moment. One thread, one loop.
 
 mod acts;
+mod adopt;
 mod cgroup;
 pub(crate) mod family;
 mod life;
@@ -135,6 +136,8 @@ struct Inner {
     started: Started,
     forgotten: Cell<IntentId>,
     highest: Cell<IntentId>,
+    /// What the next daemon is to say to a person.
+    remarks: RefCell<Vec<String>>,
     /// Who is told what happens.
     daemons: RefCell<Vec<mpsc::Sender<Message>>>,
     /// Something ended: perhaps there is nothing left to keep.
@@ -158,6 +161,7 @@ impl Keeper {
             exits: RefCell::default(),
             forgotten: Cell::default(),
             highest: Cell::new(started.highest()),
+            remarks: RefCell::default(),
             started,
             daemons: RefCell::default(),
             less: Notify::new(),

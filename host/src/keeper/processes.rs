@@ -115,23 +115,19 @@ impl Handle {
     }
 }
 
-/// Leaders of process groups whose environment holds `mark` (`NAME=value`), oldest first, with the
-/// values of `names` in it: what a daemon started and did not live to note. What a process has as
-/// environment is what it was started with.
+/// Everybody whose environment holds `mark` (`NAME=value`), oldest first, with the values of `names` in it:
+/// what a keeper started, and what that started. What a process has as environment is what it was
+/// started with.
 pub(crate) fn marked<const N: usize>(
-    boot: u128,
     mark: &str,
     names: [&str; N],
-) -> Vec<([Option<String>; N], Generation)> {
-    let mut rows: Vec<Row> = table()
-        .into_iter()
-        .filter(|row| row.pid == row.group && !row.zombie)
-        .collect();
-    // A descendant may lead a group of its own and has inherited the marks: its elder is meant.
+) -> Vec<([Option<String>; N], Row)> {
+    let mut rows = table();
+    rows.retain(|row| !row.zombie);
     rows.sort_by_key(|row| (row.start, row.pid));
     let marked = rows.into_iter().filter_map(|row| {
         let environment = std::fs::read(format!("/proc/{}/environ", row.pid)).ok()?;
-        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let environment = String::from_utf8_lossy(&environment);
         let value = |name: &str| {
             let mut values = environment
                 .split('\0')
@@ -141,14 +137,21 @@ pub(crate) fn marked<const N: usize>(
                 .map(|(_, value)| value.to_owned())
         };
         environment.split('\0').find(|entry| *entry == mark)?;
-        let generation = Generation {
-            boot,
-            pid: row.pid,
-            start: row.start,
-        };
-        Some((names.map(value), generation))
+        Some((names.map(value), row))
     });
     marked.collect()
+}
+
+/// Whether this pid is a living process that leads a process group, as the first process of a member does.
+pub(super) fn leads(pid: u32) -> bool {
+    row(pid).is_some_and(|row| !row.zombie && row.group == pid)
+}
+
+/// Whether a process sees the same files as we do: in another container the same path is another state
+/// directory.
+pub(super) fn sees_our_files(pid: u32) -> bool {
+    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/mnt")).ok();
+    of("self").is_some_and(|ours| of(&pid.to_string()) == Some(ours))
 }
 
 /// One variable of the environment that a process was started with.

@@ -253,6 +253,9 @@ pub(crate) struct List {
     pub(crate) acts: Vec<Begun>,
     /// The highest intent that was ever seen.
     pub(crate) highest: IntentId,
+    /// What a person should know, told once.
+    #[serde(default)]
+    pub(crate) remarks: Vec<String>,
 }
 
 /// A living member.

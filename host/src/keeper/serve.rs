@@ -202,7 +202,7 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
         rustix::process::set_child_subreaper(Pid::from_raw(1))?;
     }
     if !resumed {
-        keeper.adopt_marked();
+        keeper.adopt_marked().await;
         Point::KeeperAdopted.pass();
         if let Some(home) = &keeper.0.cgroups {
             cgroup::sweep(home);

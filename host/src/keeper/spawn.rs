@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use super::protocol::{Account, Spec};
+use super::started::Line;
 use super::{limits, plain};
 
 impl Spec {
@@ -24,7 +25,7 @@ impl Spec {
         &self,
         output: File,
         door: Option<File>,
-        line: Option<(File, String)>,
+        line: Option<Line>,
     ) -> Result<u32, String> {
         let errors = output
             .try_clone()
@@ -223,7 +224,7 @@ impl Spec {
 )]
 fn prepare(
     command: &mut Command,
-    (door, line): (Option<File>, Option<(File, String)>),
+    (door, line): (Option<File>, Option<Line>),
     limits: Vec<limits::Set>,
     umask: Option<Mode>,
     account: Option<&Account>,
@@ -256,9 +257,8 @@ fn prepare(
             rustix::thread::set_thread_gid(*gid)?;
             rustix::thread::set_thread_uid(*uid)?;
         }
-        if let Some((file, line)) = &line {
-            // On a full disk nothing is remembered, and it is started all the same.
-            rustix::io::write(file, line.as_bytes()).ok();
+        if let Some(line) = &line {
+            line.write();
         }
         Ok(())
     };

@@ -618,6 +618,9 @@ impl Task {
     ) -> Result<Connection, String> {
         let shared = &self.shared;
         let before = shared.recall(&list);
+        for what in &list.remarks {
+            tracing::warn!(what, "the keeper has something to say");
+        }
         let lives: BTreeSet<(&str, Generation)> = list
             .members
             .iter()

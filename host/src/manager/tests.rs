@@ -169,7 +169,7 @@ impl Drop for Bench {
             crate::keeper::MARK,
             self.state.path().join("output").display()
         );
-        for (_, left) in crate::keeper::processes::marked::<0>(super::boot_id(), &mark, []) {
+        for (_, left) in crate::keeper::processes::marked::<0>(&mark, []) {
             let pid = i32::try_from(left.pid).ok();
             if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
                 let kill = rustix::process::Signal::KILL;
