@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -354,14 +354,23 @@ fn a_keeper_that_cannot_become_a_program_says_so_and_goes_on() {
         (!notes(&checkd, "web-1", "told").is_empty()).then_some(())
     });
     let (plain, broken) = (checkd.dir().join("plain"), checkd.dir().join("broken"));
+    // One that is cut off in its code, and one that knows nothing of all this.
+    let (cut, other) = (checkd.dir().join("cut"), checkd.dir().join("other"));
+    let whole = fs::read(checkd_tests::checkd_binary()).expect("it is read");
+    fs::write(&cut, &whole[..1 << 20]).expect("a file is written");
+    fs::copy("/bin/true", &other).expect("it is copied");
     fs::write(&plain, "no program").expect("a file is written");
     fs::write(&broken, "\x7fELF and nothing else").expect("a file is written");
     let mode = fs::metadata(checkd_tests::checkd_binary()).expect("it is there");
-    fs::set_permissions(&broken, mode.permissions()).expect("it is executable");
+    for file in [&broken, &cut] {
+        fs::set_permissions(file, mode.permissions()).expect("it is executable");
+    }
     for (wrong, why) in [
         (checkd.dir().join("nobody"), "no such file"),
         (plain, "it is no program of this machine"),
         (broken, "it is no program of this machine"),
+        (cut, ""),
+        (other, "ended without a word"),
     ] {
         // As a daemon of a protocol to come asks: in the one line that never changes.
         let socket = checkd.state_dir().join("keeper.sock");
@@ -390,4 +399,93 @@ fn a_keeper_that_cannot_become_a_program_says_so_and_goes_on() {
         assert_whole(&checkd, member);
     }
     assert_eq!(starts(&checkd, "web-0"), [before[0]]);
+}
+
+/// Asks for another program in the one line that never changes, and waits for what becomes of it:
+/// nothing is said when it did.
+fn ask_to_become(checkd: &Checkd, program: &Path) -> String {
+    let socket = checkd.state_dir().join("keeper.sock");
+    let mut stream = UnixStream::connect(socket).expect("the keeper listens");
+    let line = serde_json::json!({"ask": "upgrade", "program": program});
+    writeln!(stream, "{line}").expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn an_upgrade_is_answered_when_it_is_done_and_no_signal_ends_it() {
+    let mut checkd = Checkd::prepare("");
+    config(&checkd, 1, "", "");
+    checkd.run();
+    checkd.wait_health("web/web-0", "healthy");
+    let member = starts(&checkd, "web-0")[0];
+    let keeper = parent(member).expect("it has a parent");
+    for name in ["checkd-1", "checkd-2", "checkd-3"] {
+        let next = other_build(&checkd, name);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(relaxed) {
+                    signal(keeper, Signal::TERM);
+                    std::thread::yield_now();
+                }
+            });
+            let answer = ask_to_become(&checkd, &next);
+            done.store(true, relaxed);
+            answer
+        });
+        assert_eq!(answer, "");
+        assert_eq!(
+            program_of(keeper),
+            Some(next),
+            "it is the other program by now"
+        );
+    }
+    assert_eq!(parent(member), Some(keeper));
+    checkd.wait_health("web/web-0", "healthy");
+    assert_whole(&checkd, "web-0");
+    assert_eq!(starts(&checkd, "web-0"), [member]);
+}
+
+#[test]
+fn a_keeper_that_stays_as_it_is_serves_the_new_daemon_which_says_so() {
+    let mut checkd = Checkd::prepare("");
+    config(&checkd, 1, "", "");
+    checkd.run();
+    checkd.wait_health("web/web-0", "healthy");
+    let member = starts(&checkd, "web-0")[0];
+    let keeper = parent(member).expect("it has a parent");
+    let program = program_of(keeper);
+    checkd.end(Signal::KILL);
+    // A build that cannot say that it goes on.
+    let path = checkd.dir().join("checkd-mute");
+    let bytes = fs::read(checkd_tests::checkd_binary()).expect("it is read");
+    let word = b"checkd keeper goes on";
+    let places: Vec<usize> = (0..bytes.len() - word.len())
+        .filter(|&at| bytes[at] == b'c' && bytes[at..].starts_with(word))
+        .collect();
+    let mut bytes = bytes;
+    assert!(!places.is_empty(), "the word is not in the binary");
+    for at in places {
+        bytes[at..at + word.len()].copy_from_slice(b"checkd keeper is gone");
+    }
+    fs::write(&path, bytes).expect("a file is written");
+    let mode = fs::metadata(checkd_tests::checkd_binary()).expect("it is there");
+    fs::set_permissions(&path, mode.permissions()).expect("it is executable");
+    checkd.run_as(&path);
+    eventually("it is said", PATIENCE, || {
+        checkd.talk().contains("C0521").then_some(())
+    });
+    let talk = checkd.talk();
+    assert!(talk.contains("it says: checkd keeper is gone"), "{talk}");
+    assert_eq!(program_of(keeper), program);
+    checkd.wait_health("web/web-0", "healthy");
+    // It is served as ever.
+    let restarted = checkd.ask(["restart", "web/web-0", "--now"]);
+    assert_eq!(restarted.code, Some(0), "{restarted:?}");
+    checkd.wait_replaced("web/web-0", member);
+    assert_eq!(starts(&checkd, "web-0").len(), 2);
+    assert_eq!(checkd.talk().matches("C0521").count(), 1);
 }

@@ -16,6 +16,9 @@ pub struct Args {
     /// Go on where the program before left off.
     #[arg(long, value_name = "DESCRIPTOR")]
     resume: Option<RawFd>,
+    /// Only say whether this program can go on with what another knows, given on standard input.
+    #[arg(long = "try")]
+    only_try: bool,
     /// The daemon to run, as the first process of a container.
     #[arg(last = true)]
     daemon: Vec<OsString>,
@@ -23,6 +26,11 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
+    if args.only_try {
+        // Whoever asked has gone, and so has the question.
+        drop(keeper::try_out());
+        return ExitCode::SUCCESS;
+    }
     if args.resume.is_none() && args.daemon.is_empty() {
         // A session of its own: no terminal's signals. It fails where we lead one already.
         rustix::process::setsid().ok();

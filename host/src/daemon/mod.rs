@@ -173,6 +173,9 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
 
     let manager = Manager::open(Arc::clone(&plan), state.path(), sender.clone()).await?;
     Point::DaemonKeeperListed.pass();
+    if let Some(warning) = manager.stays() {
+        talk.line(&crate::cli::tell::text(&warning));
+    }
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
     let mut engine = Engine::new(

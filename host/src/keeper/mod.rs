@@ -40,6 +40,7 @@ use upgrade::Act;
 
 pub(crate) use output::open_pipe;
 pub(crate) use serve::{SOCKET, below};
+pub use upgrade::try_out;
 
 /// What stands in the environment of every member: who it is. By these a new keeper finds what the
 /// one before started, and a member knows itself.
@@ -140,6 +141,10 @@ struct Inner {
     remarks: RefCell<Vec<String>>,
     /// Who is told what happens.
     daemons: RefCell<Vec<mpsc::Sender<Message>>>,
+    /// Who asked for another program, in a protocol that is not ours, and waits to hear what became of it.
+    askers: RefCell<Vec<mpsc::Sender<Message>>>,
+    /// The process of a program that is tried.
+    trial: Cell<Option<u32>>,
     /// Something ended: perhaps there is nothing left to keep.
     less: Notify,
     /// The daemon, when we are its parent.
@@ -164,6 +169,8 @@ impl Keeper {
             remarks: RefCell::default(),
             started,
             daemons: RefCell::default(),
+            askers: RefCell::default(),
+            trial: Cell::new(None),
             less: Notify::new(),
             child: Cell::new(None),
         }))

@@ -213,7 +213,12 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    if resumed {
+        // What came since the program was replaced is heard now.
+        upgrade::hold_signals(false);
+    }
     let (to_upgrade, mut upgrades) = mpsc::channel::<PathBuf>(1);
+    let (to_become, mut tried) = mpsc::channel::<PathBuf>(1);
     let mut host = Host {
         words: setup.daemon,
         ending: false,
@@ -227,8 +232,10 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     }
     let mut alone_since = Some(Instant::now());
     let mut served = resumed;
-    // A daemon that could not even be run is looked at as one that ended.
-    let mut reap_at = host.code.map(|_| Instant::now());
+    // Who ended while the program was replaced is to be reaped too; and a daemon that could not even be
+    // run is looked at as one that ended.
+    let look = (resumed && keeper.0.alone) || host.code.is_some();
+    let mut reap_at = look.then(Instant::now);
     let mut again_at: Option<Instant> = None;
     keeper.0.less.notify_one();
     loop {
@@ -296,11 +303,13 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
             }
             _ = interrupt.recv() => host.pass(&keeper, Signal::INT),
             _ = hangup.recv() => host.pass(&keeper, Signal::HUP),
-            Some(program) = upgrades.recv() => {
+            // Whoever asks while a program is tried hears what becomes of that one.
+            Some(program) = upgrades.recv(), if keeper.0.trial.get().is_none() => {
+                keeper.try_out(program, &held, to_become.clone());
+            }
+            Some(program) = tried.recv() => {
                 let error = keeper.upgrade(&program, &held, &setup.state_dir, &host.words);
-                let why = format!("cannot become `{}`: {}", program.display(), plain(&error));
-                note(&why);
-                keeper.tell(&Message::Refused { why });
+                keeper.refuse(&program, &error);
             }
         }
     }
@@ -325,7 +334,8 @@ fn reap_strangers(keeper: &Keeper, host: &mut Host) {
             continue;
         };
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
-        let Some(pid) = pid.filter(|_| !members.contains(&number)) else {
+        let ours = members.contains(&number) || keeper.0.trial.get() == Some(number);
+        let Some(pid) = pid.filter(|_| !ours) else {
             continue;
         };
         let take = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
@@ -376,7 +386,13 @@ async fn converse(
     let Ok(Request::Hello { protocol: PROTOCOL }) = hello else {
         // An upgrade must be possible from any protocol to any other.
         if let Ok(Request::Upgrade { program }) = hello {
+            keeper.0.askers.borrow_mut().push(sender);
             drop(to_upgrade.try_send(program));
+            // The connection closes when we are another program.
+            return match messages.recv().await {
+                Some(answer) => say(&mut writer, &answer).await,
+                None => Ok(()),
+            };
         }
         let why = format!("the first line must be a hello of protocol {PROTOCOL}");
         return say(&mut writer, &Message::Refused { why }).await;
@@ -482,27 +498,50 @@ fn follow(
 }
 
 impl Keeper {
-    /// Becomes `program`; returns only when that failed, and then nothing has changed.
-    fn upgrade(
-        &self,
-        program: &Path,
-        held: &Held,
-        state_dir: &Path,
-        words: &[OsString],
-    ) -> io::Error {
-        Point::KeeperUpgrading.pass();
-        let lives = self.0.lives.borrow();
-        let hand_over = |over: bool| -> io::Result<()> {
-            upgrade::inherit(held.lock.as_fd(), over)?;
-            upgrade::inherit(held.listener.as_fd(), over)?;
-            for life in lives.values() {
-                if let Some(tap) = life.tap.borrow().as_ref() {
-                    tap.hand_over(over)?;
-                }
-            }
-            Ok(())
+    /// Tries a program in a process beside us, and hands it on when it can go on.
+    fn try_out(&self, program: PathBuf, held: &Held, to_become: mpsc::Sender<PathBuf>) {
+        let trial = match upgrade::begin_trial(&program, &self.0.state_dir, &self.memory(held)) {
+            Ok(trial) => trial,
+            Err(error) => return self.refuse(&program, &error),
         };
-        let memory = Memory {
+        let pid = trial.pid;
+        self.0.trial.set(Some(pid));
+        let keeper = self.clone();
+        tokio::task::spawn_local(async move {
+            let judged = trial.judge().await;
+            // Not reaped by anybody before this, so the pid is its own.
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                rustix::process::kill_process(pid, Signal::KILL).ok();
+                // One that is not gone yet is reaped with the strangers.
+                let options = rustix::process::WaitOptions::NOHANG;
+                rustix::process::waitpid(Some(pid), options).ok();
+            }
+            keeper.0.trial.set(None);
+            match judged {
+                // The loop takes it; it has gone only with all of us.
+                Ok(()) => drop(to_become.send(program).await),
+                Err(error) => keeper.refuse(&program, &error),
+            }
+        });
+    }
+
+    /// Says why we stay what we are.
+    fn refuse(&self, program: &Path, error: &io::Error) {
+        let why = format!("cannot become `{}`: {}", program.display(), plain(error));
+        note(&why);
+        let refused = Message::Refused { why };
+        for asker in self.0.askers.take() {
+            // It may have gone.
+            drop(asker.try_send(refused.clone()));
+        }
+        self.tell(&refused);
+        self.0.less.notify_one();
+    }
+
+    /// Everything that another program must know to go on.
+    fn memory(&self, held: &Held) -> Memory {
+        let lives = self.0.lives.borrow();
+        Memory {
             lock: held.lock.as_raw_fd(),
             listener: held.listener.as_raw_fd(),
             lives: lives
@@ -524,7 +563,30 @@ impl Keeper {
             highest: self.0.highest.get(),
             daemon: self.0.child.get(),
             socket: held.socket,
+        }
+    }
+
+    /// Becomes `program`; returns only when that failed, and then nothing has changed.
+    fn upgrade(
+        &self,
+        program: &Path,
+        held: &Held,
+        state_dir: &Path,
+        words: &[OsString],
+    ) -> io::Error {
+        Point::KeeperUpgrading.pass();
+        let lives = self.0.lives.borrow();
+        let hand_over = |over: bool| -> io::Result<()> {
+            upgrade::inherit(held.lock.as_fd(), over)?;
+            upgrade::inherit(held.listener.as_fd(), over)?;
+            for life in lives.values() {
+                if let Some(tap) = life.tap.borrow().as_ref() {
+                    tap.hand_over(over)?;
+                }
+            }
+            Ok(())
         };
+        let memory = self.memory(held);
         let mut rest = Vec::new();
         if !words.is_empty() {
             rest.push(OsString::from("--"));

@@ -3,16 +3,21 @@
 //! What the keeper knows goes into a file in memory, what it holds open stays open, and the program
 //! is replaced. Should that fail, everything stands as before.
 
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use checkd_core::IntentId;
 use rustix::fs::MemfdFlags;
 use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
 
 use super::protocol::{Gone, Living, Order, Output};
 use crate::points::Point;
@@ -101,7 +106,7 @@ fn fits(program: &Path) -> io::Result<()> {
     // Kind, class, type and machine.
     let head = |path: &Path| -> io::Result<[u8; 64]> {
         let mut head = [0; 64];
-        std::fs::File::open(path)?.read_exact(&mut head)?;
+        File::open(path)?.read_exact(&mut head)?;
         Ok(head)
     };
     let strange = || {
@@ -120,6 +125,114 @@ fn fits(program: &Path) -> io::Result<()> {
     }
 }
 
+/// What a program says that read the memory and lost nothing of it.
+const GOES_ON: &str = "checkd keeper goes on";
+/// So long it may take to say so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A file in memory that holds what the next program must know.
+fn written(memory: &Memory) -> io::Result<File> {
+    let file = rustix::fs::memfd_create("checkd-keeper", MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    serde_json::to_writer(&file, memory)?;
+    file.flush()?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+/// A program that is asked whether it can go on, in a process beside ours.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) pid: u32,
+    answer: Receiver,
+}
+
+/// Begins to ask.
+///
+/// # Errors
+/// It cannot even begin.
+pub(super) fn begin_trial(program: &Path, state_dir: &Path, memory: &Memory) -> io::Result<Trial> {
+    fits(program)?;
+    let mut command = Command::new(program);
+    command
+        .arg0("checkd")
+        .args(["keeper", "--try"])
+        .arg(state_dir)
+        .stdin(written(memory)?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    // Whoever reaps our children reaps it.
+    let answer = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    Ok(Trial {
+        pid: child.id(),
+        answer: Receiver::from_owned_fd(answer.into())?,
+    })
+}
+
+impl Trial {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// It cannot go on, or did not say that it can.
+    pub(super) async fn judge(self) -> io::Result<()> {
+        let mut text = String::new();
+        let mut answer = self.answer.take(4096);
+        let read = tokio::time::timeout(PATIENCE, answer.read_to_string(&mut text)).await;
+        let why = match read {
+            Ok(Ok(_)) if text.trim_end() == GOES_ON => return Ok(()),
+            Ok(Ok(0)) => "tried, it ended without a word that it can go on".to_owned(),
+            Ok(Ok(_)) => format!(
+                "tried, it says: {}",
+                text.lines().next().unwrap_or_default()
+            ),
+            Ok(Err(_)) => "tried, it says what is no text".to_owned(),
+            Err(_) => format!("tried, it says nothing within {}s", PATIENCE.as_secs()),
+        };
+        Err(io::Error::other(why))
+    }
+}
+
+/// As the program that is tried: whether the memory on standard input is understood, all of it.
+pub fn try_out() -> io::Result<()> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    let answer = match understood(&text) {
+        Ok(()) => GOES_ON.to_owned(),
+        Err(why) => why,
+    };
+    writeln!(io::stdout().lock(), "{answer}")
+}
+
+fn understood(text: &[u8]) -> Result<(), String> {
+    let told = |error: serde_json::Error| format!("cannot read what the keeper knows: {error}");
+    let given: Value = serde_json::from_slice(text).map_err(told)?;
+    let memory: Memory = serde_json::from_slice(text).map_err(told)?;
+    let kept = serde_json::to_value(memory).map_err(told)?;
+    match lost(&given, &kept) {
+        Some(key) => Err(format!(
+            "does not know `{key}`, which the keeper that runs must not lose"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What of `given` is not in `kept`; what was added has a default.
+fn lost(given: &Value, kept: &Value) -> Option<String> {
+    match (given, kept) {
+        (Value::Object(given), Value::Object(kept)) => {
+            given.iter().find_map(|(key, value)| match kept.get(key) {
+                Some(kept) => lost(value, kept),
+                None => Some(key.clone()),
+            })
+        }
+        (Value::Array(given), Value::Array(kept)) if given.len() == kept.len() => {
+            given.iter().zip(kept).find_map(|(g, k)| lost(g, k))
+        }
+        _ => (given != kept).then(|| given.to_string()),
+    }
+}
+
 /// Becomes `program`. Returns only when that failed.
 pub(super) fn become_program(
     program: &Path,
@@ -127,19 +240,14 @@ pub(super) fn become_program(
     rest: &[std::ffi::OsString],
     memory: &Memory,
 ) -> io::Error {
-    let written = || -> io::Result<std::fs::File> {
-        let file = rustix::fs::memfd_create("checkd-keeper", MemfdFlags::CLOEXEC)?;
-        let mut file = std::fs::File::from(file);
-        serde_json::to_writer(&file, memory)?;
-        file.flush()?;
-        file.seek(SeekFrom::Start(0))?;
-        inherit(file.as_fd(), true)?;
-        Ok(file)
-    };
     if let Err(error) = fits(program) {
         return error;
     }
-    let file = match written() {
+    let file = written(memory).and_then(|file| {
+        inherit(file.as_fd(), true)?;
+        Ok(file)
+    });
+    let file = match file {
         Ok(file) => file,
         Err(error) => return error,
     };
@@ -153,10 +261,34 @@ pub(super) fn become_program(
         .args(rest);
     // It raises the limit itself, and must know what members begin with.
     crate::open_files::as_found(&mut command);
+    // Until the new program hears signals they wait: their default is to end us.
+    hold_signals(true);
     Point::KeeperHandedOver.pass();
     let error = command.exec();
+    hold_signals(false);
     crate::open_files::raise_soft();
     error
+}
+
+/// Holds signals back that would end us before we hear them, or lets them come; a replaced program
+/// leaves them as they are.
+#[expect(unsafe_code, reason = "neither std nor rustix offers the signal mask")]
+pub(super) fn hold_signals(hold: bool) {
+    let how = if hold {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
+    // SAFETY: the set is made empty before it is used, lives on this stack, and none of the calls
+    // keeps a pointer to it; the numbers are those of signals, so the calls cannot fail.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
 }
 
 /// What the program before left in `fd`.
@@ -166,7 +298,7 @@ pub(super) fn become_program(
 pub(super) fn recall(fd: RawFd) -> io::Result<Memory> {
     let mut text = Vec::new();
     let file = taken(fd).ok_or(io::ErrorKind::InvalidInput)?;
-    std::fs::File::from(file).read_to_end(&mut text)?;
+    File::from(file).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }
 
@@ -185,4 +317,27 @@ pub(super) fn taken(fd: RawFd) -> Option<OwnedFd> {
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
     inherit(owned.as_fd(), false).ok()?;
     Some(owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::understood;
+
+    const MEMORY: &str = r#"{"lock":4,"listener":5,"lives":[],"acts":[],"exits":[],"forgotten":0,
+        "highest":3,"daemon":null"#;
+
+    #[test]
+    fn only_who_understands_all_of_the_memory_goes_on() {
+        assert_eq!(understood(format!("{MEMORY}}}").as_bytes()), Ok(()));
+        // What an older keeper does not write has a default.
+        let older = MEMORY.replace(r#","daemon":null"#, "");
+        assert!(
+            understood(format!("{older}}}").as_bytes()).is_ok(),
+            "{older}"
+        );
+        let newer = format!(r#"{MEMORY},"watches":[1]}}"#);
+        let told = understood(newer.as_bytes()).unwrap_err();
+        assert!(told.contains("does not know `watches`"), "{told}");
+        assert!(understood(b"{}").is_err() && understood(b"").is_err());
+    }
 }

@@ -60,6 +60,8 @@ struct Known {
     begun: BTreeMap<IntentId, bool>,
     highest: IntentId,
     keeper: u32,
+    /// Why it stays another build than we are.
+    stays: Option<String>,
     /// The pipes of members' output, held open so that what is in them stays should the keeper be
     /// killed as their last writer ends: the next keeper finds it there.
     pipes: BTreeMap<String, OwnedFd>,
@@ -177,6 +179,11 @@ impl Link {
 
     pub(super) fn keeper(&self) -> u32 {
         self.shared.known().keeper
+    }
+
+    /// Why the keeper stays another build than we are, when it does.
+    pub(super) fn stays(&self) -> Option<String> {
+        self.shared.known().stays.clone()
     }
 
     pub(super) fn plan(&self) -> Arc<Plan> {
@@ -403,12 +410,14 @@ impl Shared {
     /// this program.
     async fn connect(&self) -> Result<(Connection, List), String> {
         let mut upgraded = false;
+        let mut refused: Option<String> = None;
         loop {
             let mut connection = self.reach().await?;
             connection.write(&Request::Hello { protocol: PROTOCOL })?;
             let (build, pid) = match connection.read().await {
                 Ok(Some(Message::Hello { build, pid, .. })) => (build, pid),
                 Ok(Some(Message::Refused { why })) if upgraded => {
+                    let why = refused.unwrap_or(why);
                     return Err(format!("the keeper that runs refuses us: {why}"));
                 }
                 // It speaks another protocol: it is asked, in the one line that never changes.
@@ -416,7 +425,10 @@ impl Shared {
                     upgraded = true;
                     let mut connection = self.reach().await?;
                     connection.write(&Self::upgrade())?;
-                    drop(connection.read().await);
+                    // It answers when it cannot; when it can, its end of the connection closes.
+                    if let Ok(Some(Message::Refused { why })) = connection.read().await {
+                        refused = Some(why);
+                    }
                     continue;
                 }
                 // It ended just now, or was killed.
@@ -431,7 +443,7 @@ impl Shared {
                 connection.write(&Self::upgrade())?;
                 match connection.read().await {
                     Ok(Some(Message::Refused { why })) => {
-                        tracing::warn!(why, "the keeper stays at its version");
+                        refused = Some(why);
                     }
                     // Its end of the connection closed when it became another program.
                     Ok(None) => {}
@@ -439,7 +451,11 @@ impl Shared {
                 }
                 continue;
             }
-            self.known().keeper = pid;
+            {
+                let mut known = self.known();
+                known.keeper = pid;
+                known.stays = refused.take().filter(|_| build != keeper::build());
+            }
             connection.write(&Request::List)?;
             loop {
                 match connection.read().await? {

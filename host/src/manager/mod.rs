@@ -145,6 +145,17 @@ impl Manager {
         self.link.highest()
     }
 
+    /// A warning when the keeper could not become this program and goes on as the one that it is
+    /// (C0521).
+    pub fn stays(&self) -> Option<Diagnostic> {
+        let why = self.link.stays()?;
+        let told = Diagnostic::warning("C0521", "the keeper stays at the build before")
+            .note(why)
+            .note("it goes on as it is: nothing was stopped, and members are started, stopped and watched as ever")
+            .help("once the new program is whole, start checkd again: the keeper is asked each time");
+        Some(told)
+    }
+
     /// The keeper's process id; 1 when it is the first process of a container.
     pub fn keeper(&self) -> u32 {
         self.link.keeper()
