@@ -246,10 +246,7 @@ impl Keeper {
 
     fn cgroup(&self, path: &str) -> Option<(PathBuf, File)> {
         let home = self.0.cgroups.as_ref()?;
-        cgroup::make(
-            home,
-            &format!("checkd-{}-{}", std::process::id(), name_of(path)),
-        )
+        cgroup::make(home, &name_of(path))
     }
 
     /// Looks after a life to its end.

@@ -36,9 +36,23 @@ fn mount() -> Option<PathBuf> {
     })
 }
 
-/// Makes the control group of one life and opens the door to it: who writes `0` there is in.
+/// Who makes a control group: a keeper's pid, and the space in which that is its pid. The first processes
+/// of two containers may see the same control groups, and both have pid 1.
+fn maker() -> String {
+    format!("{}.{}", std::process::id(), pid_space())
+}
+
+/// The number of our space of pids.
+fn pid_space() -> String {
+    let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let digits = link.to_string_lossy().into_owned();
+    digits.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Makes the control group of one life of the member `name` and opens the door to it: who writes `0`
+/// there is in.
 pub(super) fn make(home: &Path, name: &str) -> Option<(PathBuf, File)> {
-    let path = home.join(name);
+    let path = home.join(format!("checkd-{}-{name}", maker()));
     match fs::create_dir(&path) {
         Ok(()) => {}
         // Left over by a keeper that was killed: taken over when nobody is in it.
@@ -55,15 +69,21 @@ pub(super) fn make(home: &Path, name: &str) -> Option<(PathBuf, File)> {
     door.ok().map(|door| (path, door))
 }
 
-/// Takes away what keepers left that are gone. One with somebody in it stays, by the kernel's own rule.
+/// Takes away what keepers left that are gone. One with somebody in it stays, by the kernel's own rule; one
+/// that was made this moment in another container may go, and its member is known by its process group.
 pub(super) fn sweep(home: &Path) {
+    let space = pid_space();
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let maker = name
             .to_str()
             .and_then(|name| name.strip_prefix("checkd-")?.split_once('-'))
-            .and_then(|(maker, _)| maker.parse::<u32>().ok());
-        if maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            .map(|(maker, _)| maker.split_once('.').unwrap_or((maker, space.as_str())));
+        let gone = |(pid, of): (&str, &str)| {
+            let pid: Option<u32> = pid.parse().ok();
+            pid.is_some_and(|pid| of != space || processes::row(pid).is_none())
+        };
+        if maker.is_some_and(gone) {
             remove(&entry.path());
         }
     }
@@ -121,7 +141,8 @@ pub(super) fn of(pid: u32, name: &str) -> Option<PathBuf> {
     let leaf = Path::new(own).file_name()?.to_str()?;
     let rest = leaf.strip_prefix("checkd-")?;
     let (keeper, member) = rest.split_once('-')?;
-    let ours = member == name && keeper.bytes().all(|b| b.is_ascii_digit());
+    let number = |b: u8| b.is_ascii_digit() || b == b'.';
+    let ours = member == name && keeper.bytes().all(number);
     let path = mount()?.join(own.trim_start_matches('/'));
     (ours && path.is_dir()).then_some(path)
 }
