@@ -1,8 +1,10 @@
 //! What the journal takes, through the engine and the calls that the daemon's loop makes: 20,000
-//! samples a second for a minute, a day of 1,000 checks, and the start on a journal of 1 GiB.
+//! samples a second for a minute, the same while its disk stalls, a day of 1,000 checks, and the start
+//! on a journal of 1 GiB.
 //!
-//! `cargo bench -p checkd --bench journal` runs all three and fails when a limit is not held; a number
-//! after `--` is the length of the first one in seconds. `CHECKD_BENCH_DIR` is where the journal
+//! `cargo bench -p checkd --bench journal` runs all four and fails when a limit is not held; a number
+//! after `--` is the length of the first one in seconds, and the words `load`, `stall`, `day` and `open`
+//! choose. `CHECKD_BENCH_DIR` is where the journal
 //! lies: the disk matters, and a directory in memory has none.
 
 #![expect(
@@ -16,9 +18,10 @@ mod world;
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as Clock};
 
 use checkd_core::Span;
@@ -32,6 +35,9 @@ use world::{Trouble, World, micros, plan};
 
 /// The loop may wait so long for the journal.
 const WAIT_LIMIT: Duration = Duration::from_millis(10);
+/// So long nothing can be written in the run with a stall, and so long that run is.
+const STALL: Duration = Duration::from_secs(4);
+const STALLED: Span = Span::secs(12);
 /// A day of 1,000 checks may take so much.
 const DAY_LIMIT: u64 = 50 << 20;
 /// A daemon that starts may wait so long for its journal, however large that is.
@@ -47,11 +53,21 @@ fn main() -> ExitCode {
         None => tempfile::tempdir(),
     };
     let directory = directory.expect("a directory");
-    let load = load(&directory.path().join("load.db"), Span::secs(seconds));
-    let day = day(&directory.path().join("day.db"));
+    let at = |name: &str| directory.path().join(name);
     let mib = if measured { 1024 } else { 32 };
-    let open = open(&directory.path().join("large.db"), mib);
-    if load && day && open {
+    let parts: [(&str, &dyn Fn() -> bool); 4] = [
+        ("load", &|| load(&at("load.db"), Span::secs(seconds), None)),
+        ("stall", &|| load(&at("stall.db"), STALLED, Some(STALL))),
+        ("day", &|| day(&at("day.db"))),
+        ("open", &|| open(&at("large.db"), mib)),
+    ];
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let named = |name: &str| words.iter().any(|word| word == name);
+    let all = !parts.iter().any(|(name, _)| named(name));
+    let chosen = parts.iter().filter(|(name, _)| all || named(name));
+    // Each of them has its say.
+    let held: Vec<bool> = chosen.map(|(_, part)| part()).collect();
+    if held.iter().all(|held| *held) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -171,8 +187,20 @@ fn spent() -> (u64, Duration) {
     )
 }
 
-/// 20,000 samples a second, first without a journal and then with one.
-fn load(path: &Path, length: Span) -> bool {
+/// Keeps everybody else from writing, in the middle of a run.
+fn hold(path: PathBuf, length: Span, stall: Duration) -> JoinHandle<()> {
+    thread::spawn(move || {
+        thread::sleep(length.as_duration() / 3);
+        let other = Connection::open(path).expect("a journal");
+        other.busy_timeout(Duration::from_mins(1)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        thread::sleep(stall);
+        other.execute_batch("ROLLBACK").unwrap();
+    })
+}
+
+/// 20,000 samples a second, first without a journal and then with one, whose disk may stall.
+fn load(path: &Path, length: Span, stall: Option<Duration>) -> bool {
     let plan = plan(1_000, 20, Span::secs(1));
     let restart_every = Span::millis(100);
     let trouble = Trouble {
@@ -183,11 +211,19 @@ fn load(path: &Path, length: Span) -> bool {
     let mut base = turns(&mut without, length, restart_every);
     let (bytes, cpu) = spent();
     let mut world = World::new(&plan, Some(path), trouble, clock::now());
+    let holder = stall.map(|stall| hold(path.to_owned(), length, stall));
     let mut with = turns(&mut world, length, restart_every);
+    if let Some(holder) = holder {
+        holder.join().expect("it holds and lets go");
+    }
+    let (commits, synced) = world.commits();
     let seconds = length.as_duration().as_secs_f64();
     say(&format!(
-        "journal under load: {} samples in {seconds} s ({:.0} a second), {} entries that are more than a \
+        "journal under load{}: {} samples in {seconds} s ({:.0} a second), {} entries that are more than a \
          steady pass, {} intents",
+        stall.map_or_else(String::new, |stall| {
+            format!(" whose disk stalls for {} s", stall.as_secs())
+        }),
         world.samples,
         world.samples as f64 / seconds,
         world.rows,
@@ -229,7 +265,8 @@ fn load(path: &Path, length: Span) -> bool {
     drop(world.end(path));
     let (bytes_after, cpu_after) = spent();
     say(&format!(
-        "  written {} MiB, processor {:.1} s, file {} MiB, nothing lost of {samples}",
+        "  written {} MiB in {commits} commits, of which {synced} waited for the disk; processor {:.1} s, \
+         file {} MiB, nothing lost of {samples}",
         (bytes_after - bytes) >> 20,
         cpu_after.saturating_sub(cpu).as_secs_f64(),
         fs::metadata(path).unwrap().len() >> 20,

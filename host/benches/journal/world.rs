@@ -304,6 +304,13 @@ impl World {
         });
     }
 
+    /// How many commits there were, and how many of them waited for the disk.
+    pub(crate) fn commits(&self) -> (u64, u64) {
+        self.journal
+            .as_ref()
+            .map_or((0, 0), checkd_host::journal::Journal::commits)
+    }
+
     /// Ends the journal and compares what it holds with what was handed to it.
     pub(crate) fn end(mut self, path: &Path) -> Connection {
         let journal = self.journal.take().expect("it was measured");

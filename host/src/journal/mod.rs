@@ -240,6 +240,12 @@ impl Journal {
         self.queue.lost()
     }
 
+    /// How many commits there were so far, and how many of them were waited for until they were on the
+    /// disk.
+    pub fn commits(&self) -> (u64, u64) {
+        self.queue.commits()
+    }
+
     /// A reader of the same file.
     pub fn reader(&self) -> Reader {
         Reader::new(self.path.clone())

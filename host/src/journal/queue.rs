@@ -20,10 +20,14 @@ pub(super) const ROOM: usize = 32 << 20;
 const RUNS_QUARTERS: usize = 3;
 /// So many messages are taken at once at most.
 pub(super) const BATCH: usize = 4_096;
-/// How long what comes together is gathered before it is taken: whoever sends one sends more.
-const GATHER: Duration = Duration::from_millis(2);
-/// The same where only runs wait: nothing that anybody waits for depends on them.
-const GATHER_RUNS: Duration = Duration::from_millis(50);
+/// How long what comes together is gathered before it is taken, for whoever sends one sends more: where
+/// somebody waits until it is stored, where it is for the next daemon or for a person, and where it is a
+/// run of a check.
+const GATHER: [Duration; 3] = [
+    Duration::from_millis(2),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+];
 
 /// Passes of one check that changed nothing, counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub(super) struct Queue {
     came: Condvar,
     room: usize,
     lost: AtomicU64,
+    commits: AtomicU64,
+    synced: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -88,10 +94,8 @@ struct Waiting {
     /// Where the latest passes of a leaf are counted, by number; none once a run of it came that was
     /// more than a steady pass.
     steady: BTreeMap<LeafId, u64>,
-    /// When the first of them came.
-    since: Option<Clock>,
-    /// Whether anything waits but runs.
-    pressing: bool,
+    /// When they are to be taken.
+    due: Option<Clock>,
     /// How many switches wait.
     switches: usize,
     /// Nothing more will come.
@@ -116,7 +120,24 @@ impl Queue {
             came: Condvar::new(),
             room,
             lost: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
         })
+    }
+
+    /// Counts a commit, and whether it was waited for until it was on the disk.
+    pub(super) fn committed(&self, synced: bool) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.synced.fetch_add(synced.into(), Ordering::Relaxed);
+    }
+
+    /// How many commits there were so far, and how many of them were waited for until they were on the
+    /// disk.
+    pub(super) fn commits(&self) -> (u64, u64) {
+        (
+            self.commits.load(Ordering::Relaxed),
+            self.synced.load(Ordering::Relaxed),
+        )
     }
 
     /// Counts what will not be in the journal; how much it was before.
@@ -140,6 +161,12 @@ impl Queue {
     pub(super) fn send(&self, message: Message) -> Result<(), (Refusal, Message)> {
         let run = message.run_of();
         let bytes = message.bytes();
+        let [soon, later, last] = GATHER;
+        let gather = match run {
+            Some(_) => last,
+            None if message.is_waited_for() => soon,
+            None => later,
+        };
         let mut waiting = self.waiting();
         if waiting.ended || waiting.closed {
             return Err((Refusal::Ended, message));
@@ -172,15 +199,14 @@ impl Queue {
         }
         waiting.bytes += bytes;
         waiting.messages.push_back(message);
-        let first = waiting.messages.len() == 1;
-        if first {
-            waiting.since = Some(Clock::now());
+        let full = waiting.messages.len() == BATCH;
+        let due = Clock::now() + gather;
+        let sooner = waiting.due.is_none_or(|before| due < before);
+        if sooner {
+            waiting.due = Some(due);
         }
-        let wakes =
-            first || (run.is_none() && !waiting.pressing) || waiting.messages.len() == BATCH;
-        waiting.pressing |= run.is_none();
         drop(waiting);
-        if wakes {
+        if sooner || full {
             self.came.notify_one();
         }
         Ok(())
@@ -198,13 +224,11 @@ impl Queue {
         let until = Clock::now() + patience;
         let mut waiting = self.waiting();
         loop {
-            let now = Clock::now();
-            let wait_until = match waiting.since {
-                _ if waiting.closed || waiting.pressing || waiting.messages.len() >= BATCH => break,
-                Some(since) => until.min(since + GATHER_RUNS),
-                None => until,
-            };
-            let left = wait_until.saturating_duration_since(now);
+            if waiting.closed || waiting.messages.len() >= BATCH {
+                break;
+            }
+            let wait_until = waiting.due.map_or(until, |due| due.min(until));
+            let left = wait_until.saturating_duration_since(Clock::now());
             if left.is_zero() {
                 break;
             }
@@ -212,11 +236,6 @@ impl Queue {
                 Ok((waiting, _)) => waiting,
                 Err(poisoned) => poisoned.into_inner().0,
             };
-        }
-        if waiting.pressing && !waiting.closed && waiting.messages.len() < BATCH {
-            drop(waiting);
-            std::thread::sleep(GATHER);
-            waiting = self.waiting();
         }
         let (taken, emptied) = waiting.take(most);
         drop(waiting);
@@ -231,12 +250,11 @@ impl Queue {
         let mut waiting = self.waiting();
         for message in messages.into_iter().rev() {
             waiting.bytes += message.bytes();
-            waiting.pressing |= message.run_of().is_none();
             waiting.first = waiting.first.saturating_sub(1);
             waiting.messages.push_front(message);
         }
-        if waiting.since.is_none() && !waiting.messages.is_empty() {
-            waiting.since = Some(Clock::now());
+        if !waiting.messages.is_empty() {
+            waiting.due = Some(Clock::now());
         }
     }
 
@@ -319,7 +337,7 @@ impl Waiting {
         self.bytes = self.bytes.saturating_sub(freed);
         let mut emptied = (VecDeque::new(), BTreeMap::new());
         if self.messages.is_empty() {
-            (self.since, self.pressing, self.bytes) = (None, false, 0);
+            (self.due, self.bytes) = (None, 0);
             std::mem::swap(&mut emptied.1, &mut self.steady);
             // What a stall needed is given back.
             if self.messages.capacity() > 2 * BATCH {
@@ -370,6 +388,22 @@ impl Message {
             | Self::Switch(..)
             | Self::Damaged(_)
             | Self::Nothing => None,
+        }
+    }
+
+    /// Whether somebody waits until it is stored, or asks for it next.
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Entry(entry) => matches!(
+                entry.as_ref(),
+                Entry::Intent { .. } | Entry::Operator { .. }
+            ),
+            Self::Switch(..) | Self::Damaged(_) | Self::Interrupted(_) => true,
+            Self::Passes(..)
+            | Self::Started(..)
+            | Self::Exited(..)
+            | Self::Keep(_)
+            | Self::Nothing => false,
         }
     }
 

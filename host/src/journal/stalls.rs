@@ -5,16 +5,20 @@
     reason = "a test that meets anything else fails"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use checkd_core::engine::Event;
+use checkd_core::engine::{Act, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::{Instant, IntentId, LeafId, Span};
 use rusqlite::Connection;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::Message;
 use super::queue::{Outlet, Passes, Queue, Refusal};
 use super::tests::{LEAF, MEMBER, fail, generation, intent, open};
+use super::write::Writer;
+use crate::manager::tests::plan;
 
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -219,4 +223,82 @@ fn a_disk_that_stalls_for_seconds_loses_nothing_and_holds_nobody_up() {
     assert_eq!(count("SELECT pid FROM life"), pid);
     // A refused intent is not there.
     assert_eq!(count("SELECT count(*) FROM action WHERE intent = 2"), 0);
+}
+
+/// What the loop does: steps the engine, and hands to the journal what is to be stored. Gives what is
+/// to be done.
+fn step(engine: &mut Engine, event: &Event, queue: &Queue) -> Vec<(IntentId, Act)> {
+    match event {
+        Event::Started {
+            member, generation, ..
+        } => {
+            queue.send(Message::Started(*member, *generation)).unwrap();
+        }
+        Event::Done { .. } | Event::Wake | Event::IntentStored(_) => {}
+        other => panic!("{other:?}"),
+    }
+    let mut effects = Vec::new();
+    engine.step(event, crate::clock::now(), &mut effects);
+    let mut acts = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::Record(entry) => queue.send(Message::Entry(Box::new(entry))).unwrap(),
+            Effect::Keep(kept) => queue.send(Message::Keep(kept)).unwrap(),
+            Effect::Do(intent, act) => acts.push((intent, act)),
+            _ => {}
+        }
+    }
+    acts
+}
+
+#[test]
+fn the_start_of_many_members_waits_for_the_disk_once() {
+    const MEMBERS: usize = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let plan = Arc::new(plan(&["true"], u32::try_from(MEMBERS).unwrap()));
+    let (sender, mut events) = unbounded_channel();
+    let (connection, _) = super::open::open(&path).unwrap();
+    let (mut writer, ..) = Writer::begin(&path, connection, Arc::clone(&plan), sender).unwrap();
+    let mut engine = Engine::new(Arc::clone(&plan), 1, IntentId(1), crate::clock::now());
+
+    // All of them are wanted at once, and nothing is done before it is stored.
+    let queue = Queue::new(1 << 30);
+    assert!(step(&mut engine, &Event::Wake, &queue).is_empty());
+    queue.close();
+    writer.serve(&queue);
+    assert_eq!(queue.commits(), (1, 1));
+
+    // What comes of it is stored, and nobody waits for the disk.
+    let queue = Queue::new(1 << 30);
+    let mut started = 0;
+    while let Ok(stored) = events.try_recv() {
+        for (intent, act) in step(&mut engine, &stored, &queue) {
+            let Act::Start { member } = act else {
+                panic!("{act:?}");
+            };
+            started += 1;
+            let run = Event::Started {
+                member,
+                generation: generation(started),
+                adopted: false,
+            };
+            let done = Event::Done {
+                intent,
+                result: Ok(()),
+            };
+            for event in [run, done] {
+                assert!(step(&mut engine, &event, &queue).is_empty());
+            }
+        }
+    }
+    assert_eq!(started as usize, MEMBERS);
+    queue.close();
+    writer.serve(&queue);
+    assert_eq!(queue.commits(), (1, 0));
+    drop(writer);
+    let journal = Connection::open(&path).unwrap();
+    let count = |sql: &str| -> i64 { journal.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM action"), i64::from(started));
+    assert_eq!(count("SELECT count(*) FROM life"), i64::from(started));
 }

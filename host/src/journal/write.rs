@@ -130,7 +130,7 @@ impl Writer {
             let switch = messages.pop_if(|last| matches!(last, Message::Switch(..)));
             let written = self.commit(messages, last, switch.is_some(), queue);
             let told = written.as_ref().map_err(|unwritten| unwritten.why.clone());
-            let told = told.map(|()| ());
+            let told = told.copied();
             if let Err(Unwritten { mut due, .. }) = written {
                 if switch.is_none() && !queue.is_closed() {
                     queue.put_back(due);
@@ -211,6 +211,7 @@ impl Writer {
             if std::mem::take(&mut self.failing) {
                 tracing::warn!("the journal takes entries again");
             }
+            queue.committed(durable);
             pass(&batch, COMMITTED);
             for intent in intents {
                 self.send(Event::IntentStored(intent));
