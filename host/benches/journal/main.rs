@@ -55,9 +55,14 @@ fn main() -> ExitCode {
     let directory = directory.expect("a directory");
     let at = |name: &str| directory.path().join(name);
     let mib = if measured { 1024 } else { 32 };
+    let (stalled, stall) = if measured {
+        (STALLED, STALL)
+    } else {
+        (Span::secs(2), Duration::from_secs(1))
+    };
     let parts: [(&str, &dyn Fn() -> bool); 4] = [
         ("load", &|| load(&at("load.db"), Span::secs(seconds), None)),
-        ("stall", &|| load(&at("stall.db"), STALLED, Some(STALL))),
+        ("stall", &|| load(&at("stall.db"), stalled, Some(stall))),
         ("day", &|| day(&at("day.db"))),
         ("open", &|| open(&at("large.db"), mib)),
     ];
