@@ -559,7 +559,9 @@ impl Plan {
     /// `web/web-3`.
     pub fn path(&self, id: MemberId) -> String {
         match (self.group(id.group), self.member(id)) {
-            (Some(group), Some(member)) => format!("{}/{}", group.name, member.name),
+            (Some(group), Some(member)) => {
+                [group.name.as_str(), "/", member.name.as_str()].concat()
+            }
             _ => format!("?/{}", id.member),
         }
     }

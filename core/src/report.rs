@@ -3,15 +3,16 @@
 //! Serialised, these are the stable JSON of `--json` and of the API; the host renders them as text.
 
 mod around;
+mod decision;
 
 use serde::{Deserialize, Serialize};
 
 pub use around::{Around, HoldReport, TogetherReport};
+pub use decision::{Decision, decision};
 
 use crate::event::Exit;
 use crate::plan::{Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
-use crate::policy::keep::fingerprint_of_launch;
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Control, Health, Life, Member, Phase, Wanted};
 use crate::policy::{Comparison, GateName, Missing, Reading, State, judge, words};
@@ -204,7 +205,7 @@ impl MemberReport {
 
 /// The numbers that a gate compared, as a sentence: what `explain` shows, the journal keeps.
 pub fn numbers(plan: &Plan, reading: &Reading) -> String {
-    words::numbers(plan, reading)
+    words::numbers(plan, reading).into_owned()
 }
 
 /// What stands now.
@@ -214,7 +215,7 @@ pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
         .filter_map(|(index, group_plan)| {
             let group = state.group(index)?;
             Some(GroupReport {
-                name: group_plan.name.to_string(),
+                name: group_plan.name.as_str().to_owned(),
                 mode: group_plan.mode,
                 ready: group.counts.ready >= group_plan.ready_members,
                 ready_members: group.counts.ready,
@@ -299,7 +300,7 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
         blame: blame
             .iter()
             .filter_map(|check| group_plan.checks.get(*check as usize))
-            .map(|check| check.name.to_string())
+            .map(|check| check.name.as_str().to_owned())
             .collect(),
         checks: checks(&view),
         attempt: it.attempt.as_ref().map(|attempt| AttemptReport {
@@ -392,13 +393,8 @@ fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
         && latest == Status::Fail
         && live != Status::Fail
         && matches!(it.health, Health::Healthy { .. });
-    let now_launched = view
-        .group_plan
-        .members
-        .get(view.id.member as usize)
-        .map_or(0, |plan| {
-            fingerprint_of_launch(&view.group_plan.launch, plan.port)
-        });
+    let port = view.plan.member(view.id).and_then(|member| member.port);
+    let now_launched = view.state.prints.launch(view.id.group, port);
     let outdated = alive && it.launched != 0 && it.launched != now_launched;
     let all = [
         (waiting, "waiting"),
@@ -429,14 +425,15 @@ fn checks(view: &View<'_>) -> Vec<LeafReport> {
                 judge::shared_interval(check, leaf)
             };
             Some(LeafReport {
-                check: check.name.to_string(),
-                kind: check.kind.to_string(),
+                check: check.name.as_str().to_owned(),
+                kind: check.kind.as_str().to_owned(),
                 debounced: leaf.live_reading(view.now),
                 latest: newest.map(|newest| newest.status),
-                message: newest.map_or_else(String::new, |newest| newest.message.to_string()),
+                message: newest
+                    .map_or_else(String::new, |newest| newest.message.as_ref().to_owned()),
                 cause: newest
                     .and_then(|newest| newest.cause)
-                    .map(|cause| cause.to_string()),
+                    .map(|cause| cause.as_str().to_owned()),
                 age: newest.map(|newest| view.now.since(newest.at)),
                 streak: streak.map_or(0, |streak| streak.count),
                 streak_of: streak.map(|s| {
@@ -479,9 +476,9 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
         }
     };
     GateReport {
-        gate: reading.gate.to_string(),
+        gate: reading.gate.as_str().to_owned(),
         open: reading.open,
-        numbers: words::numbers(plan, reading),
+        numbers: words::numbers(plan, reading).into_owned(),
         opens_in: reading.reopens.map(|at| at.since(now)),
         opens_when,
     }

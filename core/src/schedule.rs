@@ -122,16 +122,40 @@ pub fn next_on_grid(now: Instant, interval: Span, phase: u64) -> Instant {
     Instant(now.0.saturating_add(interval - since))
 }
 
-/// A stable hash (FNV-1a, then mixed) of the texts that name a leaf.
-pub fn phase(parts: [&str; 3]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in parts {
-        for byte in part.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+/// A stable hash of the texts that name a leaf.
+pub fn phase([group, member, check]: [&str; 3]) -> u64 {
+    Hash::default()
+        .part(group)
+        .part(member)
+        .part(check)
+        .finish()
+}
+
+/// A stable hash (FNV-1a, then mixed) of texts, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hash(u64);
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
     }
-    hash ^= hash >> 32;
-    hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+}
+
+impl Hash {
+    /// With one more text.
+    #[must_use]
+    pub(crate) fn part(self, text: &str) -> Self {
+        let bytes = text.bytes().chain([0]);
+        Self(bytes.fold(self.0, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        }))
+    }
+
+    /// The hash of all of them.
+    pub(crate) const fn finish(self) -> u64 {
+        let hash = self.0 ^ self.0 >> 32;
+        hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+    }
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::Motive;
 use super::hold::Hold;
 use super::leaf::Leaf;
+use super::prints;
 use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
 use super::together::Together;
 use crate::event::Exit;
 use crate::id::IncidentId;
-use crate::plan::{CheckPlan, GroupPlan, Launch, Plan, Scope};
-use crate::{Generation, Instant, IntentId, MemberId, Span};
+use crate::plan::{GroupPlan, Plan};
+use crate::{CheckName, Generation, Instant, IntentId, MemberId, Span};
 
 /// A daemon that was away for longer does not know what happened meanwhile: streaks begin anew
 /// (policy.md section 6).
@@ -30,29 +31,36 @@ pub struct KeptMember {
     /// When this was so.
     pub at: Instant,
     /// The process it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
     /// Fingerprint of what it was started with.
     launched: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
     wanted: Wanted,
     life: Life,
     health: Health,
     ready: bool,
     /// By check name: the fingerprint of the check, and its leaf.
-    leaves: BTreeMap<String, (u64, Leaf)>,
+    #[serde(with = "by_name")]
+    leaves: Vec<(CheckName, (u64, Leaf))>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<Attempt>,
     ledger: Ledger,
     control: Control,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     asked: Option<Asked>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     incident: Option<IncidentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_exit: Option<Exit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cannot_start: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     trouble: Option<Instant>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     blind_told: Option<Instant>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     stopped_by: Option<String>,
 }
 
@@ -81,6 +89,25 @@ pub enum Kept {
     Group(KeptGroup),
 }
 
+/// A list of pairs as a map.
+mod by_name {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{CheckName, Leaf};
+
+    type Leaves = Vec<(CheckName, (u64, Leaf))>;
+
+    pub(super) fn serialize<S: Serializer>(leaves: &Leaves, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(leaves.iter().map(|(name, leaf)| (name, leaf)))
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Leaves, D::Error> {
+        let map = BTreeMap::<CheckName, (u64, Leaf)>::deserialize(from)?;
+        Ok(map.into_iter().collect())
+    }
+}
+
 impl Kept {
     /// About how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
@@ -101,6 +128,17 @@ impl Kept {
             Self::Member(kept) => &kept.path,
             Self::Group(kept) => &kept.group,
         }
+    }
+
+    /// As the journal keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        // Most are shorter than this: no text is moved again and again while it grows.
+        let mut text = Vec::with_capacity(1_024);
+        serde_json::to_writer(&mut text, self)?;
+        String::from_utf8(text).map_err(serde::ser::Error::custom)
     }
 
     /// When this was so.
@@ -150,7 +188,7 @@ impl KeptMember {
             life: Life::Stopped,
             health: Health::Unproven,
             ready: false,
-            leaves: BTreeMap::new(),
+            leaves: Vec::new(),
             attempt: None,
             asked: None,
             incident: None,
@@ -165,15 +203,11 @@ impl State {
     pub(crate) fn keep(&self, plan: &Plan, id: MemberId, now: Instant) -> Option<KeptMember> {
         let group_plan = plan.group(id.group)?;
         let member = self.member(id)?;
-        let leaves = group_plan
-            .checks
-            .iter()
+        let prints = self.prints.checks(id.group);
+        let leaves = (group_plan.checks.iter().zip(prints))
             .zip(&member.leaves)
-            .filter_map(|(check, leaf)| {
-                Some((
-                    check.name.to_string(),
-                    (fingerprint_of_check(check), leaf.clone()?),
-                ))
+            .filter_map(|((check, print), leaf)| {
+                Some((check.name.clone(), (*print, leaf.clone()?)))
             });
         Some(KeptMember {
             path: plan.path(id),
@@ -203,7 +237,7 @@ impl State {
     pub(crate) fn keep_group(&self, plan: &Plan, index: u32, now: Instant) -> Option<KeptGroup> {
         let group = self.group(index)?;
         Some(KeptGroup {
-            group: plan.group(index)?.name.to_string(),
+            group: plan.group(index)?.name.as_str().to_owned(),
             at: now,
             hold: group.hold.clone(),
             together: group.together.clone(),
@@ -315,8 +349,7 @@ impl State {
                     .iter()
                     .zip(&mut was.shared)
                     .find(|(old, _)| {
-                        old.name == check.name
-                            && fingerprint_of_check(old) == fingerprint_of_check(check)
+                        old.name == check.name && prints::of_check(old) == prints::of_check(check)
                     });
                 if let (Some(leaf), Some((_, Some(before)))) = (leaf.as_mut(), same) {
                     *leaf = std::mem::take(before);
@@ -345,8 +378,9 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.stopped_by.clone_from(&kept.stopped_by);
     let mut all_kept = true;
     for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {
-        let before = kept.leaves.get(check.name.as_str());
-        let same = before.filter(|(print, _)| recent && *print == fingerprint_of_check(check));
+        let mut leaves = kept.leaves.iter();
+        let before = (leaves.find(|(name, _)| *name == check.name)).map(|(_, leaf)| leaf);
+        let same = before.filter(|(print, _)| recent && *print == prints::of_check(check));
         match (leaf, same) {
             (Some(leaf), Some((_, before))) => *leaf = before.clone(),
             (Some(_), None) => all_kept = false,
@@ -389,34 +423,6 @@ fn after_reboot(kept: &KeptMember, away: Span, now: Instant) -> Control {
             reason: reason.clone(),
         },
     }
-}
-
-/// What makes a check another one: what it looks at and how, not how often or how long.
-fn fingerprint_of_check(check: &CheckPlan) -> u64 {
-    let scope = match check.scope {
-        Scope::Process => "process",
-        Scope::Host => "host",
-        Scope::Dependency => "dependency",
-    };
-    let options = serde_json::Value::Object(check.options.clone()).to_string();
-    crate::schedule::phase([check.kind.as_str(), scope, &options])
-}
-
-/// What makes a member outdated: anything that only a new process would see.
-pub(crate) fn fingerprint_of_launch(launch: &Launch, port: Option<u16>) -> u64 {
-    let seen = (
-        &launch.command,
-        &launch.directory,
-        &launch.user,
-        launch.umask,
-        &launch.env_file,
-    );
-    let mut text = format!("{seen:?} {:?} {:?}", launch.environment, launch.output);
-    // Said only where there are some, so that members of an older checkd stay what they are.
-    if !launch.limits.is_empty() {
-        text.push_str(&format!(" {:?}", launch.limits));
-    }
-    crate::schedule::phase([&text, &format!("{port:?}"), ""])
 }
 
 #[cfg(test)]

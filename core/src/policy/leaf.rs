@@ -19,6 +19,7 @@ pub const BLIND_SPAN: Span = Span::mins(2);
 
 /// What one leaf knows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Leaf {
     /// Whether the current streak is of Fails; `None` before the first definite sample.
     failing: Option<bool>,
@@ -29,6 +30,7 @@ pub struct Leaf {
     /// Its newest sample.
     last: Instant,
     /// Whether the last definite sample was a Warn.
+    #[serde(skip_serializing_if = "is_default")]
     warned: bool,
     /// What `live` settled on; `None` before the first verdict.
     live: Option<bool>,
@@ -37,8 +39,10 @@ pub struct Leaf {
     /// The last 64 definite samples, newest in bit 0; a set bit is a Fail.
     ring: u64,
     /// Unknown samples since the last definite one.
+    #[serde(skip_serializing_if = "is_default")]
     unknown: u32,
     /// When they began.
+    #[serde(skip_serializing_if = "is_default")]
     unknown_since: Instant,
     /// The newest sample of any kind.
     newest: Option<Newest>,
@@ -55,6 +59,11 @@ pub struct Newest {
     pub message: Arc<str>,
     /// When its run ended.
     pub at: Instant,
+}
+
+/// What says nothing is not kept: thousands of these are written when thousands fail.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The current streak, for people and for gates.

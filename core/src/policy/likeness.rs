@@ -95,6 +95,7 @@ impl State {
             next,
             schedule,
             slots,
+            prints: _,
             suppliers,
             host,
             stall_told: _,

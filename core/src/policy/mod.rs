@@ -23,6 +23,8 @@ pub(crate) mod host;
 
 mod slots;
 
+pub(crate) mod prints;
+
 pub(crate) mod together;
 
 pub(crate) mod state;

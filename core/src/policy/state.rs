@@ -8,7 +8,8 @@ use super::backoff::Chance;
 use super::flap::Flap;
 use super::hold::{Hold, Troubles};
 use super::host::Host;
-use super::leaf::Leaf;
+use super::leaf::{Leaf, is_default};
+use super::prints::Prints;
 use super::slots::Slots;
 use super::step::Suppliers;
 use super::together::Together;
@@ -60,6 +61,7 @@ pub struct State {
     pub(crate) next: VecDeque<MemberId>,
     pub(crate) schedule: Schedule,
     pub(crate) slots: Slots,
+    pub(crate) prints: Prints,
     /// Which groups need the same.
     pub(crate) suppliers: Suppliers,
     /// This machine.
@@ -262,26 +264,32 @@ pub(crate) enum Phase {
 
 /// What happened to a member lately; outlives its generations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Ledger {
     /// Automatic restarts while sick.
     pub(crate) restarts: SlidingWindow,
     /// Automatic starts after it died.
     pub(crate) starts: SlidingWindow,
     /// Restarts of this incident that did not help.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) futile: u32,
     /// Deaths in a row, for the backoff.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) deaths: u32,
     /// Sick restarts in a row, for the backoff.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) sick: u32,
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) not_before: Instant,
     /// The wait that `not_before` ends.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) wait_began: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) given_up: Option<GivenUp>,
     /// When a person was last told that it is started all the time.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) chronic: Option<Instant>,
     /// Whether it goes back and forth.
-    #[serde(default)]
     pub(crate) flap: Flap,
 }
 
@@ -471,6 +479,7 @@ impl State {
             next: VecDeque::new(),
             schedule: Schedule::new(slots.len()),
             slots,
+            prints: Prints::new(plan),
             suppliers: Suppliers::new(plan),
             host: Host::default(),
             stall_told: None,

@@ -1,6 +1,8 @@
 //! Verdicts, gates and exits as words for a person: one place, so that the terminal, the journal and
 //! `explain` say the same.
 
+use std::borrow::Cow;
+
 use super::leaf::Leaf;
 use super::state::{Group, Member};
 use super::{Comparison, Reading};
@@ -62,10 +64,10 @@ pub(crate) fn one_leaf(name: &str, leaf: &Leaf) -> String {
 }
 
 /// The numbers that a gate compared, as a sentence.
-pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
-    match &reading.compared {
+pub(crate) fn numbers<'a>(plan: &Plan, reading: &'a Reading) -> Cow<'a, str> {
+    let text = match &reading.compared {
         Comparison::Age { found: None, .. } => {
-            "its newest sample is no failure: it may be recovering".to_owned()
+            return "its newest sample is no failure: it may be recovering".into();
         }
         Comparison::Age {
             found: Some(found),
@@ -73,19 +75,18 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         } => {
             format!("newest evidence {found} old, at most {allowed} allowed")
         }
-        Comparison::Stored { refused: None } => "the last intent was stored".to_owned(),
+        Comparison::Stored { refused: None } => return "the last intent was stored".into(),
         Comparison::Stored {
             refused: Some(reason),
         } => {
             format!("the last intent could not be stored: {reason}")
         }
-        Comparison::Control { state } => state.clone(),
+        Comparison::Control { state } => return state.into(),
         Comparison::Until { remaining, of } if *remaining == Span::ZERO => {
             if *of == Span::ZERO {
-                "no wait".to_owned()
-            } else {
-                format!("{of} are over")
+                return "no wait".into();
             }
+            format!("{of} are over")
         }
         Comparison::Until { remaining, of } if remaining >= of => format!("{remaining} to go"),
         Comparison::Until { remaining, of } => format!("{remaining} of {of} to go"),
@@ -96,7 +97,7 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         } => {
             format!("{found} in the last {window}, at most {allowed} allowed")
         }
-        Comparison::Dependency { missing: None } => "nothing to wait for".to_owned(),
+        Comparison::Dependency { missing: None } => return "nothing to wait for".into(),
         Comparison::Dependency {
             missing: Some(missing),
         } => missing.to_string(),
@@ -105,7 +106,7 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
             why: Some(why),
             held_for: None,
             ..
-        } => why.clone(),
+        } => return why.into(),
         Comparison::Stall {
             why: None,
             calm: Some(calm),
@@ -113,7 +114,7 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
         Comparison::Stall {
             why: None,
             calm: None,
-        } => "this machine runs".to_owned(),
+        } => return "this machine runs".into(),
         Comparison::Rate {
             acting,
             allowed,
@@ -164,7 +165,7 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
                     .iter()
                     .map(|id| {
                         plan.member(*id)
-                            .map_or_else(String::new, |m| m.name.to_string())
+                            .map_or_else(String::new, |m| m.name.as_str().to_owned())
                     })
                     .collect();
                 let more = if (*out as usize) > names.len() {
@@ -183,7 +184,8 @@ pub(crate) fn numbers(plan: &Plan, reading: &Reading) -> String {
             }
             text
         }
-    }
+    };
+    Cow::Owned(text)
 }
 
 /// How its last process ended, or why none could be started: `it exited with code 3`.

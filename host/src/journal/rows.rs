@@ -161,27 +161,7 @@ impl Rows<'_> {
                 incident,
             } => {
                 let (group, member) = self.names(*member);
-                let mut json = serde_json::to_value(explanation).unwrap_or(Value::Null);
-                name_members(&mut json, self.plan);
-                let numbers: Vec<String> = explanation
-                    .readings
-                    .iter()
-                    .map(|r| report::numbers(self.plan, r))
-                    .collect();
-                if let Some(readings) = json.get_mut("readings").and_then(Value::as_array_mut) {
-                    for (reading, numbers) in readings.iter_mut().zip(&numbers) {
-                        if let Some(reading) = reading.as_object_mut() {
-                            reading.insert("numbers".to_owned(), Value::from(numbers.as_str()));
-                        }
-                    }
-                }
-                let closed: Vec<String> = explanation
-                    .readings
-                    .iter()
-                    .zip(&numbers)
-                    .filter(|(reading, _)| !reading.open)
-                    .map(|(reading, numbers)| format!("{} ({numbers})", reading.gate))
-                    .collect();
+                let written = report::decision(self.plan, explanation);
                 let sql =
                     "INSERT INTO decision (seq, daemon, group_name, member, step, verdict, because,
                     closed, explanation, intent, incident, at_ms, wall_ms)
@@ -194,8 +174,8 @@ impl Rows<'_> {
                     word(step),
                     explanation.verdict.as_str(),
                     explanation.because,
-                    closed.join(" and "),
-                    json.to_string(),
+                    written.closed,
+                    written.explanation,
                     intent.map(|i| i64_of(i.0)),
                     incident.map(|i| i64_of(i.0)),
                     i64_of(at.0),
@@ -436,7 +416,8 @@ impl Rows<'_> {
         let sql = "INSERT INTO kept (path, boot, wall_ms, value) VALUES (?, ?, ?, ?)
             ON CONFLICT (path) DO UPDATE SET
               boot = excluded.boot, wall_ms = excluded.wall_ms, value = excluded.value";
-        let value = serde_json::to_string(kept)
+        let value = kept
+            .to_json()
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         let wall_ms = self.both.wall_ms(kept.at());
         self.all
@@ -477,22 +458,4 @@ fn word(value: impl serde::Serialize) -> String {
 /// SQLite's integers are signed; nothing that we count comes near the difference.
 fn i64_of(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Puts names in the place of member ids: an index means nothing once the plan has changed.
-fn name_members(json: &mut Value, plan: &Plan) {
-    match json {
-        Value::Array(items) => items.iter_mut().for_each(|item| name_members(item, plan)),
-        Value::Object(map) => {
-            let index = |key: &str| map.get(key)?.as_u64().and_then(|n| u32::try_from(n).ok());
-            if map.len() == 2
-                && let (Some(group), Some(member)) = (index("group"), index("member"))
-            {
-                *json = Value::String(plan.path(MemberId { group, member }));
-                return;
-            }
-            map.values_mut().for_each(|value| name_members(value, plan));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }

@@ -1,13 +1,13 @@
 //! The books: counts, incidents, who waits, when to look again, what is told.
 
 use super::Turn;
-use super::decide::LONG;
+use super::decide::{LONG, reopen};
 use crate::event::Effect;
 use crate::id::IncidentId;
 use crate::journal::Entry;
 use crate::plan::{Plan, PolicyPlan};
 use crate::policy::gate::{self, View};
-use crate::policy::keep::{Kept, fingerprint_of_launch};
+use crate::policy::keep::Kept;
 use crate::policy::propose;
 use crate::policy::state::{Control, Health, Life, Member};
 use crate::policy::{About, Axis, GateName, Notice, NoticeKind};
@@ -29,10 +29,8 @@ impl<'a> Turn<'a> {
 
     /// Fingerprint of what a process of this member would be started with now.
     pub(super) fn launch_of(&self, id: MemberId) -> u64 {
-        let launch = self.plan.group(id.group).zip(self.plan.member(id));
-        launch.map_or(0, |(group, member)| {
-            fingerprint_of_launch(&group.launch, member.port)
-        })
+        let port = self.plan.member(id).and_then(|member| member.port);
+        self.state.prints.launch(id.group, port)
     }
 
     pub(super) fn policy(&self, id: MemberId) -> Option<&'a PolicyPlan> {
@@ -42,7 +40,6 @@ impl<'a> Turn<'a> {
 
     /// Changes a member and keeps its group's counts; notes what became free.
     pub(super) fn change(&mut self, id: MemberId, apply: impl FnOnce(&mut Member)) {
-        let plan = self.plan;
         let Some(group) = self.state.groups.get_mut(id.group as usize) else {
             return;
         };
@@ -61,10 +58,8 @@ impl<'a> Turn<'a> {
             self.again.insert(id.group);
         }
         if after.ready != before.ready {
-            let dependents = (0u32..).zip(&plan.groups);
-            let dependents = dependents.filter(|(_, group)| group.depends_on.contains(&id.group));
-            let dependents: Vec<u32> = dependents.map(|(index, _)| index).collect();
-            self.supply.extend(&dependents);
+            let dependents = self.state.suppliers.dependents(id.group);
+            self.supply.extend(dependents);
             if after.ready > before.ready {
                 self.again.extend(dependents);
             }
@@ -166,55 +161,54 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Sets when the clock alone could change something for this member.
-    pub(super) fn set_look(&mut self, id: MemberId) {
+    /// When the clock alone opens a gate that is closed for this member.
+    pub(super) fn reopens(&self, id: MemberId) -> Option<Instant> {
+        let view = self.view(id).filter(|view| view.member.refusal.is_some())?;
+        reopen(&gate::read_all(&view, &propose::propose(&view)?))
+    }
+
+    /// Sets when the clock alone could change something for this member, for which a gate `reopens`.
+    pub(super) fn set_look(&mut self, id: MemberId, reopens: Option<Instant>) {
         let slot = self.state.slots.member(id);
-        match self.next_look(id) {
+        match self.next_look(id, reopens) {
             Some(at) => self.state.schedule.set(slot, at),
             None => self.state.schedule.clear(slot),
         }
     }
 
-    pub(super) fn next_look(&self, id: MemberId) -> Option<Instant> {
+    fn next_look(&self, id: MemberId, reopens: Option<Instant>) -> Option<Instant> {
         let view = self.view(id)?;
         let (policy, member) = (&view.group_plan.policy, view.member);
-        let mut looks: Vec<Instant> = Vec::new();
+        let mut next: Option<Instant> = None;
+        let mut look = |at: Instant| {
+            if at > view.now {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        };
+        reopens.into_iter().for_each(&mut look);
         if let Life::Starting { since } = member.life {
-            looks.extend([since + policy.confirm_up, since + policy.startup_timeout]);
+            look(since + policy.confirm_up);
+            look(since + policy.startup_timeout);
         }
         if let (Health::Healthy { since }, Some(_)) = (&member.health, member.incident) {
-            looks.push(*since + policy.backoff_reset);
+            look(*since + policy.backoff_reset);
         }
         if let Control::Paused { until, .. } = &member.control {
-            looks.push(*until);
+            look(*until);
         }
-        looks.extend(
-            member
-                .ledger
-                .given_up
-                .as_ref()
-                .and_then(|given_up| given_up.parole),
-        );
-        looks.extend(
-            (0u32..)
-                .zip(&view.group_plan.checks)
-                .filter_map(|(check, _)| view.group.leaf(member, check)?.blind_at()),
-        );
+        let given_up = member.ledger.given_up.as_ref();
+        (given_up.and_then(|given_up| given_up.parole).into_iter()).for_each(&mut look);
+        (0u32..)
+            .zip(&view.group_plan.checks)
+            .filter_map(|(check, _)| view.group.leaf(member, check)?.blind_at())
+            .for_each(&mut look);
         if let Some(refusal) = member.refusal
             && refusal.closed.contains(GateName::Budget)
             && !refusal.told
         {
-            looks.push(refusal.since + LONG);
+            look(refusal.since + LONG);
         }
-        if member.refusal.is_some()
-            && let Some(proposal) = propose::propose(&view)
-        {
-            let readings = gate::read_all(&view, &proposal);
-            // For its turn on this machine it waits in a queue, and not by the clock.
-            let timed = (readings.iter()).filter(|reading| reading.gate != GateName::HostRate);
-            looks.extend(timed.filter_map(|reading| reading.reopens));
-        }
-        looks.into_iter().filter(|at| *at > self.now).min()
+        next
     }
 
     /// Hands what must outlive the daemon to the journal.

@@ -15,8 +15,9 @@ use crate::{Instant, IntentId, MemberId, Span, Status};
 pub(crate) const LONG: Span = Span::mins(5);
 
 impl Turn<'_> {
-    /// Proposes, reads the gates, and acts or records the refusal.
-    pub(super) fn decide(&mut self, id: MemberId) {
+    /// Proposes, reads the gates, and acts or records the refusal. Gives when the clock alone opens a
+    /// gate that is closed.
+    pub(super) fn decide(&mut self, id: MemberId) -> Option<Instant> {
         // It was stopped by hand while its start was under way, and now it runs.
         let unwanted = (self.state.member(id))
             .filter(|member| member.wanted == Wanted::Down && member.asked.is_none())
@@ -25,11 +26,11 @@ impl Turn<'_> {
             self.supersede(id);
         }
         let (proposal, readings) = {
-            let Some(view) = self.view(id) else { return };
+            let view = self.view(id)?;
             match propose::propose(&view) {
                 None => {
                     self.stop_waiting(id);
-                    return;
+                    return None;
                 }
                 Some(proposal) => {
                     let readings = gate::read_all(&view, &proposal);
@@ -39,7 +40,7 @@ impl Turn<'_> {
         };
         let closed = GateSet::closed(&readings);
         if self.ladder_spent(id, &proposal, closed) {
-            return;
+            return None;
         }
         if closed.is_empty() {
             if self.state.unanswered.len() < PORTION {
@@ -48,8 +49,11 @@ impl Turn<'_> {
                 self.stop_waiting(id);
                 self.come_next(id);
             }
+            None
         } else {
+            let reopens = reopen(&readings);
             self.refuse(id, &proposal, readings, closed);
+            reopens
         }
     }
 
@@ -228,7 +232,7 @@ impl Turn<'_> {
                 .iter()
                 .find(|reading| reading.gate == GateName::Budget);
             let numbers =
-                budget.map_or_else(String::new, |budget| words::numbers(self.plan, budget));
+                budget.map_or_else(Default::default, |budget| words::numbers(self.plan, budget));
             let text = format!("has waited {LONG} for the budget: {numbers}");
             self.notify(id, NoticeKind::Waiting, text);
         }
@@ -291,4 +295,11 @@ impl Turn<'_> {
             readings,
         }
     }
+}
+
+/// When the first of these gates opens by itself. For its turn on this machine a member waits in a
+/// queue, and not by the clock.
+pub(super) fn reopen(readings: &[Reading]) -> Option<Instant> {
+    let timed = (readings.iter()).filter(|reading| reading.gate != GateName::HostRate);
+    timed.filter_map(|reading| reading.reopens).min()
 }

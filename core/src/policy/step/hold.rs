@@ -304,7 +304,8 @@ impl Turn<'_> {
                     member.ledger.wait_began = now;
                     member.ledger.not_before = soon;
                 });
-                self.set_look(id);
+                let reopens = self.reopens(id);
+                self.set_look(id, reopens);
             }
         }
         self.again.insert(index);
@@ -389,6 +390,8 @@ pub(crate) struct Suppliers {
     sets: Vec<Vec<u32>>,
     /// For each set who failed last.
     last: Vec<Option<(Instant, u32)>>,
+    /// By what others depend on: for each group those that do.
+    dependents: std::collections::BTreeMap<u32, Vec<u32>>,
 }
 
 impl Suppliers {
@@ -415,12 +418,31 @@ impl Suppliers {
             sets.push(mine);
         }
         let last = vec![None; numbers.len()];
-        Self { sets, last }
+        let mut dependents = std::collections::BTreeMap::<u32, Vec<u32>>::new();
+        for (index, group) in (0u32..).zip(&plan.groups) {
+            for on in &group.depends_on {
+                dependents.entry(*on).or_default().push(index);
+            }
+        }
+        Self {
+            sets,
+            last,
+            dependents,
+        }
+    }
+
+    /// The groups that depend on this one.
+    pub(super) fn dependents(&self, group: u32) -> &[u32] {
+        self.dependents.get(&group).map_or(&[], Vec::as_slice)
     }
 
     /// What of it bears on what comes.
     pub(crate) fn likeness(&self, to: &mut Likeness) {
-        let Self { sets: _, last } = self;
+        let Self {
+            sets: _,
+            last,
+            dependents: _,
+        } = self;
         for last in last {
             to.is(last.map(|(_, group)| group));
             to.maybe(last.map(|(at, _)| at), hold::SHARED);

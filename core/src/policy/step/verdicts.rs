@@ -14,8 +14,8 @@ impl Turn<'_> {
         }
         self.judge(id);
         self.look_for_trouble(id);
-        self.decide(id);
-        self.set_look(id);
+        let reopens = self.decide(id);
+        self.set_look(id, reopens);
     }
 
     /// Moves a member along its axes by what its leaves say.
