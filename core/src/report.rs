@@ -26,6 +26,32 @@ pub struct StatusReport {
     /// Every sink of news that is configured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<SinkReport>,
+    /// Processes of an earlier configuration, which nobody looks after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unplanned: Vec<UnplannedReport>,
+    /// The parent of all members, when there is something to say about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<KeeperReport>,
+}
+
+/// A process that runs and that the configuration does not name any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnplannedReport {
+    /// `web/web-3`, as it was called.
+    pub path: String,
+    /// Its process.
+    pub pid: u32,
+    /// Whether it has been told to stop.
+    pub stopping: bool,
+}
+
+/// What is wrong with the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeeperReport {
+    /// Its process.
+    pub pid: u32,
+    /// Each a sentence.
+    pub notes: Vec<String>,
 }
 
 /// One sink of news.
@@ -240,8 +266,8 @@ pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
             })
         });
     StatusReport {
-        notify: Vec::new(),
         groups: groups.collect(),
+        ..StatusReport::default()
     }
 }
 

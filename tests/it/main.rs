@@ -18,6 +18,7 @@ mod errors;
 mod evidence;
 mod first_process;
 mod guide;
+mod hangs;
 mod keeper;
 mod kills;
 mod leaving;
@@ -45,5 +46,6 @@ mod supervise;
 mod survival;
 #[cfg(feature = "peers")]
 mod systemd;
+mod unplanned;
 mod upgrade;
 mod wait;

@@ -205,6 +205,9 @@ async fn status(
     // Before the loop is asked: a change in between is told again, and none is missed.
     let version = *shared.changes.borrow();
     let mut report: StatusReport = shared.ask(Question::Status).await?;
+    if !query.select.is_empty() {
+        report.unplanned.clear();
+    }
     let wanted = shared.paths(&selected);
     for group in &mut report.groups {
         group.members.retain(|member| wanted.contains(&member.path));
@@ -421,7 +424,14 @@ async fn order(
         ));
     }
     let command = command(&verb, &order).map_err(wrong)?;
-    let selected = select(&shared.plan, &order.select)?;
+    let selected = match select(&shared.plan, &order.select) {
+        // What runs on from a configuration before this one has no other name.
+        Err(unknown) if verb == "stop" => match evict(&shared, peer.by, &order.select).await? {
+            Some(answer) => return Ok(Json(answer)),
+            None => return Err(unknown.into()),
+        },
+        selected => selected?,
+    };
     if selected.check.is_some() {
         return Err(wrong(format!("`{verb}` acts on members, not on a check"))
             .note("leave out what stands behind the colon"));
@@ -448,6 +458,23 @@ async fn order(
         });
     }
     Ok(Json(Answers { answers }))
+}
+
+/// Stops a process that no configuration names any more; nothing when there is none of this name.
+async fn evict(shared: &Shared, by: String, path: &str) -> Answered<Option<Answers>> {
+    let member = path.trim().to_owned();
+    let path = member.clone();
+    let answer = shared
+        .ask(|answer| Question::Evict { by, path, answer })
+        .await?;
+    Ok(answer.map(|answer| {
+        let (ok, text) = match answer {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        let answers = vec![Answer { member, ok, text }];
+        Answers { answers }
+    }))
 }
 
 async fn reload(

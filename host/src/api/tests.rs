@@ -62,6 +62,10 @@ impl Bench {
                         drop(answer.send(result));
                         told.send((by, command)).unwrap();
                     }
+                    Question::Evict { by, path, answer } => {
+                        let runs = path == "old/old-0";
+                        drop(answer.send(runs.then(|| Ok(format!("stopped for {by}")))));
+                    }
                     Question::Reload {
                         restart, answer, ..
                     } => {

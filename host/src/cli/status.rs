@@ -153,7 +153,13 @@ fn shape(report: &StatusReport) -> String {
         });
         std::iter::once(head).chain(members)
     });
-    members.collect()
+    let mut shape: String = members.collect();
+    for one in &report.unplanned {
+        shape.push_str(&format!("{} {} {}\n", one.path, one.pid, one.stopping));
+    }
+    let troubled = report.keeper.as_ref().map(|keeper| keeper.notes.len());
+    shape.push_str(&format!("{troubled:?}\n"));
+    shape
 }
 
 /// The one word for a member, and its colour.
@@ -185,7 +191,7 @@ pub(super) fn word(member: &MemberReport) -> (&'static str, Ink) {
 pub(super) fn render(report: &StatusReport, paper: Paper) -> String {
     let mut out = String::new();
     if report.groups.is_empty() {
-        return "no groups\n".to_owned();
+        out.push_str("no groups\n");
     }
     for (index, group) in report.groups.iter().enumerate() {
         if index > 0 {
@@ -209,7 +215,34 @@ pub(super) fn render(report: &StatusReport, paper: Paper) -> String {
     for one in failing {
         sink(&mut out, one, paper);
     }
+    around(&mut out, report, paper);
     out
+}
+
+/// What belongs to no group: the keeper, and what nobody looks after.
+fn around(out: &mut String, report: &StatusReport, paper: Paper) {
+    for note in report.keeper.iter().flat_map(|keeper| &keeper.notes) {
+        let head = format!("\n{}  ", paper.ink(Ink::Bad, "keeper"));
+        paper.hang(out, &head, "keeper  ".len(), note, Ink::Plain);
+    }
+    if !report.unplanned.is_empty() {
+        let head = "not in the configuration any more";
+        out.push_str(&format!("\n{}\n", paper.ink(Ink::Strong, head)));
+    }
+    let widths = report.unplanned.iter().map(|one| one.path.chars().count());
+    let width = widths.max().unwrap_or(0).min(32);
+    for one in &report.unplanned {
+        let head = format!("  {:width$}  {:>7}", one.path, one.pid);
+        let text = if one.stopping {
+            "is being stopped".to_owned()
+        } else {
+            format!(
+                "runs, and nobody looks after it; `checkd stop {}` ends it",
+                one.path
+            )
+        };
+        paper.hang(out, &head, 2 + width + 2 + 7 + 2, &text, Ink::Plain);
+    }
 }
 
 /// A sink that cannot be told; the others are as they should be.

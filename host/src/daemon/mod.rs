@@ -9,6 +9,7 @@ mod log;
 mod reload;
 mod systemd;
 mod talk;
+mod unplanned;
 mod watcher;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +22,9 @@ use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Act, Command, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
-use checkd_core::policy::About;
 use checkd_core::policy::keep::{Between, Kept};
-use checkd_core::report::{MemberReport, StatusReport};
+use checkd_core::policy::{About, Notice, NoticeKind};
+use checkd_core::report::{MemberReport, StatusReport, UnplannedReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId, Span};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
@@ -49,6 +50,9 @@ const BURST: usize = 1_024;
 const BURST_TIME: Duration = Duration::from_millis(5);
 /// How long acts in flight may still take when the daemon ends and its members are stopped.
 const LAST_ACTS: Duration = Duration::from_secs(30);
+
+/// And how long what did not stop may take to be killed.
+const LAST_KILLS: Duration = Duration::from_secs(20);
 
 /// What began so shortly before the end may have reached nobody.
 const LAST_RUNS: Span = Span::millis(100);
@@ -89,6 +93,15 @@ pub enum Question {
         command: Command,
         /// What will happen, or why it will not.
         answer: oneshot::Sender<Result<String, String>>,
+    },
+    /// A person wants a process stopped that is in no configuration any more.
+    Evict {
+        /// Who.
+        by: String,
+        /// `group/member`, as it was called.
+        path: String,
+        /// What will happen; nothing when no such process runs.
+        answer: oneshot::Sender<Option<Result<String, String>>>,
     },
     /// Take the configuration as it is now.
     Reload {
@@ -242,6 +255,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         notifier,
         calendar,
         notify_says,
+        keeper_hangs: false,
     };
     let end = daemon.turn(events, questions, read, signals).await;
     served.end().await;
@@ -304,6 +318,8 @@ struct Daemon {
     calendar: calendar::Calendar,
     /// What it has to say to the person who is.
     notify_says: UnboundedReceiver<String>,
+    /// Whether it was told that the keeper hangs.
+    keeper_hangs: bool,
 }
 
 /// How wide the column of members is.
@@ -356,6 +372,8 @@ impl Daemon {
                 _ = machine.tick() => {
                     self.step(&Event::Host(crate::machine::read()));
                     self.look_at_calendar();
+                    self.note_ends();
+                    self.look_at_keeper();
                 }
                 () = tokio::time::sleep(wake) => {}
                 () = tick(watchdog.as_mut()) => self.systemd.say("WATCHDOG=1"),
@@ -381,6 +399,28 @@ impl Daemon {
         let plan = Arc::clone(&self.plan);
         for event in self.calendar.look(&plan, jiff::Timestamp::now()) {
             self.step(&event);
+        }
+    }
+
+    /// A keeper that hangs is told once, to whoever watches and to whoever does not.
+    fn look_at_keeper(&mut self) {
+        let hangs = self.manager.keeper_hangs();
+        let before = std::mem::replace(&mut self.keeper_hangs, hangs.is_some());
+        match hangs {
+            Some(told) if !before => {
+                self.talk.line(&crate::cli::tell::text(&told));
+                let notice = Notice {
+                    about: About::Host,
+                    at: crate::clock::now(),
+                    kind: NoticeKind::Stall,
+                    text: format!("{}; no member is started or stopped", told.message),
+                    incident: None,
+                };
+                let wall = Both::read().wall_ms(notice.at);
+                self.notifier.tell(&notice, &self.plan, wall);
+            }
+            None if before => self.talk.own("the keeper answers again"),
+            Some(_) | None => {}
         }
     }
 
@@ -492,15 +532,24 @@ impl Daemon {
             Question::Status(answer) => {
                 let mut report = self.engine.status(now);
                 report.notify = self.notifier.report();
+                report.unplanned = self.manager.unplanned();
+                report.keeper = self.manager.keeper_report();
                 drop(answer.send(report));
             }
             Question::Explain(member, answer) => {
                 let mut report = self.engine.explain(member, now);
                 if let Some(report) = &mut report {
                     self.runner.advise(report);
+                    let keeper = self.manager.keeper_report();
+                    let notes = keeper.into_iter().flat_map(|keeper| keeper.notes);
+                    report
+                        .notes
+                        .extend(notes.map(|note| format!("the keeper: {note}")));
                 }
                 drop(answer.send(report));
             }
+            Question::Evict { answer, .. } if answer.is_closed() => {}
+            Question::Evict { by, path, answer } => drop(answer.send(self.evict(&path, by))),
             Question::Reload {
                 by,
                 restart,
@@ -559,7 +608,7 @@ impl Daemon {
         tokio::pin!(work);
         let patience = tokio::time::sleep(LAST_ACTS);
         tokio::pin!(patience);
-        let mut worked = false;
+        let (mut worked, mut hurried) = (false, false);
         while !worked || !self.acting.is_empty() {
             tokio::select! {
                 failed = &mut work, if !worked => {
@@ -570,13 +619,25 @@ impl Daemon {
                 }
                 Some(event) = events.recv() => self.note(end, &event),
                 () = &mut patience, if worked => break,
-                _ = signals.term.recv() => { self.hurry().await; break; }
-                _ = signals.interrupt.recv() => { self.hurry().await; break; }
+                _ = signals.term.recv() => { hurried = true; break; }
+                _ = signals.interrupt.recv() => { hurried = true; break; }
             }
         }
+        if hurried {
+            self.talk
+                .own("killing what is left; another signal ends checkd whatever is left");
+        }
         // An act that was in flight may have started a member after it was looked for.
-        if self.manager.running() > 0 {
-            self.manager.kill_all().await;
+        let mut rounds = 0;
+        while self.manager.running() > 0 && rounds < 2 {
+            rounds += 1;
+            // A keeper that hangs answers nobody.
+            tokio::select! {
+                () = self.manager.kill_all() => {}
+                () = tokio::time::sleep(LAST_KILLS) => break,
+                _ = signals.term.recv() => break,
+                _ = signals.interrupt.recv() => break,
+            }
         }
         while let Ok(event) = events.try_recv() {
             self.note(end, &event);
@@ -594,11 +655,6 @@ impl Daemon {
         if let Some(kept) = first.and_then(|id| self.engine.keep(id, at)) {
             self.journal.keep(Kept::Member(Box::new(kept)));
         }
-    }
-
-    async fn hurry(&self) {
-        self.talk.own("killing what is left");
-        self.manager.kill_all().await;
     }
 
     /// What the next daemon must know, though this one does nothing any more: what became of acts
@@ -662,6 +718,7 @@ impl Daemon {
     }
 
     async fn finish(mut self, end: End) -> ExitCode {
+        self.note_ends();
         self.notifier.end().await;
         while let Ok(said) = self.notify_says.try_recv() {
             self.talk.line(&said);
@@ -785,9 +842,10 @@ async fn adopt(
             talk.about(Both::read().now_ms(), &plan.path(id), &text, None);
         }
     }
-    for (path, pid) in manager.unplanned() {
+    for UnplannedReport { path, pid, .. } in manager.unplanned() {
         talk.own(&format!(
-            "{path} runs as pid {pid} and is not in the configuration any more; it is left alone"
+            "{path} runs as pid {pid} and is not in the configuration any more; it is left alone, \
+             `checkd stop {path}` ends it"
         ));
     }
 }

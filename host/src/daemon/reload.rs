@@ -160,8 +160,9 @@ impl Daemon {
         // From here on nobody but the runner before sends to the old channel. What is in it was sent
         // earlier than anything in the new one, so it comes first: an exit must not overtake its start.
         while let Ok(event) = before.try_recv() {
-            if let Some(event) = event.rebased(&old, &plan) {
-                self.step(&event);
+            match event.clone().rebased(&old, &plan) {
+                Some(event) => self.step(&event),
+                None => self.note_end_of(&old, &event),
             }
         }
         tokio::spawn(forward(before, Arc::clone(&old), Arc::clone(&plan), sender));
@@ -254,7 +255,7 @@ impl Daemon {
                 command,
                 answer,
             },
-            Question::Status(_) | Question::Reload { .. } => question,
+            Question::Status(_) | Question::Reload { .. } | Question::Evict { .. } => question,
         })
     }
 }

@@ -16,6 +16,7 @@ mod stalls;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unplanned;
 mod write;
 
 use std::collections::BTreeSet;
@@ -96,6 +97,7 @@ enum Message {
     Passes(LeafId, Passes),
     Started(MemberId, Generation),
     Exited(MemberId, Generation, Exit),
+    Unplanned(unplanned::Unplanned),
     Keep(Kept),
     Interrupted(BTreeSet<IntentId>),
     Switch(Arc<Plan>, UnboundedSender<Event>, watch::Sender<Written>),

@@ -383,6 +383,7 @@ impl Message {
             },
             Self::Started(..)
             | Self::Exited(..)
+            | Self::Unplanned(_)
             | Self::Keep(_)
             | Self::Interrupted(_)
             | Self::Switch(..)
@@ -398,7 +399,7 @@ impl Message {
                 entry.as_ref(),
                 Entry::Intent { .. } | Entry::Operator { .. }
             ),
-            Self::Switch(..) | Self::Damaged(_) | Self::Interrupted(_) => true,
+            Self::Switch(..) | Self::Damaged(_) | Self::Interrupted(_) | Self::Unplanned(_) => true,
             Self::Passes(..)
             | Self::Started(..)
             | Self::Exited(..)
@@ -423,6 +424,8 @@ impl Message {
             Self::Entry(entry) => size_of::<Entry>() + heap_of(entry),
             Self::Keep(kept) => kept.bytes(),
             Self::Interrupted(intents) => intents.len() * 2 * size_of::<IntentId>(),
+            // Short texts.
+            Self::Unplanned(_) => 128,
             Self::Passes(..)
             | Self::Started(..)
             | Self::Exited(..)

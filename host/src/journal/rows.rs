@@ -87,7 +87,7 @@ impl Rows<'_> {
         (group.to_owned(), member.to_owned())
     }
 
-    fn next_seq(&mut self) -> i64 {
+    pub(super) fn next_seq(&mut self) -> i64 {
         *self.seq += 1;
         *self.seq
     }
@@ -433,6 +433,15 @@ impl Rows<'_> {
         exit: Exit,
     ) -> rusqlite::Result<()> {
         let (group, member) = self.names(member);
+        self.life_over((&group, &member), generation, exit)
+    }
+
+    pub(super) fn life_over(
+        &self,
+        (group, member): (&str, &str),
+        generation: Generation,
+        exit: Exit,
+    ) -> rusqlite::Result<()> {
         let sql = "UPDATE life SET ended_wall_ms = ?, exit = ?
             WHERE group_name = ? AND member = ? AND pid = ? AND start = ?";
         self.all.prepare_cached(sql)?.execute(params![
@@ -456,6 +465,6 @@ fn word(value: impl serde::Serialize) -> String {
 }
 
 /// SQLite's integers are signed; nothing that we count comes near the difference.
-fn i64_of(number: u64) -> i64 {
+pub(super) fn i64_of(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -16,7 +16,7 @@ use super::queue::{BATCH, Queue, Taken};
 use super::rescue::Place;
 use super::rows::{Folds, Rows};
 use super::sweep::Sweep;
-use super::{Message, Past, open};
+use super::{Message, Past, open, unplanned};
 use crate::points::Point;
 use crate::wall::Both;
 
@@ -139,7 +139,7 @@ impl Writer {
                 }
                 // The old plan's ids mean nothing after a switch, and nobody waits longer at the end.
                 let all = due.len();
-                due.retain(|message| matches!(message, Message::Keep(_)));
+                due.retain(|message| matches!(message, Message::Keep(_) | Message::Unplanned(_)));
                 queue.lose(all - due.len());
                 self.unwritten.extend(due);
                 if queue.is_closed() {
@@ -167,7 +167,7 @@ impl Writer {
     fn switch(&mut self, plan: Arc<Plan>, events: UnboundedSender<Event>) {
         // Members of the old plan are known here by its ids; what is kept, by their names.
         self.unwritten
-            .retain(|message| matches!(message, Message::Keep(_)));
+            .retain(|message| matches!(message, Message::Keep(_) | Message::Unplanned(_)));
         // Rows that count steady passes are known by ids of the old plan.
         self.steady = Folds::default();
         (self.plan, self.events) = (plan, events);
@@ -206,7 +206,8 @@ impl Writer {
         let mut batch = std::mem::take(&mut self.unwritten);
         batch.extend(messages);
         let intents: Vec<IntentId> = batch.iter().filter_map(Message::intent).collect();
-        let durable = switches || !intents.is_empty();
+        let waited_for = |message: &Message| matches!(message, Message::Unplanned(_));
+        let durable = switches || !intents.is_empty() || batch.iter().any(waited_for);
         let Err(failure) = self.attempt(&batch, last, durable) else {
             if std::mem::take(&mut self.failing) {
                 tracing::warn!("the journal takes entries again");
@@ -216,6 +217,7 @@ impl Writer {
             for intent in intents {
                 self.send(Event::IntentStored(intent));
             }
+            unplanned::tell(&batch);
             return Ok(());
         };
         let reason = failure.why;
@@ -335,6 +337,7 @@ impl Writer {
                 Message::Exited(member, generation, exit) => {
                     rows.exited(*member, *generation, *exit)?;
                 }
+                Message::Unplanned(what) => rows.unplanned(what)?,
                 Message::Interrupted(intents) => rows.interrupted(intents)?,
                 Message::Switch(..) | Message::Damaged(_) | Message::Nothing => {}
             }
@@ -412,6 +415,7 @@ fn still_due(batch: Vec<Message>) -> Vec<Message> {
             Message::Exited(id, ..) => (2, format!("{id:?}")),
             Message::Entry(_)
             | Message::Passes(..)
+            | Message::Unplanned(_)
             | Message::Interrupted(_)
             | Message::Switch(..)
             | Message::Damaged(_)

@@ -27,6 +27,8 @@ pub(crate) const MESSAGE_MAX: usize = 64 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
+    /// A sign of life, please.
+    Ping,
     /// The first line of every connection.
     Hello {
         /// [`PROTOCOL`].
@@ -202,6 +204,8 @@ impl Word {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub(crate) enum Message {
+    /// The answer to [`Request::Ping`].
+    Pong,
     /// The answer to [`Request::Hello`].
     Hello {
         /// [`PROTOCOL`].

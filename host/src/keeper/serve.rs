@@ -455,6 +455,7 @@ fn follow(
 ) -> Option<Message> {
     match request {
         Request::Hello { .. } => None,
+        Request::Ping => Some(Message::Pong),
         Request::List => Some(Message::Listed(keeper.list())),
         Request::Act(order) => {
             keeper.take(*order);

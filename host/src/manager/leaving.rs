@@ -1,16 +1,23 @@
-//! Members that a reload takes away: their processes are stopped once the journal says so.
+//! Members that a reload takes away, and what is left of them: their processes are stopped once the
+//! journal says so.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use checkd_core::engine::{Act, Event};
 use checkd_core::plan::Plan;
+use checkd_core::report::UnplannedReport;
 use checkd_core::{Generation, MemberId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use super::Manager;
 use crate::journal::Stored;
+use crate::keeper::protocol::{Gone, Order, Stop, Verb};
+
+/// How a process is stopped whose own settings stand nowhere any more.
+const SIGNAL: &str = "TERM";
+const PATIENCE_MS: u64 = 10_000;
 
 /// Who is being stopped because no configuration names it any more.
 #[derive(Debug, Default)]
@@ -32,6 +39,10 @@ impl Leaving {
     fn add(&self, path: &str) -> bool {
         self.paths
             .send_if_modified(|all| all.insert(path.to_owned()))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.paths.borrow().contains(path)
     }
 
     fn remove(&self, path: &str) {
@@ -113,12 +124,71 @@ impl Manager {
                 manager.leaving.remove(&path);
             }
             if let Err(why) = stopped {
-                tracing::error!(
-                    member = path,
-                    why,
-                    "a member that is gone from the configuration did not stop"
-                );
+                not_stopped(&path, &why);
             }
         }
     }
+
+    /// What runs and is not in the plan: members of an earlier configuration.
+    pub fn unplanned(&self) -> Vec<UnplannedReport> {
+        let plan = self.link.plan();
+        let planned: BTreeSet<String> = plan.members().map(|id| plan.path(id)).collect();
+        let lives = self.link.lives().into_iter();
+        lives
+            .filter(|(path, _)| !planned.contains(path))
+            .map(|(path, living)| UnplannedReport {
+                stopping: self.leaving.has(&path),
+                pid: living.generation.pid,
+                path,
+            })
+            .collect()
+    }
+
+    /// How such lives ended since this was asked the last time; the caller hands them to the journal.
+    pub(crate) fn unplanned_ends(&self) -> Vec<Gone> {
+        self.link.unplanned_ends()
+    }
+
+    /// The order to stop such a process; nothing when it is gone.
+    pub(super) fn stop_unplanned(&self, path: &str) -> Option<Order> {
+        let living = self.link.life(path)?;
+        let stop = Stop {
+            signal: SIGNAL.to_owned(),
+            patience_ms: PATIENCE_MS,
+        };
+        Some(self.by_hand(Verb::Stop, path, &living, Some(stop)))
+    }
+
+    /// Stops such a process because a person wants it, once that is `stored`.
+    pub fn evict(&self, path: &str, stored: Stored) {
+        let first = self.leaving.add(path);
+        let (manager, path) = (self.clone(), path.to_owned());
+        let handing = Arc::clone(&self.handing).try_read_owned();
+        tokio::spawn(async move {
+            let handed = stored
+                .wait()
+                .await
+                .map(|()| manager.stop_unplanned(&path).map(|o| manager.link.hand(o)));
+            drop(handing);
+            let stopped = match handed {
+                Ok(Some(answer)) => answer.await,
+                Ok(None) => Ok(()),
+                Err(why) => Err(why),
+            };
+            if first {
+                manager.leaving.remove(&path);
+            }
+            if let Err(why) = stopped {
+                not_stopped(&path, &why);
+            }
+        });
+    }
+}
+
+fn not_stopped(member: &str, why: &str) {
+    tracing::error!(
+        member,
+        why,
+        "a member that is gone from the configuration did not stop; `checkd stop` tries again"
+    );
 }

@@ -16,16 +16,17 @@ use std::time::Duration;
 
 use checkd_core::engine::{Event, Exit};
 use checkd_core::plan::Plan;
-use checkd_core::{Generation, IntentId, MemberId};
+use checkd_core::{Generation, IntentId, MemberId, Span};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::launch::{self, NOT_INHERITED};
+use super::pulse::{self, Pulse};
 use crate::keeper::protocol::{
     Gone, Lines, List, Living, MESSAGE_MAX, Message, Order, Output, PROTOCOL, REQUEST_MAX, Request,
     line,
@@ -60,6 +61,12 @@ struct Known {
     begun: BTreeMap<IntentId, bool>,
     highest: IntentId,
     keeper: u32,
+    /// Whether it answers.
+    pulse: Pulse,
+    /// One that did not even greet us.
+    deaf: Option<u32>,
+    /// Why there is none.
+    missing: Option<String>,
     /// Why it stays another build than we are.
     stays: Option<String>,
     /// The pipes of members' output, held open so that what is in them stays should the keeper be
@@ -67,6 +74,8 @@ struct Known {
     pipes: BTreeMap<String, OwnedFd>,
     /// Ends of lives that the loop was told of, and that are not yet acknowledged.
     told: Vec<Generation>,
+    /// Of members that no plan has any more: the loop asks for them.
+    unplanned: Vec<Gone>,
     /// What the loop has handed to the journal.
     noted: Ends,
     /// And what it handed over ahead of an intent: it is on the disk when the intent is.
@@ -104,6 +113,8 @@ struct Ears {
 }
 
 struct Connection {
+    /// Who listens at the other end.
+    pid: Option<u32>,
     lines: Lines<OwnedReadHalf>,
     /// Written by a task of its own: while we write, the keeper may be writing to us.
     writer: UnboundedSender<Vec<u8>>,
@@ -115,12 +126,12 @@ impl Link {
     /// as events when this returns.
     ///
     /// # Errors
-    /// For a person: why there is no keeper.
+    /// For a person: why there is no keeper, and the process of one that does not answer.
     pub(super) async fn open(
         plan: Arc<Plan>,
         state_dir: PathBuf,
         events: UnboundedSender<Event>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, (String, Option<u32>)> {
         let (asks, questions) = unbounded_channel();
         let shared = Arc::new(Shared {
             ears: Mutex::new(Ears {
@@ -131,7 +142,8 @@ impl Link {
             state_dir,
             known: Mutex::default(),
         });
-        let (connection, list) = shared.connect().await?;
+        let deaf = |why| (why, shared.known().deaf);
+        let (connection, list) = shared.connect().await.map_err(deaf)?;
         shared.known().exits.clone_from(&list.exits);
         let task = Task {
             shared: Arc::clone(&shared),
@@ -139,7 +151,7 @@ impl Link {
             adopting: Vec::new(),
             ended: None,
         };
-        let connection = task.begin(connection, list, true).await?;
+        let connection = task.begin(connection, list, true).await.map_err(deaf)?;
         tokio::spawn(task.serve(connection, questions));
         Ok(Self { shared, asks })
     }
@@ -184,6 +196,16 @@ impl Link {
     /// Why the keeper stays another build than we are, when it does.
     pub(super) fn stays(&self) -> Option<String> {
         self.shared.known().stays.clone()
+    }
+
+    /// For how long the keeper has not answered, when that is long.
+    pub(super) fn silent(&self) -> Option<Span> {
+        self.shared.known().pulse.silent(Instant::now())
+    }
+
+    /// Why there is no keeper, when there is none.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.shared.known().missing.clone()
     }
 
     pub(super) fn plan(&self) -> Arc<Plan> {
@@ -263,6 +285,15 @@ impl Link {
         }
     }
 
+    /// Ends of members that no plan has, which are now handed to the journal.
+    pub(super) fn unplanned_ends(&self) -> Vec<Gone> {
+        let mut known = self.shared.known();
+        let ends = std::mem::take(&mut known.unplanned);
+        let generations = ends.iter().map(|gone| gone.generation);
+        known.noted.exits.extend(generations);
+        ends
+    }
+
     /// What was handed to the journal so far is ahead of this intent.
     pub(super) fn seal(&self, intent: IntentId) {
         let mut known = self.shared.known();
@@ -301,8 +332,12 @@ impl Link {
     /// Says what is left to say and lets the keeper go.
     pub(super) async fn end(&self) {
         let (answer, answered) = oneshot::channel();
+        let patience = match self.silent() {
+            Some(_) => AGAIN,
+            None => PATIENCE,
+        };
         if self.asks.send(Ask::End(answer)).is_ok() {
-            drop(tokio::time::timeout(PATIENCE, answered).await);
+            drop(tokio::time::timeout(patience, answered).await);
         }
     }
 }
@@ -394,6 +429,7 @@ impl Shared {
         known.told.push(gone.generation);
         if !planned {
             known.pipes.remove(&gone.path);
+            known.unplanned.push(gone.clone());
         }
         drop(known);
         let mut ears = self.ears();
@@ -436,7 +472,13 @@ impl Shared {
                     tokio::time::sleep(LOOK).await;
                     continue;
                 }
-                Err(why) => return Err(format!("the keeper does not answer: {why}")),
+                Err(why) => {
+                    let mut known = self.known();
+                    known.deaf = connection.pid;
+                    let who = connection.pid.map(|pid| format!(" (pid {pid})"));
+                    let who = who.unwrap_or_default();
+                    return Err(format!("the keeper{who} does not answer: {why}"));
+                }
             };
             if build != keeper::build() && !upgraded {
                 upgraded = true;
@@ -484,9 +526,11 @@ impl Shared {
             })?;
             let error = match UnixStream::connect(&path).await {
                 Ok(stream) => {
+                    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
                     let (reader, writer) = stream.into_split();
                     let (lines_out, queue) = unbounded_channel();
                     return Ok(Connection {
+                        pid: pid.and_then(|pid| u32::try_from(pid).ok()),
                         lines: Lines::new(reader, MESSAGE_MAX),
                         writer: lines_out,
                         writing: tokio::spawn(write_all(writer, queue)),
@@ -746,7 +790,8 @@ impl Task {
                     self.shared.ears().send(Event::Done { intent, result });
                 }
             }
-            Message::Hello { .. }
+            Message::Pong
+            | Message::Hello { .. }
             | Message::Listed(_)
             | Message::Done { .. }
             | Message::Adopted { .. } => {}
@@ -754,11 +799,14 @@ impl Task {
     }
 
     async fn serve(mut self, mut connection: Connection, mut asks: UnboundedReceiver<Ask>) {
+        let mut beat = tokio::time::interval(pulse::EVERY);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.ended.is_none() {
             let told = tokio::select! {
                 biased;
                 message = connection.next() => match message {
                     Ok(Some(message)) => {
+                        self.shared.known().pulse.heard();
                         self.take(message);
                         Ok(())
                     }
@@ -772,6 +820,12 @@ impl Task {
                     }
                     None => return,
                 },
+                _ = beat.tick() => {
+                    if self.shared.known().pulse.ask(Instant::now()) {
+                        Self::request(&connection, &Request::Ping);
+                    }
+                    Ok(())
+                }
             };
             if let Err(why) = told {
                 match self.again(&why).await {
@@ -796,6 +850,7 @@ impl Task {
             answer.send(false).ok();
         }
         let keeper = self.shared.known().keeper;
+        self.shared.known().pulse.heard();
         let mut told = false;
         let begin = Instant::now();
         loop {
@@ -805,6 +860,7 @@ impl Task {
             };
             match connected {
                 Ok(connection) => {
+                    self.shared.known().missing = None;
                     let now = self.shared.known().keeper;
                     if now == keeper {
                         tracing::info!(why, "connected to the keeper again");
@@ -821,6 +877,7 @@ impl Task {
                     return Some(connection);
                 }
                 Err(why) => {
+                    self.shared.known().missing = Some(why.clone());
                     if !std::mem::replace(&mut told, true) {
                         tracing::error!(
                             why,
@@ -875,7 +932,8 @@ impl Task {
                     answer.send(well).ok();
                 }
             }
-            Message::Hello { .. }
+            Message::Pong
+            | Message::Hello { .. }
             | Message::Listed(_)
             | Message::Started(_)
             | Message::Exited(_)

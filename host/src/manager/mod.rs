@@ -6,6 +6,7 @@ mod launch;
 mod leaving;
 mod link;
 mod placeholders;
+mod pulse;
 mod secrets;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Act, Event, Exit};
 use checkd_core::plan::{GroupPlan, MemberPlan, Plan};
+use checkd_core::report::{KeeperReport, UnplannedReport};
 use checkd_core::{Generation, IntentId, MemberId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{RwLock, Semaphore};
@@ -79,14 +81,15 @@ impl Manager {
         events: UnboundedSender<Event>,
     ) -> Result<Self, Diagnostic> {
         let link = link::Link::open(plan, state_dir.to_owned(), events).await;
-        let link = link.map_err(|why| {
+        let link = link.map_err(|(why, deaf)| {
+            let log = state_dir.join("keeper.log");
             Diagnostic::error("C0520", format!("the keeper cannot be used: {why}"))
                 .note("the keeper is the small process that is the parent of all members")
                 .note("nothing was started and nothing was stopped")
-                .help(format!(
-                    "look into `{}`",
-                    state_dir.join("keeper.log").display()
-                ))
+                .help(match deaf {
+                    Some(pid) => pulse::way_out(pid),
+                    None => format!("look into `{}`", log.display()),
+                })
         })?;
         Ok(Self {
             link,
@@ -156,6 +159,35 @@ impl Manager {
         Some(told)
     }
 
+    /// What is wrong with the keeper, in sentences; nothing when all is well.
+    pub fn keeper_report(&self) -> Option<KeeperReport> {
+        let pid = self.keeper();
+        let mut notes = Vec::new();
+        if let Some(why) = self.link.missing() {
+            notes.push(format!(
+                "there is none, so no member is started or stopped: {why} (C0520)"
+            ));
+        }
+        if let Some(silent) = self.link.silent() {
+            notes.push(format!(
+                "pid {pid} has not answered for {silent}: no member is started or stopped, and no end of \
+                 one is seen (C0522)"
+            ));
+        }
+        if let Some(why) = self.link.stays() {
+            notes.push(format!(
+                "pid {pid} stays at the build before: {why} (C0521)"
+            ));
+        }
+        (!notes.is_empty()).then_some(KeeperReport { pid, notes })
+    }
+
+    /// An error when the keeper hangs (C0522).
+    pub fn keeper_hangs(&self) -> Option<Diagnostic> {
+        let silent = self.link.silent()?;
+        Some(pulse::hangs(self.keeper(), silent))
+    }
+
     /// The keeper's process id; 1 when it is the first process of a container.
     pub fn keeper(&self) -> u32 {
         self.link.keeper()
@@ -191,17 +223,6 @@ impl Manager {
         let lives: BTreeMap<String, Living> = self.link.lives().into_iter().collect();
         let life = |id| Some((id, lives.get(&plan.path(id))?.generation));
         plan.members().filter_map(life).collect()
-    }
-
-    /// What runs and is not in the plan: members of an earlier configuration.
-    pub fn unplanned(&self) -> Vec<(String, u32)> {
-        let plan = self.link.plan();
-        let planned: BTreeSet<String> = plan.members().map(|id| plan.path(id)).collect();
-        let lives = self.link.lives().into_iter();
-        lives
-            .filter(|(path, _)| !planned.contains(path))
-            .map(|(path, living)| (path, living.generation.pid))
-            .collect()
     }
 
     /// Carries out one act in the background. `Exited` and `Started` come first, then `Done`.
@@ -327,15 +348,10 @@ impl Manager {
     pub async fn stop_all(&self) -> Vec<(String, String)> {
         let plan = self.link.plan();
         let mut failed = Vec::new();
-        for (path, _) in self.unplanned() {
-            let Some(living) = self.link.life(&path) else {
+        for UnplannedReport { path, .. } in self.unplanned() {
+            let Some(order) = self.stop_unplanned(&path) else {
                 continue;
             };
-            let stop = Stop {
-                signal: "TERM".to_owned(),
-                patience_ms: 10_000,
-            };
-            let order = self.by_hand(Verb::Stop, &path, &living, Some(stop));
             if let Err(why) = self.link.act(order).await {
                 failed.push((path, why));
             }
