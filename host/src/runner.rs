@@ -96,6 +96,11 @@ pub struct Counts {
 }
 
 impl Runner {
+    /// What its checks are made of.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.inner.catalog)
+    }
+
     /// A runner for the checks of `plan`. The catalog's workers that judged options are ended.
     ///
     /// # Errors

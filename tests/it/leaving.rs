@@ -57,7 +57,7 @@ fn started(checkd: &Checkd, member: &str, times: usize) -> u32 {
 }
 
 fn reload(checkd: &Checkd) {
-    let answer = checkd.ask(["reload"]);
+    let answer = checkd.ask(["reload", "--force"]);
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
 }
 

@@ -83,6 +83,39 @@ fn a_file_that_was_emptied_stops_nobody_unless_that_is_meant() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_stops_nobody_unless_that_is_meant() {
+    let config = |n: u32| {
+        let groups = (0..n).map(|i| format!("[group.g{i}]\ncommand = [\"sleep\", \"1000\"]\n"));
+        groups.collect::<String>()
+    };
+    let checkd = Checkd::start(&config(5));
+    let pid_of = |i: u32| {
+        let path = format!("g{i}/g{i}-0");
+        eventually(&format!("{path} runs"), Duration::from_mins(1), || {
+            checkd.member_pid(&path)
+        })
+    };
+    let pids: Vec<u32> = (0..5).map(pid_of).collect();
+    checkd.write_config(&config(2));
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(2), "{answer:?}");
+    assert!(
+        answer.stderr.contains("would stop 3 of 5 members"),
+        "{answer:?}"
+    );
+    assert!(pids.iter().all(|&pid| alive(pid)), "somebody was stopped");
+    // Two may go, as ever.
+    checkd.write_config(&config(3));
+    assert_eq!(checkd.ask(["reload"]).code, Some(0));
+    checkd.write_config(&config(1));
+    assert_eq!(checkd.ask(["reload"]).code, Some(0));
+    eventually("the others are stopped", Duration::from_mins(1), || {
+        pids[1..].iter().all(|&pid| !alive(pid)).then_some(())
+    });
+    assert!(alive(pids[0]));
+}
+
+#[test]
 fn sighup_reloads_and_members_that_are_gone_are_stopped() {
     let checkd = Checkd::start(CONFIG);
     let pids = healthy_pair(&checkd);
@@ -184,8 +217,11 @@ fn a_rebuilt_plugin_takes_effect_and_a_broken_one_does_not() {
     std::fs::copy(&next, &installed).unwrap();
     let answer = checkd.ask(["reload"]);
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(answer.stdout.contains("rebuilt"), "{answer:?}");
     let leaf = checkd.wait_check("web/web-0", "spool", "fail");
     assert_eq!(leaf["message"], "50 files over 20");
+    let answer = checkd.ask(["reload"]);
+    assert!(!answer.stdout.contains("rebuilt"), "{answer:?}");
 
     // A broken one is refused, and the one before goes on serving.
     std::fs::write(&installed, "no library").unwrap();

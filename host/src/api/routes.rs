@@ -22,7 +22,7 @@ use super::wire::{
     Reloaded, Watched,
 };
 use super::{Live, Peer, Shared};
-use crate::daemon::Question;
+use crate::daemon::{NotTaken, Question};
 use crate::journal::{Filter, Row};
 use crate::wall;
 
@@ -493,11 +493,12 @@ async fn reload(
         force,
         answer,
     };
-    let (ok, text) = match shared.ask_within(RELOAD_PATIENCE, ask).await? {
-        Ok(text) => (true, text),
-        Err(text) => (false, text),
+    let (ok, later, text) = match shared.ask_within(RELOAD_PATIENCE, ask).await? {
+        Ok(text) => (true, false, text),
+        Err(NotTaken::Wrong(text)) => (false, false, text),
+        Err(NotTaken::Later(text)) => (false, true, text),
     };
-    Ok(Json(Reloaded { ok, text }))
+    Ok(Json(Reloaded { ok, text, later }))
 }
 
 fn command(verb: &str, order: &Order) -> Result<Command, String> {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, channel, unbounded_channel};
 use super::client::{self, Control, Failure};
 use super::wire::{Answers, Explained, History, Order, Watched};
 use super::{Live, Server, Serving};
-use crate::daemon::Question;
+use crate::daemon::{NotTaken, Question};
 use crate::journal::Journal;
 use crate::manager::tests::{check, plan};
 
@@ -70,7 +70,7 @@ impl Bench {
                         restart, answer, ..
                     } => {
                         let result = if restart {
-                            Err("no".to_owned())
+                            Err(NotTaken::Later("no".to_owned()))
                         } else {
                             Ok("yes".to_owned())
                         };

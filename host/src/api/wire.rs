@@ -79,7 +79,7 @@ pub struct Order {
 pub struct ReloadOrder {
     /// Restart members that run with other settings than the new ones.
     pub restart: bool,
-    /// Take a configuration that names nobody, and so stop everybody.
+    /// Take a configuration that leaves most members out, and so stop them.
     pub force: bool,
 }
 
@@ -90,6 +90,9 @@ pub struct Reloaded {
     pub ok: bool,
     /// What is different now, or every mistake that was found.
     pub text: String,
+    /// The configuration was not even judged: the same may be taken later.
+    #[serde(default)]
+    pub later: bool,
 }
 
 /// Answer of `POST /api/v1/{verb}`.

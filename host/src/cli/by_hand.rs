@@ -61,7 +61,7 @@ pub struct ReloadArgs {
     /// Restart, through the budget, members that run with other settings than the new ones.
     #[arg(long)]
     restart: bool,
-    /// Take a configuration that names nobody, and so stop everybody.
+    /// Take a configuration that leaves out more than half of all members, and so stop them.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -84,7 +84,7 @@ pub fn reload(args: &ReloadArgs) -> ExitCode {
     }
     tell::say(answer.text.trim_end());
     tell::say("\nthe new configuration was not taken; the old one stays in force");
-    ExitCode::from(USAGE)
+    ExitCode::from(if answer.later { FAILED } else { USAGE })
 }
 
 /// `checkd restart`.

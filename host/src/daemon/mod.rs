@@ -109,11 +109,20 @@ pub enum Question {
         by: String,
         /// Restart members whose process was started with other settings.
         restart: bool,
-        /// Take a configuration that names nobody, and so stop everybody.
+        /// Take a configuration that leaves most members out, and so stop them.
         force: bool,
         /// What became of it, as text; `Err` when nothing was changed.
-        answer: oneshot::Sender<Result<String, String>>,
+        answer: oneshot::Sender<Result<String, NotTaken>>,
     },
+}
+
+/// Why a configuration was not taken, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// There is something wrong with it.
+    Wrong(String),
+    /// It cannot be now.
+    Later(String),
 }
 
 /// A question, and the plan that its members are of.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::watcher::Watcher;
-use super::{Daemon, Question, width_of};
+use super::{Daemon, NotTaken, Question, width_of};
 use crate::config::{Configured, Purpose, configure};
 use crate::plugin::Catalog;
 use crate::render;
@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_mins(2);
 const SAME: &str = "no member or check differs";
 
 /// Who is told what became of a reload: text for a person, `Err` when nothing was changed.
-pub(super) type Told = oneshot::Sender<Result<String, String>>;
+pub(super) type Told = oneshot::Sender<Result<String, NotTaken>>;
 
 /// A configuration that was read and may be taken.
 pub(super) struct Fresh {
@@ -38,6 +38,8 @@ pub(super) struct Fresh {
     /// Warnings, as text.
     warnings: String,
     changed: Vec<String>,
+    /// Plugins that are another file than before.
+    rebuilt: Vec<String>,
 }
 
 /// What the loop is told when a configuration was read.
@@ -53,13 +55,14 @@ impl Daemon {
     pub(super) fn reload(&mut self, by: String, restart: bool, force: bool, told: Option<Told>) {
         if std::mem::replace(&mut self.reading, true) {
             let busy = "a reload is under way; try again when it is done".to_owned();
-            self.tell(told, Err(busy));
+            self.tell(told, Err(NotTaken::Later(busy)));
             return;
         }
-        let running = self.plan.members().count();
+        let (before, catalog) = (Arc::clone(&self.plan), self.runner.catalog());
         let (layers, observe, done) = (self.layers.clone(), self.observe, self.reads.clone());
         tokio::task::spawn_blocking(move || {
-            let fresh = read(&layers, observe).and_then(|fresh| nobody(fresh, running, force));
+            let fresh = read(&layers, observe, &catalog);
+            let fresh = fresh.and_then(|fresh| most_leave(fresh, &before, force));
             // The loop is gone only when the daemon ends.
             drop(done.send(Read {
                 by,
@@ -79,7 +82,8 @@ impl Daemon {
             told,
             fresh,
         } = read;
-        match fresh.and_then(|fresh| self.take_fresh(fresh, events)) {
+        let fresh = fresh.map_err(NotTaken::Wrong);
+        match fresh.and_then(|fresh| self.take_fresh(fresh, events).map_err(NotTaken::Later)) {
             Ok(mut text) => {
                 let outdated = self.outdated();
                 let n = outdated.len();
@@ -118,6 +122,7 @@ impl Daemon {
             catalog,
             warnings,
             changed,
+            rebuilt,
         } = fresh;
         let old = Arc::clone(&self.plan);
         let now = crate::clock::now();
@@ -167,7 +172,7 @@ impl Daemon {
         }
         tokio::spawn(forward(before, Arc::clone(&old), Arc::clone(&plan), sender));
 
-        let mut text = difference(&old, &plan, stopped);
+        let mut text = difference(&old, &plan, stopped, &rebuilt);
         let later = [
             (old.daemon.state_dir != plan.daemon.state_dir, "state_dir"),
             (old.daemon.control != plan.daemon.control, "control"),
@@ -221,8 +226,8 @@ impl Daemon {
         }
     }
 
-    fn tell(&self, told: Option<Told>, what: Result<String, String>) {
-        if let Err(why) = &what {
+    fn tell(&self, told: Option<Told>, what: Result<String, NotTaken>) {
+        if let Err(NotTaken::Wrong(why) | NotTaken::Later(why)) = &what {
             self.talk
                 .own("the new configuration was not taken; the old one stays in force");
             self.talk.line(why);
@@ -260,25 +265,38 @@ impl Daemon {
     }
 }
 
-/// Refuses a configuration that names nobody where the one in force names somebody: a file that was
-/// emptied or cut off would stop every member at once, past every budget.
-fn nobody(fresh: Fresh, before: usize, force: bool) -> Result<Fresh, String> {
-    if force || before == 0 || fresh.plan.members().next().is_some() {
-        return Ok(fresh);
-    }
-    let all = if before == 1 {
-        "its only member".to_owned()
+/// So few members may always leave.
+const FEW: usize = 2;
+
+/// Refuses a configuration that leaves out everybody, or more than half of all members: a file that was
+/// emptied or cut off would stop them all at once, past every budget.
+fn most_leave(fresh: Fresh, before: &Plan, force: bool) -> Result<Fresh, String> {
+    let all = before.members().count();
+    let stays: BTreeSet<String> = fresh.plan.members().map(|id| fresh.plan.path(id)).collect();
+    let left = before
+        .members()
+        .filter(|&id| !stays.contains(&before.path(id)));
+    let left = left.count();
+    let whom = match (left, all) {
+        _ if force || left == 0 => return Ok(fresh),
+        (1, 1) => "its only member".to_owned(),
+        (_, all) if stays.is_empty() => format!("all {all} members"),
+        (left, all) if left > FEW && left * 2 > all => format!("{left} of {all} members"),
+        _ => return Ok(fresh),
+    };
+    let names = if stays.is_empty() {
+        "names no member"
     } else {
-        format!("all {before} members")
+        "leaves members out"
     };
     Err(format!(
-        "the new configuration names no member, and would stop {all}; \
-         `checkd reload --force` if that is meant, `checkd stop '*'` to stop them and keep the \
+        "the new configuration {names}, and would stop {whom}; \
+         `checkd reload --force` if that is meant, `checkd stop` to stop them and keep the \
          configuration"
     ))
 }
 
-fn read(layers: &crate::cli::Layers, observe: bool) -> Result<Fresh, String> {
+fn read(layers: &crate::cli::Layers, observe: bool, before: &Catalog) -> Result<Fresh, String> {
     let Configured {
         plan,
         catalog,
@@ -300,6 +318,7 @@ fn read(layers: &crate::cli::Layers, observe: bool) -> Result<Fresh, String> {
             .into_iter()
             .map(|c| format!("{} = {} (default: {})", c.path, c.value, c.default))
             .collect(),
+        rebuilt: catalog.rebuilt_since(before),
         plan: Arc::new(plan),
         catalog: Arc::new(catalog),
         warnings: text,
@@ -322,7 +341,7 @@ async fn forward(
 }
 
 /// `1 group new, 2 members gone, 3 checks changed`.
-fn difference(old: &Plan, new: &Plan, gone: usize) -> String {
+fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]) -> String {
     let names = |plan: &Plan| -> BTreeMap<String, String> {
         let checks = plan.groups.iter().flat_map(|group| {
             group.checks.iter().map(move |check| {
@@ -377,6 +396,11 @@ fn difference(old: &Plan, new: &Plan, gone: usize) -> String {
         .filter(|(n, ..)| *n > 0)
         .map(|(n, what, how)| format!("{n} {what}{} {how}", if n == 1 { "" } else { "s" }))
         .collect();
+    if !rebuilt.is_empty() {
+        let names: Vec<String> = rebuilt.iter().map(|name| format!("`{name}`")).collect();
+        let s = if names.len() == 1 { "" } else { "s" };
+        parts.push(format!("plugin{s} {} rebuilt", names.join(", ")));
+    }
     if gone > 0 {
         parts.push(format!(
             "{gone} running process{} stopped",

@@ -75,6 +75,8 @@ pub struct Setup {
 /// # Errors
 /// The state directory cannot be used, or another keeper owns it.
 pub fn run(setup: Setup) -> io::Result<u8> {
+    // What `ps -o comm`, `top` and the kernel call it: it is started as `/proc/self/exe`.
+    rustix::thread::set_name(c"checkd-keeper").ok();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

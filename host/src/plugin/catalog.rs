@@ -273,6 +273,20 @@ impl Catalog {
         self.offers.values().map(|offer| &**offer)
     }
 
+    /// The names of plugins whose library is another file than in the catalog `before`.
+    pub fn rebuilt_since(&self, before: &Self) -> Vec<String> {
+        let content = |plugin: &Plugin| match &plugin.door {
+            Door::Worker(launch) => launch.sha256().map(str::to_owned),
+            // One that is mapped into this process is the one that it began with.
+            Door::Linked | Door::Library(_) => None,
+        };
+        let rebuilt = self.plugins.iter().filter(|plugin| {
+            let old = before.plugins.iter().find(|old| old.name == plugin.name);
+            old.is_some_and(|old| content(old) != content(plugin))
+        });
+        rebuilt.map(|plugin| plugin.name.clone()).collect()
+    }
+
     /// Every plugin that was loaded, in the order of the configuration, then of the directories.
     pub fn plugins(&self) -> impl Iterator<Item = &Plugin> {
         self.plugins.iter().map(|plugin| &**plugin)

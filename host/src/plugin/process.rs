@@ -52,6 +52,11 @@ impl Launch {
         }
     }
 
+    /// What the library that it loads is, by its content.
+    pub(super) fn sha256(&self) -> Option<&str> {
+        self.image.as_ref().map(|image| image.sha256.as_str())
+    }
+
     /// A program that speaks the protocol itself.
     pub(crate) fn command(plugin: &str, command: &[String]) -> Self {
         Self {
