@@ -18,9 +18,8 @@ const RETRY: Span = Span::secs(11);
 
 /// Lets the world be kind from here on. How long it took until everybody was well.
 pub(crate) fn get_well(world: &mut World) -> Result<Span, Broken> {
-    let spare = world.plan().groups.iter().all(|it| it.policy.min_up == 0);
     let begin = world.now;
-    world.calm(spare)?;
+    world.calm()?;
     world.pass(RETRY)?;
     for id in Arc::clone(world.plan()).members() {
         let report = world.engine.explain(id, world.now);

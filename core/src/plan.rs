@@ -209,7 +209,7 @@ pub struct PolicyPlan {
     pub settle: Span,
     /// How many members may be out by our hand at once; at least 1.
     pub max_out: u32,
-    /// No sick member is killed when fewer than this many would stay up.
+    /// No member that is ready is killed when fewer than this many others are.
     pub min_up: u32,
     /// So many members in trouble within a minute, and the group is held.
     pub hold_at: u32,
@@ -299,6 +299,17 @@ pub enum RestartType {
     Transient,
     /// Never started again.
     Temporary,
+}
+
+impl RestartType {
+    /// The word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Transient => "transient",
+            Self::Temporary => "temporary",
+        }
+    }
 }
 
 /// How the own manager starts and stops a member.

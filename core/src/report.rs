@@ -580,7 +580,13 @@ fn summary(
         return format!("given up: {}{next}", given_up.why);
     }
     match (it.life, &it.health) {
-        (Life::Stopped, _) if it.wanted == Wanted::Down => "stopped, as wanted".to_owned(),
+        (Life::Stopped, _) if it.wanted == Wanted::Down => match it.last_exit {
+            Some(exit) if it.stopped_by.is_none() => format!(
+                "ended by itself ({exit}); not started again, as `restart = \"{}\"` says",
+                view.group_plan.policy.restart.as_str()
+            ),
+            Some(_) | None => "stopped, as wanted".to_owned(),
+        },
         (Life::Stopped, _) => "not started yet".to_owned(),
         (Life::Dead { .. }, _) => format!("dead: {}", words::ending(it)),
         (_, Health::Healthy { .. }) if it.blind => {

@@ -33,7 +33,7 @@ impl World {
     }
 
     /// All faults are over; `wedged` processes stay so.
-    pub(crate) fn calm(&mut self, stay_wedged: bool) -> Result<(), Broken> {
+    pub(crate) fn calm(&mut self) -> Result<(), Broken> {
         self.incurable = false;
         self.cannot_start = false;
         self.journal_down = false;
@@ -44,9 +44,6 @@ impl World {
         self.crash_in = None;
         for truth in self.truth.values_mut() {
             truth.dies_after = None;
-            if !stay_wedged {
-                truth.wedged.clear();
-            }
         }
         self.host(0)
     }

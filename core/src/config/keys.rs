@@ -501,7 +501,7 @@ pub const POLICY: &[Key] = &[
         "min_up",
         Form::Share(0),
         Said::Number(d::MIN_UP),
-        "No sick member is killed when fewer than this many would stay up.",
+        "No member that is still ready is killed when fewer than this many others are; one that is not is no loss.",
     ),
     key(
         "hold_at",

@@ -226,9 +226,9 @@ pub enum Comparison {
         max_out: u32,
         /// Which, when closed; not all when there are many.
         who: Vec<MemberId>,
-        /// So many others are up and healthy.
+        /// So many others are ready.
         up: u32,
-        /// So many must stay so.
+        /// So many must stay so; zero when this member is not ready itself.
         min_up: u32,
     },
 }

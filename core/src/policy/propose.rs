@@ -108,6 +108,8 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
 pub(crate) enum Ended {
     /// It did its work; it stays down.
     Well,
+    /// It failed, and stays down by its restart type.
+    Left,
     /// It died; it is started again.
     Badly,
     /// It said that starting it again is useless.
@@ -120,12 +122,12 @@ pub(crate) fn ended(policy: &crate::plan::PolicyPlan, exit: Exit) -> Ended {
         if policy.permanent_codes.contains(&code) {
             return Ended::Permanently;
         }
-        if policy.restart == RestartType::Transient && policy.success_codes.contains(&code) {
+        if policy.restart != RestartType::Permanent && policy.success_codes.contains(&code) {
             return Ended::Well;
         }
     }
     if policy.restart == RestartType::Temporary {
-        Ended::Well
+        Ended::Left
     } else {
         Ended::Badly
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::sim::{World, group};
 use super::state::PORTION;
+use crate::compose::Complex;
 use crate::engine::Engine;
 use crate::event::{Act, Command, Effect, Event, Exit, Window};
 use crate::journal::{Entry, Outcome};
@@ -675,6 +676,97 @@ fn one_for_all_stops_everybody_before_anybody_is_started() {
     let ledger = world.happened();
     let told = "web restarts of 2 members did not help; 4 are restarted together (one_for_all)";
     assert_eq!(ledger.matches(told).count(), 1, "{ledger}");
+}
+
+#[test]
+fn one_for_all_does_not_wait_for_a_restart_that_is_being_judged() {
+    let mut plan = group(4, &["ping"], 2);
+    plan.policy.strategy = Strategy::OneForAll;
+    plan.policy.hold_at = u32::MAX;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    world.cured_by_restart = false;
+    // One falls ill, and another one a while later: the first is being judged again when the second
+    // turns out not to be helped either.
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(60));
+    world.say(1, 0, Status::Fail);
+    for _ in 0..600 {
+        world.pass(Span::secs(1));
+        if world.happened().contains("are restarted together") {
+            break;
+        }
+    }
+    world.pass(Span::secs(20));
+    let stopped = |(_, act): &&(_, Act)| matches!(act, Act::Stop { .. });
+    assert_eq!(world.acts.iter().filter(stopped).count(), 4);
+    for member in 0..4 {
+        assert_ne!(world.life(member), "stopped", "it serves nobody meanwhile");
+    }
+}
+
+#[test]
+fn a_sick_member_that_serves_nobody_is_no_loss_to_min_up() {
+    let mut plan = group(4, &["ping"], 1);
+    plan.policy.min_up = 3;
+    plan.policy.hold_at = u32::MAX;
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    for member in 0..3 {
+        world.say(member, 0, Status::Fail);
+    }
+    world.pass(Span::mins(2));
+    assert!(world.restarts() >= 1, "{}", world.happened());
+
+    // Who is sick and serves all the same is kept while others are missing.
+    let mut plan = group(4, &["ping", "leak"], 2);
+    plan.policy.min_up = 3;
+    plan.policy.hold_at = u32::MAX;
+    plan.ready = Complex::parse("ping", &["ping", "leak"]).unwrap();
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::secs(60));
+    for member in 0..4 {
+        world.say(member, 1, Status::Fail);
+    }
+    let mut least = 4;
+    for _ in 0..600 {
+        world.pass(Span::secs(1));
+        let ready = world.engine.status(world.now).groups[0].ready_members;
+        least = least.min(ready);
+    }
+    assert_eq!(least, 3, "{}", world.happened());
+    assert!(world.restarts() >= 4, "{}", world.happened());
+}
+
+#[test]
+fn who_is_not_started_again_by_its_type_is_told_of_when_it_failed() {
+    for (restart, exit, told) in [
+        (RestartType::Temporary, Exit::Code(3), true),
+        (RestartType::Temporary, Exit::Code(0), false),
+        (RestartType::Transient, Exit::Code(0), false),
+    ] {
+        let mut plan = group(1, &["ping"], 1);
+        plan.policy.restart = restart;
+        let mut world = World::new(vec![plan]);
+        world.pass(Span::secs(60));
+        world.ledger.clear();
+        world.die(World::id(0), exit);
+        world.pass(Span::mins(5));
+        assert_eq!(world.starts(), 1);
+        let ledger = world.happened();
+        assert_eq!(!ledger.is_empty(), told, "{ledger}");
+        let report = world.engine.explain(World::id(0), world.now).unwrap();
+        assert!(
+            report.summary.contains("ended by itself"),
+            "{}",
+            report.summary
+        );
+        assert!(
+            report.summary.contains(restart.as_str()),
+            "{}",
+            report.summary
+        );
+    }
 }
 
 #[test]

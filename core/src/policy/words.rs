@@ -179,7 +179,7 @@ pub(crate) fn numbers<'a>(plan: &Plan, reading: &'a Reading) -> Cow<'a, str> {
                 );
             }
             if up < min_up {
-                let short = format!("; {up} others up, at least {min_up} must stay");
+                let short = format!("; {up} others ready, at least {min_up} must stay");
                 text.push_str(&short);
             }
             text

@@ -1,12 +1,13 @@
 //! `budget`: never more members down by our hand at once than the group can spare.
 //!
+//! `min_up` asks more: whoever is ready is not killed when fewer others than that would be.
+//!
 //! The main protection (policy.md section 9): what looks sick on many members at once is seldom cured
 //! by killing many members at once.
 
 use super::View;
 use crate::MemberId;
 use crate::policy::propose::Proposal;
-use crate::policy::state::Health;
 use crate::policy::{Comparison, GateName, Reading};
 
 /// So many members are named in a reading; the count says the rest.
@@ -21,8 +22,11 @@ pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
         .out
         .saturating_sub(u32::from(view.member.out()));
     let spare = out < policy.max_out;
-    let healthy = matches!(view.member.health, Health::Healthy { .. });
-    let others_up = view.group.counts.healthy.saturating_sub(u32::from(healthy));
+    // Who serves nobody is no loss: were it one, a group with too many sick members would never be
+    // helped.
+    let serves = view.member.ready;
+    let others_up = view.group.counts.ready.saturating_sub(u32::from(serves));
+    let min_up = if serves { policy.min_up } else { 0 };
     let who = (0u32..)
         .zip(&view.group.members)
         .filter(|(index, member)| *index != view.id.member && member.out())
@@ -34,13 +38,13 @@ pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
         .collect();
     Reading {
         gate: GateName::Budget,
-        open: spare && others_up >= policy.min_up,
+        open: spare && others_up >= min_up,
         compared: Comparison::Budget {
             out,
             max_out: policy.max_out,
             who,
             up: others_up,
-            min_up: policy.min_up,
+            min_up,
         },
         reopens: None,
     }

@@ -65,7 +65,7 @@ impl Turn<'_> {
                 if let Some(step) = busy {
                     return Err(format!("a {step} is under way"));
                 }
-                self.supersede(id);
+                self.give_way(id);
                 let step = if alive { Step::Restart } else { Step::Start };
                 let asked = ask(step, *at_once);
                 self.change(id, |member| {
@@ -89,7 +89,7 @@ impl Turn<'_> {
                 if let Some(step) = busy.filter(|step| *step == "stop") {
                     return Err(format!("a {step} is under way"));
                 }
-                self.supersede(id);
+                self.give_way(id);
                 let asked = alive.then(|| ask(Step::Stop, true));
                 let from = self
                     .state
@@ -152,20 +152,28 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// What was begun for it gives way to what a person wants.
+    pub(super) fn give_way(&mut self, id: MemberId) {
+        if self.supersede(id, "by hand") {
+            self.had_its_turn(id, true);
+        }
+    }
+
     /// An attempt that nobody is carrying out gives way to what a person wants.
-    pub(super) fn supersede(&mut self, id: MemberId) {
+    pub(super) fn supersede(&mut self, id: MemberId, why: &str) -> bool {
         let attempt = self
             .state
             .member(id)
             .and_then(|member| member.attempt.as_ref());
         match attempt.map(|attempt| attempt.phase) {
             Some(Phase::Storing) => {
-                self.conclude(id, Outcome::Withdrawn, "by hand");
-                self.had_its_turn(id, true);
+                self.conclude(id, Outcome::Withdrawn, why);
+                return true;
             }
-            Some(Phase::Confirming) => self.conclude(id, Outcome::Superseded, "by hand"),
+            Some(Phase::Confirming) => self.conclude(id, Outcome::Superseded, why),
             Some(Phase::Acting) | None => {}
         }
+        false
     }
 
     /// The answer to a person: what was done at once, and what happens now.

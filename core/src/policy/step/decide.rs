@@ -23,7 +23,7 @@ impl Turn<'_> {
             .filter(|member| member.wanted == Wanted::Down && member.asked.is_none())
             .and_then(|member| member.attempt.as_ref());
         if unwanted.is_some_and(|attempt| attempt.step != Step::Stop) {
-            self.supersede(id);
+            self.give_way(id);
         }
         let (proposal, readings) = {
             let view = self.view(id)?;

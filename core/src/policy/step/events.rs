@@ -393,7 +393,7 @@ impl Turn<'_> {
     /// Records that a member ended by itself: ahead of what became of its attempt by that.
     pub(super) fn tell_of_end(&mut self, id: MemberId, exit: Exit, from: &'static str, why: &str) {
         let to = match self.ended(id, exit) {
-            Ended::Well => "stopped",
+            Ended::Well | Ended::Left => "stopped",
             Ended::Badly | Ended::Permanently => "dead",
         };
         self.transition(id, Axis::Life, from, to, why.to_owned());
@@ -406,7 +406,10 @@ impl Turn<'_> {
         };
         let now = self.now;
         match self.ended(id, exit) {
-            Ended::Well => {
+            ended @ (Ended::Well | Ended::Left) => {
+                if ended == Ended::Left {
+                    self.open_incident(id, why);
+                }
                 self.change(id, |member| {
                     member.life = Life::Stopped;
                     member.wanted = Wanted::Down;

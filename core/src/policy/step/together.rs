@@ -65,7 +65,12 @@ impl Turn<'_> {
         let slot = self.state.slots.group(id.group);
         self.state.schedule.set_earlier(slot, until);
         for member in left {
-            self.consider(MemberId { member, ..id });
+            let member = MemberId { member, ..id };
+            // Whoever is only being judged gives way: the others would be down until it is judged.
+            if strategy != Strategy::Rolling {
+                self.supersede(member, "its whole group is restarted");
+            }
+            self.consider(member);
         }
     }
 
