@@ -61,6 +61,7 @@ pub const fn of(kind: NoticeKind) -> News {
         NoticeKind::GivenUp => news("given_up", Problem, Critical, "given up"),
         NoticeKind::Blind => news("blind", Problem, Critical, "blind"),
         NoticeKind::Acting => news("restart", Step, Info, "being restarted"),
+        NoticeKind::Stopping => news("restart", Step, Info, "being stopped"),
         NoticeKind::Futile => news("restart", Step, Warning, "restarted in vain"),
         NoticeKind::Hold => news("hold", Problem, Critical, "held"),
         NoticeKind::Thaw => news("recovered", End, Info, "not held any more"),
@@ -100,6 +101,7 @@ mod tests {
         let kinds = [
             NoticeKind::Incident,
             NoticeKind::Acting,
+            NoticeKind::Stopping,
             NoticeKind::Recovered,
             NoticeKind::Futile,
             NoticeKind::GivenUp,

@@ -489,7 +489,9 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
         match reading.gate {
             GateName::Fresh => "with the next run that still fails".to_owned(),
             GateName::Journal => "when the journal can be written again".to_owned(),
-            GateName::Control => "when its group is set to mode = \"auto\"".to_owned(),
+            GateName::Control => {
+                "when its group has mode = \"auto\" and checkd runs without --observe".to_owned()
+            }
             GateName::Sane => "when this machine runs again".to_owned(),
             GateName::HostRate => "when an act on this machine has ended".to_owned(),
             GateName::Settle => "when the daemon has been up long enough".to_owned(),
@@ -566,7 +568,8 @@ fn summary(
             format!("{dead}{step} waits for {}", closed.join(" and "))
         };
     }
-    if let Some(given_up) = &it.ledger.given_up {
+    let given_up = it.ledger.given_up.as_ref();
+    if let Some(given_up) = given_up.filter(|_| it.wanted == Wanted::Up) {
         let again = given_up.parole.map_or(String::new(), |at| {
             format!("; one more start in {}", at.since(view.now))
         });
@@ -587,6 +590,22 @@ fn summary(
             ),
             Some(_) | None => "stopped, as wanted".to_owned(),
         },
+        (Life::Stopped, _) if it.stopped_together.is_some() => {
+            let left = view
+                .group
+                .together
+                .iter()
+                .flat_map(|together| &together.left);
+            let left = left.filter_map(|index| view.group_plan.members.get(*index as usize));
+            let left: Vec<&str> = left.map(|member| member.name.as_str()).collect();
+            format!(
+                "stopped with its whole group; started as soon as {} stopped too",
+                match left.as_slice() {
+                    [one] => format!("{one} has"),
+                    many => format!("the last {} have", many.len()),
+                }
+            )
+        }
         (Life::Stopped, _) => "not started yet".to_owned(),
         (Life::Dead { .. }, _) => format!("dead: {}", words::ending(it)),
         (_, Health::Healthy { .. }) if it.blind => {

@@ -61,6 +61,8 @@ pub struct KeptMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blind_told: Option<Instant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    stopped_together: Option<Instant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     stopped_by: Option<String>,
 }
 
@@ -193,6 +195,7 @@ impl KeptMember {
             asked: None,
             incident: None,
             trouble: None,
+            stopped_together: None,
             ..self
         }
     }
@@ -229,6 +232,7 @@ impl State {
             cannot_start: member.cannot_start.clone(),
             trouble: member.trouble,
             blind_told: member.blind_told,
+            stopped_together: member.stopped_together,
             stopped_by: member.stopped_by.clone(),
         })
     }
@@ -261,7 +265,9 @@ impl State {
                 && !rebooted
             {
                 group.hold.clone_from(&kept.hold);
-                group.together.clone_from(&kept.together);
+                group.together = kept.together.clone().and_then(|together| {
+                    together.under(group_plan.policy.strategy, group_plan.members.len())
+                });
                 group.together_at = kept.together_at;
                 group.supplied = kept.supplied;
             }
@@ -375,6 +381,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.cannot_start.clone_from(&kept.cannot_start);
     member.trouble = kept.trouble;
     member.blind_told = kept.blind_told;
+    member.stopped_together = kept.stopped_together;
     member.stopped_by.clone_from(&kept.stopped_by);
     let mut all_kept = true;
     for (check, leaf) in group_plan.checks.iter().zip(&mut member.leaves) {

@@ -241,11 +241,12 @@ impl Member {
             launched: _,
             port: _,
             blind_told: _,
+            stopped_together,
         } = self;
         let policy = &plan.policy;
         to.is((*wanted as u8, ready, blind, stopped_by.is_some()));
         to.is((incident.is_some(), ticket.is_some(), turn.is_some(), next));
-        to.is(last_exit.is_some());
+        to.is((last_exit.is_some(), stopped_together.is_some()));
         to.generation(*generation);
         to.is(life.as_str());
         match life {

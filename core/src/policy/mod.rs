@@ -370,8 +370,10 @@ pub enum About {
 pub enum NoticeKind {
     /// A member failed or died.
     Incident,
-    /// An act is carried out.
+    /// An act is carried out that ends with a process.
     Acting,
+    /// One that ends without.
+    Stopping,
     /// A member became healthy.
     Recovered,
     /// An attempt did not help.

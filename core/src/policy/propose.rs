@@ -19,6 +19,18 @@ pub(crate) struct Proposal {
     pub(crate) parole: bool,
 }
 
+impl Proposal {
+    /// Whether nothing can be lost by it: a first start, or that of whoever was stopped only to be
+    /// started with its group.
+    pub(crate) fn begins(&self) -> bool {
+        match self.motive {
+            Motive::Begin => true,
+            Motive::Together => self.step == Step::Start,
+            Motive::Dead | Motive::Sick | Motive::ByHand { .. } => false,
+        }
+    }
+}
+
 /// The step that would help, if one would.
 pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
     let member = view.member;
@@ -73,7 +85,10 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
     }
     match (member.life, &member.health) {
         (Life::Stopped, _) => {
-            let motive = Motive::Begin;
+            let motive = match member.stopped_together {
+                Some(_) => Motive::Together,
+                None => Motive::Begin,
+            };
             Some(Proposal {
                 step: Step::Start,
                 motive,

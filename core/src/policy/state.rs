@@ -155,6 +155,8 @@ pub(crate) struct Member {
     pub(crate) control: Control,
     /// What a person asked for and is not yet done.
     pub(crate) asked: Option<Asked>,
+    /// When it was stopped with its whole group, until it is started again.
+    pub(crate) stopped_together: Option<Instant>,
     /// Who stopped it by hand, while that holds.
     pub(crate) stopped_by: Option<String>,
     pub(crate) incident: Option<IncidentId>,
@@ -413,6 +415,7 @@ impl Member {
             ready: false,
             blind: false,
             blind_told: None,
+            stopped_together: None,
             trouble: None,
             leaves: group
                 .checks
@@ -457,6 +460,7 @@ impl Member {
             || (matches!(self.life, Life::Dead { .. })
                 && self.wanted == Wanted::Up
                 && self.ledger.given_up.is_none())
+            || (self.stopped_together.is_some() && self.wanted == Wanted::Up)
     }
 }
 

@@ -705,6 +705,72 @@ fn one_for_all_does_not_wait_for_a_restart_that_is_being_judged() {
     }
 }
 
+fn all_run(world: &mut World, members: u32) {
+    for member in 0..members {
+        let life = world.life(member);
+        assert!(
+            life == "up" || life == "starting",
+            "web-{member} is {life}\n{}",
+            world.happened()
+        );
+    }
+}
+
+#[test]
+fn a_group_that_was_stopped_together_waits_for_nothing_that_is_not_its_own() {
+    // What it needs goes in the middle.
+    let mut web = group(4, &["ping"], 1);
+    web.policy.strategy = Strategy::OneForAll;
+    web.policy.hold_at = u32::MAX;
+    web.depends_on = vec![1];
+    let mut db = group(1, &["ping"], 1);
+    db.name = crate::GroupName::new("db").unwrap();
+    db.policy.permanent_codes = vec![78];
+    let mut world = World::new(vec![web, db]);
+    world.pass(Span::secs(90));
+    world.cured_by_restart = false;
+    world.say(1, 0, Status::Fail);
+    world.say(2, 0, Status::Fail);
+    for _ in 0..600 {
+        world.pass(Span::secs(1));
+        if world.happened().contains("restarted together") {
+            break;
+        }
+    }
+    world.die(
+        crate::MemberId {
+            group: 1,
+            member: 0,
+        },
+        Exit::Code(78),
+    );
+    world.pass(Span::secs(20));
+    let stopped = |(_, act): &&(_, Act)| matches!(act, Act::Stop { .. });
+    assert_eq!(world.acts.iter().filter(stopped).count(), 4);
+    all_run(&mut world, 4);
+
+    // A member that was not stopped yet is taken out of the configuration, or is paused.
+    let mut world = in_vain(Strategy::OneForAll);
+    let mut fewer = group(3, &["ping"], 1);
+    fewer.policy.strategy = Strategy::OneForAll;
+    world.reload(vec![fewer]);
+    world.pass(Span::secs(20));
+    all_run(&mut world, 3);
+
+    let mut world = in_vain(Strategy::OneForAll);
+    world.journal_down = true;
+    let until = world.now + Span::mins(10);
+    let pause = Command::Pause {
+        until,
+        reason: "looking".to_owned(),
+        force: false,
+    };
+    world.command(3, pause).unwrap();
+    world.journal_down = false;
+    world.pass(Span::secs(30));
+    all_run(&mut world, 4);
+}
+
 #[test]
 fn a_sick_member_that_serves_nobody_is_no_loss_to_min_up() {
     let mut plan = group(4, &["ping"], 1);

@@ -30,6 +30,13 @@ pub(crate) struct Together {
 }
 
 impl Together {
+    /// The same under a configuration that may be another one: who is gone holds up nobody, and what is
+    /// not wanted so any more is over.
+    pub(crate) fn under(mut self, strategy: Strategy, members: usize) -> Option<Self> {
+        self.left.retain(|index| (*index as usize) < members);
+        (self.strategy == strategy && !self.left.is_empty()).then_some(self)
+    }
+
     /// Whether all stop before the first is started again.
     pub(crate) const fn stops_first(&self) -> bool {
         !matches!(self.strategy, Strategy::Rolling)

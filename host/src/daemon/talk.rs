@@ -74,7 +74,7 @@ impl Talk {
         let style = match kind {
             Some(NoticeKind::Incident) => AnsiColor::Red.on_default(),
             Some(NoticeKind::GivenUp | NoticeKind::Hold) => AnsiColor::Red.on_default().bold(),
-            Some(NoticeKind::Acting) => AnsiColor::Yellow.on_default(),
+            Some(NoticeKind::Acting | NoticeKind::Stopping) => AnsiColor::Yellow.on_default(),
             Some(NoticeKind::Recovered | NoticeKind::Thaw) => AnsiColor::Green.on_default(),
             Some(NoticeKind::Blind | NoticeKind::Stall | NoticeKind::Flapping) => {
                 AnsiColor::Magenta.on_default()

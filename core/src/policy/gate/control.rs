@@ -9,13 +9,13 @@ use crate::event::Window;
 use crate::plan::Mode;
 use crate::policy::propose::Proposal;
 use crate::policy::state::Control;
-use crate::policy::{Comparison, GateName, Motive, Reading};
+use crate::policy::{Comparison, GateName, Reading};
 
 /// The window that leaves it alone. The first start passes: a machine that is started again in a window
 /// serves when it is over.
 fn maintained<'a>(view: &View<'a>, proposal: &Proposal) -> Option<&'a Window> {
     let window = view.group.maintenance.as_ref();
-    window.filter(|it| it.until > view.now && proposal.motive != Motive::Begin)
+    window.filter(|it| it.until > view.now && !proposal.begins())
 }
 
 pub(super) fn read(view: &View<'_>, proposal: &Proposal) -> Reading {
@@ -45,7 +45,7 @@ pub(super) fn read(view: &View<'_>, proposal: &Proposal) -> Reading {
                 window.map(|it| it.until),
             )
         }
-        (_, Mode::Observe) => (proposal.motive == Motive::Begin, "observe".to_owned(), None),
+        (_, Mode::Observe) => (proposal.begins(), "observe".to_owned(), None),
         (Control::Auto | Control::Paused { .. }, Mode::Auto) => (true, "auto".to_owned(), None),
     };
     Reading {

@@ -102,17 +102,15 @@ const GATES: [Gate; 11] = [
 const fn always(_: &Proposal) -> bool {
     true
 }
-const fn begin_or_sick(proposal: &Proposal) -> bool {
-    matches!(
-        proposal.motive,
-        Motive::Begin | Motive::Sick | Motive::Together
-    )
+fn begin_or_sick(proposal: &Proposal) -> bool {
+    proposal.motive == Motive::Begin || sick_or_together(proposal)
 }
 const fn sick(proposal: &Proposal) -> bool {
     matches!(proposal.motive, Motive::Sick)
 }
-const fn sick_or_together(proposal: &Proposal) -> bool {
-    matches!(proposal.motive, Motive::Sick | Motive::Together)
+/// Whoever was stopped with its group waits for nothing: it served before.
+fn sick_or_together(proposal: &Proposal) -> bool {
+    matches!(proposal.motive, Motive::Sick | Motive::Together) && proposal.step != Step::Start
 }
 const fn dead_or_sick(proposal: &Proposal) -> bool {
     matches!(proposal.motive, Motive::Dead | Motive::Sick)

@@ -51,7 +51,11 @@ impl Turn<'_> {
         // Told now and not when it was decided: at a full disk it would never happen.
         if attempt.motive != Motive::Begin {
             let text = format!("{}: {}", attempt.step.as_str(), attempt.why);
-            self.notify(id, NoticeKind::Acting, text);
+            let kind = match attempt.step {
+                Step::Start | Step::Restart => NoticeKind::Acting,
+                Step::Stop => NoticeKind::Stopping,
+            };
+            self.notify(id, kind, text);
         }
         if attempt.motive == Motive::Sick {
             self.killed(id);

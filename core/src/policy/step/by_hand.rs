@@ -72,6 +72,8 @@ impl Turn<'_> {
                     member.wanted = Wanted::Up;
                     member.stopped_by = None;
                     member.asked = Some(asked);
+                    // Whoever asks wants it tried, and looked at as often as any other.
+                    member.ledger.given_up = None;
                 });
             }
             Command::Start => {
@@ -83,6 +85,7 @@ impl Turn<'_> {
                     member.wanted = Wanted::Up;
                     member.stopped_by = None;
                     member.asked = asked;
+                    member.ledger.given_up = None;
                 });
             }
             Command::Stop => {
@@ -98,7 +101,9 @@ impl Turn<'_> {
                 self.change(id, |member| {
                     member.wanted = Wanted::Down;
                     member.stopped_by = Some(by.to_owned());
+                    member.stopped_together = None;
                     member.asked = asked;
+                    member.ledger.given_up = None;
                     if !alive && member.attempt.is_none() {
                         member.life = Life::Stopped;
                     }

@@ -53,6 +53,11 @@ impl Turn<'_> {
         } else {
             let reopens = reopen(&readings);
             self.refuse(id, &proposal, readings, closed);
+            // The others are down already and wait for it, so it is left as it is.
+            let stop = (proposal.step, proposal.motive) == (Step::Stop, Motive::Together);
+            if stop && closed != GateSet::only(GateName::Journal) {
+                self.had_its_turn(id, true);
+            }
             reopens
         }
     }
@@ -254,14 +259,6 @@ impl Turn<'_> {
         }));
     }
 
-    /// Whether what it needs is to be started again after the whole group was stopped.
-    fn was_stopped_together(&self, id: MemberId) -> bool {
-        let group = self.state.group(id.group);
-        let member = self.state.member(id);
-        group.is_some_and(|group| group.together_at.is_some())
-            && member.is_some_and(|member| member.last_exit.is_some())
-    }
-
     pub(super) fn explanation(
         &self,
         id: MemberId,
@@ -272,11 +269,11 @@ impl Turn<'_> {
             .verdicts(id)
             .map_or(Status::Unknown, |(live, _, _)| live);
         let because = match proposal.motive {
-            Motive::Begin if self.was_stopped_together(id) => {
-                "it was stopped with its whole group".to_owned()
-            }
             Motive::Begin => "it was not started yet".to_owned(),
             Motive::ByHand { .. } => "by hand".to_owned(),
+            Motive::Together if proposal.begins() => {
+                "it was stopped with its whole group".to_owned()
+            }
             Motive::Together => "its group is restarted as a whole".to_owned(),
             Motive::Sick => self.because(id).1,
             Motive::Dead => {

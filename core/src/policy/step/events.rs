@@ -259,6 +259,7 @@ impl Turn<'_> {
             member.ready = false;
             member.blind = false;
             member.forget_leaves();
+            member.stopped_together = None;
             member.launched = launched;
             member.port = port;
             if let Some(attempt) = &mut member.attempt
@@ -324,7 +325,10 @@ impl Turn<'_> {
                 let together = attempt.is_some_and(|it| it.motive == Motive::Together);
                 if together {
                     // Being started with the others is a new try, also for who was given up.
-                    self.change(id, |member| member.ledger.given_up = None);
+                    self.change(id, |member| {
+                        member.ledger.given_up = None;
+                        member.stopped_together = Some(now);
+                    });
                 }
                 let whose = if together {
                     "with its whole group"

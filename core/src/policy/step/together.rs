@@ -3,9 +3,10 @@
 use super::Turn;
 use crate::MemberId;
 use crate::plan::Strategy;
+use crate::policy::propose::Proposal;
 use crate::policy::state::{Control, Member, Wanted};
 use crate::policy::together::{EVERY, PATIENCE, Together, WITNESSES};
-use crate::policy::{About, NoticeKind, Step};
+use crate::policy::{About, Motive, NoticeKind, Step, gate};
 
 impl Turn<'_> {
     /// A restart of a sick member did not help: is it time for the whole group?
@@ -24,6 +25,16 @@ impl Turn<'_> {
             .filter(|(_, member)| in_vain(member));
         let witnesses: Vec<u32> = witnesses.map(|(index, _)| index).collect();
         if witnesses.len() < WITNESSES as usize {
+            return;
+        }
+        // Begun and then held up it would be worse than none: those who were stopped first would wait.
+        let stop = Proposal {
+            step: Step::Stop,
+            motive: Motive::Together,
+            blame: Vec::new(),
+            parole: false,
+        };
+        if (self.view(id)).is_some_and(|view| gate::closed_meanwhile(&view, &stop).is_some()) {
             return;
         }
         let first = match strategy {

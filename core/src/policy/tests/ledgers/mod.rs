@@ -80,6 +80,7 @@ fn told(world: &World) -> String {
                 | NoticeKind::Recovered
                 | NoticeKind::Futile
                 | NoticeKind::GivenUp
+                | NoticeKind::Stopping
                 | NoticeKind::Thaw => None,
             },
             Effect::Do(..)
