@@ -64,7 +64,10 @@ impl Watch {
             }
             Motive::Together => {
                 self.not_alone(member, now)?;
-                self.not_settling(plan, intent, &open)?;
+                // Who was stopped with its group waits for nothing.
+                if !matches!(act, Act::Start { .. }) {
+                    self.not_settling(plan, intent, &open)?;
+                }
                 if matches!(act, Act::Restart { .. }) {
                     self.budget(plan, engine, member, &running, now)?;
                 }

@@ -164,7 +164,7 @@ impl Turn<'_> {
         }
     }
 
-    /// An attempt that nobody is carrying out gives way to what a person wants.
+    /// An attempt that nobody is carrying out gives way. Whether it was not even stored yet.
     pub(super) fn supersede(&mut self, id: MemberId, why: &str) -> bool {
         let attempt = self
             .state
