@@ -57,6 +57,7 @@ impl Turn<'_> {
             let stop = (proposal.step, proposal.motive) == (Step::Stop, Motive::Together);
             if stop && closed != GateSet::only(GateName::Journal) {
                 self.had_its_turn(id, true);
+                return self.decide(id);
             }
             reopens
         }
