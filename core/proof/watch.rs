@@ -272,6 +272,15 @@ impl Watch {
                 if *outcome == Outcome::Withdrawn && self.begun.contains(intent) {
                     return Err(format!("I5: {intent:?} was carried out and is withdrawn"));
                 }
+                let judged = matches!(
+                    outcome,
+                    Outcome::Effective | Outcome::Futile | Outcome::Unproven
+                );
+                if judged && !self.begun.contains(intent) {
+                    return Err(format!(
+                        "I5: {intent:?} was not carried out and is {outcome:?}"
+                    ));
+                }
                 self.book.ended.insert(*intent, *outcome);
             }
             Entry::Group { group, to, .. } => {

@@ -48,8 +48,9 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
         });
     }
     if member.wanted == Wanted::Down {
-        // Whatever a person stopped and that runs all the same (its start was under way then).
-        let motive = Motive::ByHand { now: true };
+        // Whatever a person stopped and that runs all the same: its start was under way then, or it
+        // could not be stopped, and is asked again after a while.
+        let motive = Motive::ByHand { now: false };
         let step = Step::Stop;
         return member.generation.map(|_| Proposal {
             step,

@@ -1,5 +1,6 @@
 //! Behaviour of the whole engine on virtual time: incidents, and what checkd did about them.
 
+mod by_hand;
 mod ledgers;
 
 use std::collections::VecDeque;

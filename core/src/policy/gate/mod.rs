@@ -84,7 +84,7 @@ const GATES: [Gate; 11] = [
     },
     Gate {
         name: GateName::Backoff,
-        applies: dead_or_sick,
+        applies: again,
         read: backoff::read,
     },
     Gate {
@@ -114,6 +114,14 @@ fn sick_or_together(proposal: &Proposal) -> bool {
 }
 const fn dead_or_sick(proposal: &Proposal) -> bool {
     matches!(proposal.motive, Motive::Dead | Motive::Sick)
+}
+/// Whoever asks for the first time is asked for at once.
+const fn again(proposal: &Proposal) -> bool {
+    dead_or_sick(proposal)
+        || matches!(
+            (proposal.step, proposal.motive),
+            (Step::Stop, Motive::ByHand { now: false })
+        )
 }
 const fn automatic(proposal: &Proposal) -> bool {
     !matches!(proposal.motive, Motive::ByHand { .. })

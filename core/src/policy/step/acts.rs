@@ -10,6 +10,8 @@ use crate::{IntentId, MemberId, Span, Status};
 
 /// So many automatic starts in a [`DAY`] are chronic (policy.md section 3).
 const CHRONIC: u32 = 12;
+/// Whoever could not be stopped is asked to again after this: not at once, for that would never end.
+const STOP_AGAIN: Span = Span::secs(10);
 const DAY: Span = Span::mins(24 * 60);
 
 impl Turn<'_> {
@@ -169,8 +171,19 @@ impl Turn<'_> {
         let from = member.life.as_str();
         let alive = member.generation.is_some();
         match (attempt.step, result) {
-            (Step::Stop, Ok(())) => self.conclude(id, Outcome::Effective, "stopped"),
-            (Step::Stop, Err(reason)) => self.conclude(id, Outcome::Failed, reason),
+            (Step::Stop, Ok(())) if !alive => self.conclude(id, Outcome::Effective, "stopped"),
+            (Step::Stop, result) => {
+                let reason = result
+                    .as_ref()
+                    .err()
+                    .map_or("it still runs", String::as_str);
+                let now = self.now;
+                self.change(id, |member| {
+                    member.ledger.wait_began = now;
+                    member.ledger.not_before = now + STOP_AGAIN;
+                });
+                self.conclude(id, Outcome::Failed, reason);
+            }
             (Step::Start | Step::Restart, result) => {
                 let reason = result
                     .as_ref()
@@ -236,7 +249,8 @@ impl Turn<'_> {
         if tried && attempt.motive == Motive::Together {
             self.had_its_turn(id, !useless);
         }
-        if useless && attempt.motive == (Motive::ByHand { now: false }) {
+        let rolls = attempt.step == Step::Restart;
+        if useless && rolls && attempt.motive == (Motive::ByHand { now: false }) {
             self.end_roll(id);
         }
         // Of the first trouble the incident itself is the news.

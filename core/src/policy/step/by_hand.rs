@@ -104,11 +104,14 @@ impl Turn<'_> {
                     member.stopped_together = None;
                     member.asked = asked;
                     member.ledger.given_up = None;
+                    // It does not wait for what was tried before.
+                    member.ledger.not_before = now;
                     if !alive && member.attempt.is_none() {
                         member.life = Life::Stopped;
                     }
                 });
-                if !alive && from == "dead" {
+                let down = (self.state.member(id)).is_some_and(|it| it.life == Life::Stopped);
+                if down && from == "dead" {
                     self.transition(id, Axis::Life, from, "stopped", format!("by {by}"));
                 }
             }
@@ -124,7 +127,7 @@ impl Turn<'_> {
                 self.transition(
                     id,
                     Axis::Control,
-                    "auto",
+                    if paused { "paused" } else { "auto" },
                     "paused",
                     format!("by {by}: {reason}"),
                 );

@@ -77,7 +77,7 @@ impl Turn<'_> {
                     id,
                     &format!("`{}` passes, up for {up_for}", group_plan.startup.text),
                 );
-                self.conclude(id, Outcome::Effective, &format!("healthy after {up_for}"));
+                self.confirm(id, Outcome::Effective, &format!("healthy after {up_for}"));
             }
             Health::Unproven if starting && up_for >= policy.startup_timeout => {
                 self.up(id, since);
@@ -85,10 +85,10 @@ impl Turn<'_> {
                 if startup == Status::Fail {
                     let why = format!("`{text}` still fails {up_for} after the start");
                     self.failed(id, &why);
-                    self.conclude(id, Outcome::Futile, &why);
+                    self.confirm(id, Outcome::Futile, &why);
                 } else {
                     let why = format!("`{text}` is still unknown {up_for} after the start");
-                    self.conclude(id, Outcome::Unproven, &why);
+                    self.confirm(id, Outcome::Unproven, &why);
                 }
             }
             Health::Unproven if !starting && live == Status::Fail => self.failed_now(id),
@@ -101,6 +101,14 @@ impl Turn<'_> {
                 self.healthy(id, &format!("self-healed after {after}"));
             }
             Health::Unproven | Health::Healthy { .. } | Health::Failed { .. } => {}
+        }
+    }
+
+    /// The start that is being confirmed is judged. What is only decided is another act, and goes on.
+    fn confirm(&mut self, id: MemberId, outcome: Outcome, why: &str) {
+        let attempt = (self.state.member(id)).and_then(|member| member.attempt.as_ref());
+        if attempt.is_some_and(|attempt| attempt.phase == Phase::Confirming) {
+            self.conclude(id, outcome, why);
         }
     }
 
