@@ -142,6 +142,11 @@ impl World {
         world
     }
 
+    /// When the engine asked to be woken.
+    pub(crate) const fn next_wake(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
     /// Member `member` of the first group.
     pub(crate) fn id(member: u32) -> MemberId {
         MemberId { group: 0, member }

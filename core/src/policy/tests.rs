@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod ledgers;
+mod table;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

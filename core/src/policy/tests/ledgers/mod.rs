@@ -42,7 +42,7 @@ fn holds(name: &str, situation: &str, world: &World) {
 }
 
 /// The lines that went and came, from the first that differs to the last.
-fn difference(was: &str, is: &str) -> String {
+pub(super) fn difference(was: &str, is: &str) -> String {
     let (was, is): (Vec<_>, Vec<_>) = (was.lines().collect(), is.lines().collect());
     let same = was.iter().zip(&is).take_while(|(a, b)| a == b).count();
     let (was, is) = (&was[same..], &is[same..]);
