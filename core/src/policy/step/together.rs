@@ -144,13 +144,20 @@ impl Turn<'_> {
             "the restart of {name} did not help, so {many} other{s} that were to follow by hand are left \
              running; ask again when it is mended"
         );
-        for member in left {
-            let other = MemberId { member, ..id };
+        for member in &left {
+            let other = MemberId {
+                member: *member,
+                ..id
+            };
             self.change(other, |member| member.asked = None);
             self.stop_waiting(other);
         }
         self.group_changed(id.group, "roll", "rolling", "stopped", &why);
         self.tell(About::Group(id.group), NoticeKind::Futile, why, None);
+        // Somebody among them may be sick, and to be helped without being asked for.
+        for member in left {
+            self.consider(MemberId { member, ..id });
+        }
     }
 
     pub(super) fn end_together(&mut self, index: u32, why: &str) {
