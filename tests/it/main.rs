@@ -23,6 +23,7 @@ mod keeper;
 mod kills;
 mod leaving;
 mod leftovers;
+mod lies;
 mod limits;
 mod logs;
 mod maintenance;

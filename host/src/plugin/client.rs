@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::limiter::{Limiter, Line};
-use super::probe::{ANSWER, log};
+use super::probe::{ANSWER, CHATTER_MAX, log};
 use super::process::{Launch, Process};
 use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
@@ -50,6 +50,10 @@ const HOLD_MAX: Duration = Duration::from_mins(5);
 /// After so many deaths in a row without a sample the plugin is quarantined: tried again every
 /// [`RESTART_MAX`], and told as an error.
 const QUARANTINE: u32 = 6;
+
+/// A worker that says more than so many lines too many for the log, within one window of the
+/// [`Limiter`], is killed: reading on would cost the processor of every other check.
+const FLOOD: u64 = 10_000;
 
 /// So many retired workers may wait for their last runs; one more is killed at once.
 const RETIRED_MAX: usize = 4;
@@ -186,8 +190,12 @@ impl Client {
         patience: Duration,
     ) -> Result<Instance, Trouble> {
         self.held_back(wanted.leaf)?;
-        let worker = match timeout(patience, self.worker(Instant::now() + patience)).await {
-            Ok(worker) => worker?,
+        // A task of its own: one that starts slower than this run can wait is there for the next.
+        let until = Instant::now() + patience;
+        let starting = tokio::spawn(Arc::clone(self).worker(until));
+        let worker = match timeout(patience, starting).await {
+            Ok(Ok(worker)) => worker?,
+            Ok(Err(_)) => return Err(Trouble::Crashed("starting its worker panicked".into())),
             Err(_) => return Err(Trouble::Crashed("its worker is still starting".into())),
         };
         let (answer, answered) = oneshot::channel();
@@ -276,7 +284,7 @@ impl Client {
     }
 
     /// The worker in use; starts one when there is none and its time has come by `until`.
-    async fn worker(self: &Arc<Self>, until: Instant) -> Result<Arc<Worker>, Trouble> {
+    async fn worker(self: Arc<Self>, until: Instant) -> Result<Arc<Worker>, Trouble> {
         loop {
             let mut slot = self.slot.lock().await;
             if let Some(worker) = &slot.current {
@@ -332,7 +340,7 @@ impl Client {
         let answer = async {
             // When it has ended already, reading says so.
             let _ended = writer.write_all(&hello).await;
-            loop {
+            for _ in 0..CHATTER_MAX {
                 if !read_line(&mut reader, &mut buffer)
                     .await
                     .map_err(|e| e.to_string())?
@@ -348,6 +356,7 @@ impl Client {
                     | Tell::Error { .. }) => return Ok(Some(answer)),
                 }
             }
+            Err(format!("sent {CHATTER_MAX} lines without saying hello"))
         };
         let answer: Result<Option<Tell>, String> = timeout(ANSWER, answer)
             .await
@@ -391,15 +400,15 @@ impl Client {
         let plugin = &*self.launch.plugin;
         let mut faults = Limiter::new(std::time::Instant::now());
         let mut line = Vec::new();
-        loop {
+        // Why we ended it, when it was us.
+        let mut broke = None;
+        while broke.is_none() {
             match read_line(&mut reader, &mut line).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    let error = error.to_string();
-                    tracing::warn!(plugin, error, "worker broke the protocol; it is killed");
-                    worker.process.kill();
-                    break;
+                    broke = Some(error.to_string());
+                    continue;
                 }
             }
             let told = parse::<Tell>(&line).and_then(|tell| worker.take(tell));
@@ -413,14 +422,30 @@ impl Client {
                 tracing::warn!(plugin, lines, "plugin said too much to log");
             }
             match (verdict, level.as_str()) {
-                (Line::Drop, _) => {}
+                (Line::Drop, _) => {
+                    if faults.held_back() > FLOOD {
+                        broke = Some(format!("it said {FLOOD} lines that nobody asked for"));
+                    }
+                }
                 (_, "fault") => tracing::warn!(plugin, fault = text, "plugin broke the protocol"),
                 (_, level) => log(plugin, level, &text),
             }
         }
+        if faults.held_back() > 0 {
+            let lines = faults.held_back();
+            tracing::warn!(plugin, lines, "plugin said too much to log");
+        }
+        if let Some(broke) = &broke {
+            tracing::warn!(plugin, broke, "worker broke the protocol; it is killed");
+            worker.process.kill();
+        }
         let dying = Arc::clone(&worker);
-        let why = tokio::task::spawn_blocking(move || dying.process.ending()).await;
-        let why = why.unwrap_or_else(|_| "ended".into());
+        let ending = tokio::task::spawn_blocking(move || dying.process.ending()).await;
+        let why = match (broke, ending) {
+            (Some(broke), _) => format!("was killed: {broke}"),
+            (None, Ok(ending)) => ending,
+            (None, Err(_)) => "ended".into(),
+        };
         let (leaves, retiring, proven) = worker.table().end(&why);
         let mut slot = self.slot.lock().await;
         slot.retired.retain(|old| old.number != worker.number);

@@ -54,7 +54,7 @@ impl Limiter {
         }
     }
 
-    /// How many lines were dropped and not told yet.
+    /// How many lines were dropped since the last one that was let through.
     pub(crate) fn held_back(&self) -> u64 {
         self.held_back
     }

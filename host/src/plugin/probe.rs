@@ -20,7 +20,7 @@ use super::protocol::{
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
 /// So many lines of log a worker may send before its answer.
-const CHATTER_MAX: usize = 1_000;
+pub(crate) const CHATTER_MAX: usize = 100;
 
 /// A worker that has said hello.
 #[derive(Debug)]

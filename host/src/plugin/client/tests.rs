@@ -99,11 +99,22 @@ async fn a_leaf_that_breaks_its_worker_again_is_held_back_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_line_without_end_kills_the_worker() {
+async fn a_flood_kills_the_worker_and_is_told() {
     let client = client(&[]);
-    let Err(Trouble::Crashed(_)) = once(&client, 0, "floods").await else {
-        unreachable!("it floods");
-    };
+    for (kind, why) in [
+        (
+            "floods",
+            "its worker was killed: a line is longer than 1048576 bytes",
+        ),
+        (
+            "chatters",
+            "its worker was killed: it said 10000 lines that nobody asked for",
+        ),
+    ] {
+        let told = Trouble::Crashed(why.into());
+        assert_eq!(once(&client, 0, kind).await, Err(told));
+        once(&client, 1, "passes").await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -156,6 +167,20 @@ async fn a_program_that_cannot_be_started_is_unavailable_and_tried_again() {
             unreachable!("it is not there");
         };
         assert!(told.contains("cannot be started"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_slower_than_a_run_may_wait_is_there_for_a_later_run() {
+    let client = client(&["--slow"]);
+    let began = Instant::now();
+    loop {
+        match client.configure(wanted(0, "passes"), SHORT).await {
+            Ok(_) => break,
+            Err(Trouble::Crashed(told)) => assert!(told.contains("still starting"), "{told}"),
+            Err(other) => unreachable!("{other:?}"),
+        }
+        assert!(began.elapsed() < LONG * 3, "it never comes up");
     }
 }
 

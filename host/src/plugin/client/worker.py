@@ -1,5 +1,5 @@
 """A worker for tests: what each kind does is its name."""
-import json, os, signal, socket, sys
+import json, os, signal, socket, sys, time
 
 stream = socket.socket(fileno=0)
 lines = stream.makefile("r", encoding="utf-8")
@@ -18,6 +18,8 @@ for line in lines:
     ask = json.loads(line)
     what = ask["type"]
     if what == "hello":
+        if "--slow" in sys.argv:
+            time.sleep(0.3)
         tell(type="hello", version=1, plugin="demo", release="1")
     elif what == "describe":
         limit = {"type": "integer", "description": "What is allowed."}
@@ -52,6 +54,8 @@ for line in lines:
             answer(run + 1000)
             answer(run)
             answer(run, "fail", "the second answer")
+        elif kind == "chatters":
+            stream.sendall(b'{"type":"log","level":"debug","message":"so"}\n' * 20000)
         elif kind == "floods":
             stream.sendall(b"x" * (3 << 20))
     elif what == "cancel" and "--stubborn" not in sys.argv:
