@@ -47,6 +47,7 @@ mod supervise;
 mod survival;
 #[cfg(feature = "peers")]
 mod systemd;
+mod trust;
 mod unplanned;
 mod upgrade;
 mod wait;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -26,9 +25,6 @@ use super::{builtin, convert, options};
 
 /// Where a worker's program is: this one, also after its file was replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
-
-/// The bit of a file's mode by which everybody may write to it.
-const EVERYBODY_WRITES: u32 = 0o002;
 
 /// All check kinds that this process knows.
 #[derive(Debug)]
@@ -208,7 +204,6 @@ impl Catalog {
                     for kind in kinds {
                         offer(&plugin, kind, &mut offers, &mut diagnostics);
                     }
-                    diagnostics.extend(source.changeable());
                     loaded.push(plugin);
                 }
                 Err(diagnostic) => {
@@ -255,7 +250,6 @@ impl Catalog {
         for kind in kinds {
             offer(&plugin, kind, &mut offers, &mut diagnostics);
         }
-        diagnostics.extend(source.changeable());
         Ok(Inspected {
             plugin,
             offers,
@@ -424,19 +418,6 @@ impl Source {
             PluginSource::Command(_) => None,
         }
     }
-
-    /// A warning when everybody on this machine may change the library.
-    fn changeable(&self) -> Option<Diagnostic> {
-        let path = self.file()?;
-        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-        (mode & EVERYBODY_WRITES != 0).then(|| {
-            let told = format!("plugin `{}` can be changed by everybody", self.origin);
-            Diagnostic::warning("C0214", told)
-                .note(format!("its mode is {mode:04o}"))
-                .note("whoever writes to it has their code run as checkd's user")
-                .help(format!("`chmod o-w {path}`"))
-        })
-    }
 }
 
 impl Plugin {
@@ -541,10 +522,8 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
     let launch = match &source.what {
         PluginSource::Command(command) => Launch::command(&source.name, command),
         PluginSource::Library(path) => {
-            let image = Image::take(Path::new(path)).map_err(|fault| fault.diagnostic(origin))?;
-            if let Some(pin) = &source.sha256 {
-                pinned(&image.sha256, pin, origin)?;
-            }
+            let image = Image::take(Path::new(path), source.sha256.as_deref())
+                .map_err(|fault| fault.diagnostic(origin))?;
             if source.isolation == Isolation::InProcess {
                 // Never closed, as the library is not: the dynamic linker knows libraries by their
                 // names, and the number of a closed descriptor would be the next one's name.
@@ -579,19 +558,6 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
 /// `acme-checks 1.4.0`; empty when the plugin says neither.
 fn package(name: &str, version: &str) -> String {
     bounded(format!("{name} {version}").trim(), 128)
-}
-
-/// Holds a library against the SHA-256 that the configuration pins.
-fn pinned(found: &str, pin: &str, origin: &str) -> Result<(), Diagnostic> {
-    if found.eq_ignore_ascii_case(pin) {
-        return Ok(());
-    }
-    Err(
-        Diagnostic::error("C0210", format!("cannot use plugin `{origin}`"))
-            .note(format!("its SHA-256 is {found}"))
-            .note(format!("the configuration pins {pin}"))
-            .help("if the new file is yours, pin its SHA-256"),
-    )
 }
 
 fn unusable(origin: &str, why: &str) -> Diagnostic {

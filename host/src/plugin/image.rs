@@ -8,7 +8,7 @@
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::manager::plain;
 
-use super::loader::{Fault, look};
+use super::loader::{Fault, look, open};
+use super::trust;
 
 /// The largest library in bytes.
 const SIZE_MAX: u64 = 1 << 30;
@@ -32,20 +33,39 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Reads the library at `path`, when it is one for this machine.
-    pub(crate) fn take(path: &Path) -> Result<Self, Fault> {
-        look(path)?;
-        Self::copy(path)
-            .map_err(|error| Fault::new("C0201", format!("it cannot be copied: {}", plain(&error))))
+    /// Reads the library at `path`, when it is one for this machine. It is opened once: what is
+    /// looked at is what is copied.
+    ///
+    /// A library whose SHA-256 is `pinned` may be anybody's file: whatever they write to it, it runs
+    /// only when it is the pinned one. Any other must be one that nobody else can change.
+    pub(crate) fn take(path: &Path, pinned: Option<&str>) -> Result<Self, Fault> {
+        let file = open(path)?;
+        look(&file)?;
+        if pinned.is_none() {
+            trust::look(path, &file)?;
+        }
+        let image = Self::copy(path, file).map_err(|error| {
+            Fault::new("C0201", format!("it cannot be copied: {}", plain(&error)))
+        })?;
+        match pinned {
+            Some(pin) if !pin.eq_ignore_ascii_case(&image.sha256) => Err(Fault::new(
+                "C0210",
+                format!("its SHA-256 is {}", image.sha256),
+            )
+            .note(format!("the configuration pins {pin}"))
+            .help("if the new file is yours, pin its SHA-256")),
+            _ => Ok(image),
+        }
     }
 
-    fn copy(path: &Path) -> io::Result<Self> {
+    fn copy(path: &Path, file: File) -> io::Result<Self> {
         // Its name shows in the maps of the worker.
         let name = path.file_name().unwrap_or_default().as_bytes();
         let name = CString::new(name.get(..200).unwrap_or(name)).unwrap_or_default();
         let memory = memfd_create(&*name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut memory = File::from(memory);
-        let mut library = File::open(path)?.take(SIZE_MAX + 1);
+        let mut library = file.take(SIZE_MAX + 1);
+        library.get_mut().rewind()?;
         let mut hash = Sha256::new();
         let mut part = vec![0; 64 << 10];
         let mut size = 0;

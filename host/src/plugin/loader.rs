@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use abi_stable::std_types::RStr;
 use checkd_abi::{Host, HostRef, Mismatch, PluginRef, ROOT_SYMBOL, VERSION, root};
 use checkd_core::diagnostic::Diagnostic;
 use libloading::os::unix::{Library as Opened, RTLD_LOCAL, RTLD_NOW};
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -110,7 +112,7 @@ const HOST: HostRef = HostRef(
 impl Library {
     /// Opens the library at `path`, which must not be a bare file name: those are searched for.
     pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
-        look(path)?;
+        look(&open(path)?)?;
         // SAFETY: opening runs the library's constructors. That is what a plugin is: trusted code,
         // named by the configuration. It is never closed, so nothing of it dangles.
         #[expect(unsafe_code, reason = "the one place where a plugin is opened")]
@@ -333,29 +335,42 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
     62
 };
 
-/// Looks at the file before anything of it runs: whether it is a whole library for this machine.
-pub(crate) fn look(path: &Path) -> Result<(), Fault> {
+/// Opens a library's file, and reads nothing of it.
+pub(crate) fn open(path: &Path) -> Result<File, Fault> {
     let unreadable =
         |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {}", plain(error)));
-    let found = std::fs::metadata(path).map_err(|error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            Fault::new("C0201", "there is no such file")
-        } else {
-            unreadable(&error)
-        }
-    })?;
-    if !found.is_file() {
+    let not_regular = |found: &std::fs::Metadata| {
         let what = if found.is_dir() {
             "a directory"
         } else {
             "not a regular file"
         };
-        return Err(Fault::new("C0201", format!("it is {what}")));
+        Fault::new("C0201", format!("it is {what}"))
+    };
+    // A pipe would wait for its writer, and a socket cannot be opened at all.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => not_regular(&found),
+        _ if error.kind() == io::ErrorKind::NotFound => {
+            Fault::new("C0201", "there is no such file")
+        }
+        _ => unreadable(&error),
+    })?;
+    let found = file.metadata().map_err(|error| unreadable(&error))?;
+    if found.is_file() {
+        Ok(file)
+    } else {
+        Err(not_regular(&found))
     }
+}
+
+/// Looks at the file before anything of it runs: whether it is a whole library for this machine.
+pub(crate) fn look(file: &File) -> Result<(), Fault> {
+    let unreadable =
+        |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {}", plain(error)));
     let mut header = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    (&file)
-        .take(20)
+    file.take(20)
         .read_to_end(&mut header)
         .map_err(|error| unreadable(&error))?;
     let no_library = |what: &str| {
@@ -401,7 +416,7 @@ pub(crate) fn look(path: &Path) -> Result<(), Fault> {
         .help("build the plugin on, or for, this machine"));
     }
     match number([k0, k1]) {
-        3 => match elf::whole(&file).map_err(|error| unreadable(&error))? {
+        3 => match elf::whole(file).map_err(|error| unreadable(&error))? {
             Ok(()) => Ok(()),
             Err(damage) => Err(Fault::new("C0202", damage).help(
                 "build the plugin again, or copy it again and wait until the copy is complete",

@@ -16,6 +16,7 @@ pub(crate) mod loader;
 pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod trust;
 
 pub use catalog::{Catalog, Inspected, Offer, Plugin, Unavailable};
 pub use protocol::{Problem, Target};
