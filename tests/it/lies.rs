@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::slice;
 use std::time::Duration;
@@ -125,11 +124,6 @@ const LIES: &[Lie] = &[
         (UNKNOWN, CRASHED, "closed its stream"),
         "closed its stream",
     ),
-    lie(
-        "fork",
-        (UNKNOWN, CRASHED, "exited with code 3"),
-        "exited with code 3",
-    ),
 ];
 
 /// These break their worker, so each is a plugin of its own; all the others share one.
@@ -142,7 +136,6 @@ const ALONE: &[&str] = &[
     "drip",
     "noise",
     "closes",
-    "fork",
     "honest",
 ];
 
@@ -156,7 +149,7 @@ fn plugin_of(lie: &str) -> String {
 }
 
 /// Each lie is a check; `honest` is one that does not lie.
-fn config(left: &Path) -> String {
+fn config() -> String {
     let mut text = String::from(
         r#"
 [group.web]
@@ -169,7 +162,7 @@ fast_interval = "3s"
 timeout = "1500ms"
 "#,
     );
-    let (python, liar, left) = (python(), liar(), left.display());
+    let (python, liar) = (python(), liar());
     let mut plugins: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for name in LIES.iter().map(|lie| lie.name).chain(["honest"]) {
         plugins.entry(plugin_of(name)).or_default().push(name);
@@ -181,7 +174,7 @@ timeout = "1500ms"
         write!(
             text,
             "\n[plugin.{plugin}]\n\
-             command = [\"{python}\", \"-I\", \"-S\", \"{liar}\", \"{lies}\", \"{left}\"]\n"
+             command = [\"{python}\", \"-I\", \"-S\", \"{liar}\", \"{lies}\"]\n"
         )
         .expect("a text grows");
     }
@@ -191,8 +184,7 @@ timeout = "1500ms"
 #[test]
 fn each_lie_is_told_with_the_name_of_its_plugin_and_costs_a_bounded_amount() {
     let mut checkd = Checkd::prepare("");
-    let left = checkd.dir().join("left");
-    checkd.write_config(&config(&left));
+    checkd.write_config(&config());
     checkd.run();
     wait(&checkd, "honest", |leaf| leaf["latest"] == "pass");
     for Lie { name, sample, log } in LIES {
@@ -240,12 +232,8 @@ fn each_lie_is_told_with_the_name_of_its_plugin_and_costs_a_bounded_amount() {
     assert!(after.threads < most && after.files < 2 * most, "{after:?}");
     wait(&checkd, "honest", |leaf| leaf["latest"] == "pass");
 
-    // What its worker left behind in the worker's group went with it.
     let member = checkd.member_pid("web/web-0").expect("it runs");
     assert!(alive(member), "a lie cost the member its life");
-    let forked = fs::read_to_string(&left).expect("something was left behind");
-    let forked: Vec<u32> = forked.lines().filter_map(|pid| pid.parse().ok()).collect();
-    assert!(!forked.is_empty());
 }
 
 /// Waits until a check shows this. A busy machine may need its time: a plugin that did not come up

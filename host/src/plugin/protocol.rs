@@ -232,7 +232,9 @@ pub fn line(message: &impl Serialize) -> Option<Vec<u8>> {
 
 /// One line as a message, or what is wrong with it, for a person.
 pub fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(line).map_err(|error| format!("{error}: `{}`", excerpt(line)))
+    // The error repeats what it found, at any length.
+    serde_json::from_slice(line)
+        .map_err(|error| format!("{}: `{}`", bounded(&error.to_string(), 256), excerpt(line)))
 }
 
 /// Reads one line, without its end, into `line`; false at the end of the stream.
