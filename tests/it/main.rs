@@ -39,6 +39,7 @@ mod plugins;
 mod quick_start;
 mod refusals;
 mod reload;
+mod removed;
 mod stall;
 mod stamps;
 mod strangers;

@@ -82,6 +82,8 @@ pub struct Shared {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    /// What our socket is on its file system.
+    identity: Option<(u64, u64)>,
 }
 
 /// A control socket that answers.
@@ -90,6 +92,8 @@ pub struct Serving {
     stop: watch::Sender<()>,
     task: JoinHandle<()>,
     path: PathBuf,
+    /// What our socket is on its file system.
+    identity: Option<(u64, u64)>,
 }
 
 /// Who is at the other end.
@@ -197,6 +201,7 @@ impl Server {
             })?;
         Ok(Self {
             listener: made,
+            identity: identity(path),
             path: path.to_owned(),
         })
     }
@@ -216,6 +221,7 @@ impl Server {
         Serving {
             stop,
             task,
+            identity: self.identity,
             path: self.path,
         }
     }
@@ -224,7 +230,9 @@ impl Server {
 impl Serving {
     /// Stops answering, lets answers in flight go out, and removes the socket.
     pub async fn end(self) {
-        if let Err(error) = remove(&self.path) {
+        // Another daemon's by now, should the state directory have been removed.
+        let ours = self.identity.is_some() && identity(&self.path) == self.identity;
+        if ours && let Err(error) = remove(&self.path) {
             tracing::debug!(%error, "the control socket could not be removed");
         }
         drop(self.stop);
@@ -234,6 +242,13 @@ impl Serving {
             tracing::debug!("a client kept its connection");
         }
     }
+}
+
+/// What stands at a path: device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -133,6 +133,8 @@ pub type Asked = (Arc<Plan>, Question);
 enum End {
     Leave,
     Stop,
+    /// Members live on, and are another daemon's.
+    Ousted,
 }
 
 /// Runs the daemon until a signal ends it.
@@ -383,6 +385,10 @@ impl Daemon {
                     self.look_at_calendar();
                     self.note_ends();
                     self.look_at_keeper();
+                    if self.journal.is_ousted() {
+                        self.say_ousted();
+                        break End::Ousted;
+                    }
                 }
                 () = tokio::time::sleep(wake) => {}
                 () = tick(watchdog.as_mut()) => self.systemd.say("WATCHDOG=1"),
@@ -394,13 +400,23 @@ impl Daemon {
         };
         self.systemd.say("STOPPING=1");
         // As the first process of a container there is nobody who could adopt.
-        let end = if self.manager.keeper() == 1 {
+        let end = if self.manager.keeper() == 1 && first != End::Ousted {
             End::Stop
         } else {
             first
         };
         self.last_acts(end, &mut events, &mut signals).await;
         end
+    }
+
+    /// Our state directory was removed, and another checkd has used the one that is there now: whatever we
+    /// did would be done twice.
+    fn say_ousted(&self) {
+        let told = Diagnostic::error("C0515", "the state directory is another checkd's by now")
+            .note("it was removed while this one ran, and another one was started on its place")
+            .note("this one ends; members are not touched, and are the other's")
+            .help("`checkd status` asks the other; where none runs, start checkd again");
+        self.talk.line(&crate::cli::tell::text(&told));
     }
 
     /// Maintenance windows begin and end by the clock on the wall.
@@ -599,7 +615,7 @@ impl Daemon {
     ) {
         let not_begun = self.manager.no_more_starts();
         self.acting.retain(|intent| !not_begun.contains(intent));
-        if end == End::Leave {
+        if end != End::Stop {
             self.keep_when();
             // While we waited nobody would be checked.
             while let Ok(event) = events.try_recv() {
@@ -735,10 +751,11 @@ impl Daemon {
         let running = self.manager.running();
         let s = if running == 1 { "" } else { "s" };
         match (end, running) {
-            (End::Leave, 0) => self.talk.own("ended; no member was running"),
+            (End::Leave | End::Ousted, 0) => self.talk.own("ended; no member was running"),
             (End::Leave, n) => self.talk.own(&format!(
                 "ended; {n} member{s} live on, and the next `checkd run` takes them over"
             )),
+            (End::Ousted, n) => self.talk.own(&format!("ended; {n} member{s} live on")),
             (End::Stop, 0) => self.talk.own("ended; every member is stopped"),
             (End::Stop, n) => self
                 .talk
@@ -746,7 +763,7 @@ impl Daemon {
         }
         self.journal.close();
         self.talk.end();
-        if end == End::Stop && running > 0 {
+        if end == End::Ousted || (end == End::Stop && running > 0) {
             ExitCode::FAILURE
         } else {
             ExitCode::SUCCESS

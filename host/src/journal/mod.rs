@@ -22,6 +22,7 @@ mod write;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use checkd_core::diagnostic::Diagnostic;
@@ -48,6 +49,7 @@ pub struct Journal {
     /// Counts what was recorded, steady passes aside: who shows what stands waits for it.
     changes: watch::Sender<u64>,
     writer: Option<JoinHandle<()>>,
+    ousted: Arc<AtomicBool>,
     check: Option<check::Check>,
 }
 
@@ -132,6 +134,7 @@ impl Journal {
         if let Some(why) = unwritable {
             warning = Some(open::unwritable(path, &why));
         }
+        let ousted = writer.ousted();
         let queue = Queue::new(queue::ROOM);
         let outlet = Outlet(Arc::clone(&queue));
         let thread = std::thread::Builder::new()
@@ -158,6 +161,7 @@ impl Journal {
                     .saturating_mul(1_000),
             ),
             writer: Some(thread),
+            ousted,
             check,
         };
         Ok((journal, past, warning))
@@ -235,6 +239,12 @@ impl Journal {
     /// before gave out.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Whether another checkd has the state directory, or had it since it was removed: nothing can be
+    /// stored any more.
+    pub fn is_ousted(&self) -> bool {
+        self.ousted.load(Ordering::Relaxed)
     }
 
     /// How many entries found no place in the queue, or could not be written.

@@ -4,6 +4,8 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -33,6 +35,8 @@ pub(super) struct Place {
     mode: Option<Permissions>,
     /// That of a directory that was made again: the first one's went with it.
     lock: Option<File>,
+    /// Another checkd has the directory, or had it meanwhile: what is there is its own.
+    ousted: Arc<AtomicBool>,
 }
 
 impl Place {
@@ -46,7 +50,13 @@ impl Place {
                 .and_then(|directory| std::fs::metadata(directory).ok())
                 .map(|facts| facts.permissions()),
             lock: None,
+            ousted: Arc::default(),
         }
+    }
+
+    /// Tells whether the place is another's by now.
+    pub(super) fn ousted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ousted)
     }
 
     /// Whether the file that is written is the one at its path: what is stored anywhere else is lost
@@ -77,8 +87,17 @@ impl Place {
                 None => Ok(()),
             })
             .map_err(|e| plain(&e))?;
-        let lock = take(&directory.join("lock"), self.lock.as_ref())?;
+        let lock = match take(&directory.join("lock"), self.lock.as_ref())? {
+            Lock::Anew(lock) => Some(lock),
+            Lock::Held => None,
+            Lock::Anothers => {
+                self.ousted.store(true, Ordering::Relaxed);
+                return Err("another checkd took the directory".to_owned());
+            }
+        };
         if self.path.exists() {
+            // A lock that was not ours until now says whose directory this was.
+            self.ousted.fetch_or(lock.is_some(), Ordering::Relaxed);
             return Err("another file is in its place".to_owned());
         }
         // Whole, and then in its place in one step.
@@ -155,9 +174,18 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-/// Takes the lock of the directory where it is another file than the one that is held; `None` where it
-/// is the same.
-fn take(path: &Path, held: Option<&File>) -> Result<Option<File>, String> {
+/// Whose the lock of the directory is.
+enum Lock {
+    /// It is the one that is held.
+    Held,
+    /// It is another file, and ours from now on.
+    Anew(File),
+    /// It is another file, and another checkd's.
+    Anothers,
+}
+
+/// Takes the lock of the directory where it is another file than the one that is held.
+fn take(path: &Path, held: Option<&File>) -> Result<Lock, String> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -173,7 +201,7 @@ fn take(path: &Path, held: Option<&File>) -> Result<Option<File>, String> {
         (one.dev(), one.ino()) == (other.dev(), other.ino())
     };
     if held.is_some_and(same) {
-        return Ok(None);
+        return Ok(Lock::Held);
     }
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
@@ -182,11 +210,13 @@ fn take(path: &Path, held: Option<&File>) -> Result<Option<File>, String> {
                 file.set_len(0)
                     .and_then(|()| writeln!(&file, "{}", std::process::id())),
             );
-            Ok(Some(file))
+            Ok(Lock::Anew(file))
         }
         // By this very process, when only the journal was removed and the lock is as it was.
-        Err(rustix::io::Errno::WOULDBLOCK) if holder(path) == Some(std::process::id()) => Ok(None),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err("another checkd took the directory".to_owned()),
+        Err(rustix::io::Errno::WOULDBLOCK) if holder(path) == Some(std::process::id()) => {
+            Ok(Lock::Held)
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Lock::Anothers),
         Err(error) => Err(plain(&error.into())),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use checkd_core::engine::Event;
@@ -103,6 +104,11 @@ impl Writer {
             lost: 0,
         };
         Ok((writer, past, unwritable))
+    }
+
+    /// Tells whether the state directory is another's by now.
+    pub(super) fn ousted(&self) -> Arc<AtomicBool> {
+        self.place.ousted()
     }
 
     /// Writes until the queue is closed and empty.

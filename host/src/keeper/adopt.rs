@@ -148,6 +148,17 @@ impl Keeper {
         }
     }
 
+    /// Another keeper that is the parent of members of this state directory: one whose lock and socket
+    /// were removed.
+    pub(super) fn homeless(&self) -> Option<u32> {
+        let own = std::process::id();
+        let marked = processes::marked(&self.mark(), NAMES);
+        let parents = marked.into_iter().map(|(_, row)| row.parent);
+        parents
+            .filter(|&parent| parent != own && processes::sees_our_files(parent))
+            .find(|&parent| processes::name(parent).as_deref() == Some(super::PROCESS))
+    }
+
     /// Ends what a member left behind, so that it does not hold what the next one needs.
     async fn end_left(&self, path: &str, rows: Vec<Row>) {
         let handles: Vec<Handle> = rows

@@ -70,13 +70,18 @@ pub struct Setup {
     pub alone: bool,
 }
 
+/// What a keeper's process calls itself: at most 15 bytes.
+const PROCESS: &str = "checkd-keeper";
+
 /// Keeps until there is nothing left to keep.
 ///
 /// # Errors
 /// The state directory cannot be used, or another keeper owns it.
 pub fn run(setup: Setup) -> io::Result<u8> {
     // What `ps -o comm`, `top` and the kernel call it: it is started as `/proc/self/exe`.
-    rustix::thread::set_name(c"checkd-keeper").ok();
+    if let Ok(name) = std::ffi::CString::new(PROCESS) {
+        rustix::thread::set_name(&name).ok();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

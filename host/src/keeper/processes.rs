@@ -142,6 +142,12 @@ pub(crate) fn marked<const N: usize>(
     marked.collect()
 }
 
+/// What a living process calls itself, as `ps -o comm` shows it.
+pub(super) fn name(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
 /// Whether this pid is a living process that leads a process group, as the first process of a member does.
 pub(super) fn leads(pid: u32) -> bool {
     row(pid).is_some_and(|row| !row.zombie && row.group == pid)

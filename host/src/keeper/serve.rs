@@ -47,6 +47,9 @@ const FIRST: Duration = Duration::from_secs(30);
 const MEMORY: Duration = Duration::from_mins(15);
 /// How long the first process waits before it runs a daemon again that ended badly.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often, and how many times, a keeper tries to come back to its place.
+const LOOK: Duration = Duration::from_millis(50);
+const COME_BACK: u32 = 40;
 /// How long members get to stop when no daemon is there to say how.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Children that end within so long are looked at together.
@@ -78,6 +81,25 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 impl Held {
+    /// Takes a place in the state directory again, should ours have been removed; nothing changes where it
+    /// was not.
+    fn come_back(&mut self, keeper: &Keeper, state_dir: &Path) -> io::Result<()> {
+        if identity(&state_dir.join(SOCKET)) == self.socket {
+            return Ok(());
+        }
+        let own = rustix::fs::fstat(&self.lock)?;
+        let lock = if identity(&state_dir.join(LOCK)) == Some((own.st_dev, own.st_ino)) {
+            // Only the socket was taken away.
+            self.lock.try_clone()?
+        } else {
+            lock(state_dir)?
+        };
+        *self = listen(state_dir, lock)?;
+        keeper.0.started.settle_again();
+        note("the files of this keeper were removed; it has made them again");
+        Ok(())
+    }
+
     /// Nobody shall find our socket any more; another keeper's is left alone.
     fn remove_socket(&self, state_dir: &Path) {
         let path = state_dir.join(SOCKET);
@@ -87,27 +109,58 @@ impl Held {
     }
 }
 
-fn begin(setup: &Setup) -> io::Result<Held> {
+/// Asks a keeper whose lock and socket were removed to come back to its place.
+fn call_back(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // A keeper hears this signal, and does nothing worse than to look at its place.
+        rustix::process::kill_process(pid, Signal::HUP).ok();
+    }
+}
+
+fn begin(keeper: &Keeper, state_dir: &Path) -> io::Result<Held> {
+    let lock = lock(state_dir)?;
+    if let Some(pid) = keeper.homeless() {
+        drop(lock);
+        call_back(pid);
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!(
+                "keeper {pid}, whose files were removed, still keeps members of this directory; it is \
+                 asked to come back to its place, and this one ends; after `kill -KILL {pid}` another \
+                 one takes its members over"
+            ),
+        ));
+    }
+    listen(state_dir, lock)
+}
+
+/// Takes the lock of a state directory.
+fn lock(state_dir: &Path) -> io::Result<OwnedFd> {
     let lock = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(setup.state_dir.join(LOCK))?;
+        .open(state_dir.join(LOCK))?;
     if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(io::Error::new(
             io::ErrorKind::AddrInUse,
             "another keeper serves this state directory",
         ));
     }
+    Ok(lock.into())
+}
+
+/// Listens in a state directory whose lock is held.
+fn listen(state_dir: &Path, lock: OwnedFd) -> io::Result<Held> {
     // Nobody can listen there: whoever did held the lock.
-    let (_directory, path) = below(&setup.state_dir, SOCKET)?;
+    let (_directory, path) = below(state_dir, SOCKET)?;
     drop(std::fs::remove_file(&path));
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(Held {
-        lock: lock.into(),
+        lock,
         listener,
         socket: identity(&path),
     })
@@ -185,9 +238,9 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     let keeper = Keeper::new(&setup.state_dir, setup.alone);
     let memory = setup.resume.map(upgrade::recall).transpose()?;
     let resumed = memory.is_some();
-    let held = match memory {
+    let mut held = match memory {
         Some(memory) => resume(&keeper, memory, &setup.state_dir)?,
-        None => begin(&setup)?,
+        None => begin(&keeper, &setup.state_dir)?,
     };
     let begun = if resumed {
         Point::KeeperResumed
@@ -237,6 +290,7 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
     let look = (resumed && keeper.0.alone) || host.code.is_some();
     let mut reap_at = look.then(Instant::now);
     let mut again_at: Option<Instant> = None;
+    let mut come_back_at: Option<(Instant, u32)> = None;
     keeper.0.less.notify_one();
     loop {
         if host.ending && keeper.0.child.get().is_none() {
@@ -302,7 +356,17 @@ pub(super) async fn serve(setup: Setup) -> io::Result<u8> {
                 host.pass(&keeper, Signal::TERM);
             }
             _ = interrupt.recv() => host.pass(&keeper, Signal::INT),
-            _ = hangup.recv() => host.pass(&keeper, Signal::HUP),
+            _ = hangup.recv() => {
+                come_back_at = Some((Instant::now(), COME_BACK));
+                host.pass(&keeper, Signal::HUP);
+            }
+            () = at(come_back_at.map(|(at, _)| at)) => {
+                // Who called us may hold the lock for another moment.
+                let left = come_back_at.map_or(0, |(_, left)| left);
+                let failed = held.come_back(&keeper, &setup.state_dir).is_err();
+                let later = (Instant::now() + LOOK, left.saturating_sub(1));
+                come_back_at = (failed && left > 0).then_some(later);
+            }
             // Whoever asks while a program is tried hears what becomes of that one.
             Some(program) = upgrades.recv(), if keeper.0.trial.get().is_none() => {
                 keeper.try_out(program, &held, to_become.clone());

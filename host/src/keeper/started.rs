@@ -107,6 +107,15 @@ impl Started {
         }
     }
 
+    /// Writes the file again, which was removed.
+    pub(super) fn settle_again(&self) {
+        if self.file.borrow().is_none() {
+            let file = opener().create(true).append(true).open(&self.path);
+            self.file.replace(file.ok());
+        }
+        self.shorten();
+    }
+
     /// Leaves out what nobody asks for and what has ended. Nobody writes meanwhile: a new process has written before we
     /// go on.
     fn shorten(&self) {
