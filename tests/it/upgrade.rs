@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -482,10 +482,70 @@ fn a_keeper_that_stays_as_it_is_serves_the_new_daemon_which_says_so() {
     assert!(talk.contains("it says: checkd keeper is gone"), "{talk}");
     assert_eq!(program_of(keeper), program);
     checkd.wait_health("web/web-0", "healthy");
+    let status = checkd.ask(["status"]).stdout;
+    let one_line = status.split_whitespace().collect::<Vec<_>>().join(" ");
+    let stays = format!("pid {keeper} stays at the build before");
+    assert!(one_line.contains(&stays), "{status}");
     // It is served as ever.
     let restarted = checkd.ask(["restart", "web/web-0", "--now"]);
     assert_eq!(restarted.code, Some(0), "{restarted:?}");
     checkd.wait_replaced("web/web-0", member);
     assert_eq!(starts(&checkd, "web-0").len(), 2);
     assert_eq!(checkd.talk().matches("C0521").count(), 1);
+}
+
+/// Answers as a keeper of another protocol. Asked to become another program it refuses, or is gone.
+fn of_another_protocol(checkd: &Checkd, refuses: bool) -> std::thread::JoinHandle<()> {
+    let state = checkd.state_dir();
+    fs::create_dir_all(&state).expect("a directory");
+    let lock = fs::File::create(state.join("keeper.lock")).expect("a file");
+    lock.lock().expect("nobody else has it");
+    drop(fs::remove_file(state.join("keeper.sock")));
+    let listener = UnixListener::bind(state.join("keeper.sock")).expect("it is bound");
+    std::thread::spawn(move || {
+        let mut asked_before = false;
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream.try_clone().expect("it is one"));
+            reader.read_line(&mut line).expect("it says something");
+            let asked = line.contains(r#""ask":"upgrade""#);
+            let why = match (asked, refuses) {
+                (false, _) => "the first line must be a hello of protocol 7",
+                (true, true) => "cannot become it: it is too old",
+                (true, false) => break,
+            };
+            let answer = serde_json::json!({"say": "refused", "why": why});
+            writeln!(stream, "{answer}").expect("it listens");
+            // Whoever was refused greets once more.
+            if asked_before {
+                break;
+            }
+            asked_before = asked;
+        }
+        drop(lock);
+    })
+}
+
+#[test]
+fn a_keeper_of_another_protocol_becomes_this_one_or_is_left_and_says_why() {
+    let mut checkd = Checkd::prepare("");
+    config(&checkd, 1, "", "");
+    let other = of_another_protocol(&checkd, true);
+    let answer = checkd.ask(["run", "checkd.toml"]);
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    let one_line = answer.stderr.split_whitespace().collect::<Vec<_>>();
+    let one_line = one_line.join(" ");
+    assert!(
+        one_line.contains("C0520") && one_line.contains("cannot become it: it is too old"),
+        "{answer:?}"
+    );
+    assert!(starts(&checkd, "web-0").is_empty());
+    other.join().expect("it was greeted again");
+    let other = of_another_protocol(&checkd, false);
+    checkd.run();
+    other
+        .join()
+        .expect("it was asked to become another program");
+    checkd.wait_health("web/web-0", "healthy");
 }
