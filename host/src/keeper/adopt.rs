@@ -64,7 +64,7 @@ impl Keeper {
         let Some(home) = PathBuf::from(output).parent().map(PathBuf::from) else {
             return false;
         };
-        home != self.0.state_dir && super::serve::is_served(&home)
+        home != self.0.state_dir && super::place::is_served(&home)
     }
 
     /// Where the output of a member goes from now on, and what its last life left in the pipe, should

@@ -7,11 +7,14 @@
 mod acts;
 mod adopt;
 mod cgroup;
+mod converse;
 pub(crate) mod family;
+mod host;
 mod life;
 pub(crate) mod limits;
 mod memory;
 mod output;
+mod place;
 pub(crate) mod processes;
 pub(crate) mod protocol;
 mod serve;
@@ -39,7 +42,7 @@ use started::Started;
 use upgrade::Act;
 
 pub(crate) use output::open_pipe;
-pub(crate) use serve::{SOCKET, below};
+pub(crate) use place::{SOCKET, below};
 pub use upgrade::try_out;
 
 /// What stands in the environment of every member: who it is. By these a new keeper finds what the

@@ -2,21 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::future::pending;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use checkd_core::Generation;
-use rustix::fs::{FlockOperation, OFlags};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{UnixListener, UnixStream};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -24,29 +18,20 @@ use tokio::time::Instant;
 use crate::points::Point;
 
 use super::cgroup;
+use super::converse::accept;
+use super::host::{AGAIN, Host};
 use super::life::Life;
 use super::output::Tap;
+use super::place::{Held, SOCKET, begin, identity};
 use super::processes::Handle;
-use super::protocol::{
-    Lines, MESSAGE_MAX, Message, PROTOCOL, REQUEST_MAX, Request, line, signal_named,
-};
+use super::protocol::Message;
 use super::upgrade::{self, Memory, Remembered};
 use super::{Keeper, Setup, note, plain};
 
-/// The lock, in the state directory.
-const LOCK: &str = "keeper.lock";
-/// The socket, in the state directory.
-pub(crate) const SOCKET: &str = "keeper.sock";
-/// So many connections at once.
-const CONNECTIONS: usize = 16;
-/// So many messages may wait for a daemon before it is cut off.
-const QUEUE: usize = 65_536;
 /// How long a keeper waits for the daemon that started it.
 const FIRST: Duration = Duration::from_secs(30);
 /// How long a keeper without members keeps what no daemon has noted yet.
 const MEMORY: Duration = Duration::from_mins(15);
-/// How long the first process waits before it runs a daemon again that ended badly.
-const AGAIN: Duration = Duration::from_secs(1);
 /// How often, and how many times, a keeper tries to come back to its place.
 const LOOK: Duration = Duration::from_millis(50);
 const COME_BACK: u32 = 40;
@@ -54,126 +39,6 @@ const COME_BACK: u32 = 40;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Children that end within so long are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
-
-/// The directory and a way to name files in it that fits into a socket address however long its path
-/// is.
-pub(crate) fn below(directory: &Path, name: &str) -> io::Result<(File, PathBuf)> {
-    let flags = i32::try_from((OFlags::PATH | OFlags::DIRECTORY).bits()).unwrap_or(0);
-    let directory = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(directory)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
-    Ok((directory, path))
-}
-
-struct Held {
-    lock: OwnedFd,
-    listener: UnixListener,
-    /// What our socket is on its file system: at its path there may be another keeper's by now.
-    socket: Option<(u64, u64)>,
-}
-
-/// What stands at a path: device and inode.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let meta = std::fs::symlink_metadata(path).ok()?;
-    Some((meta.dev(), meta.ino()))
-}
-
-impl Held {
-    /// Takes a place in the state directory again, should ours have been removed; nothing changes where it
-    /// was not.
-    fn come_back(&mut self, keeper: &Keeper, state_dir: &Path) -> io::Result<()> {
-        if identity(&state_dir.join(SOCKET)) == self.socket {
-            return Ok(());
-        }
-        let own = rustix::fs::fstat(&self.lock)?;
-        let lock = if identity(&state_dir.join(LOCK)) == Some((own.st_dev, own.st_ino)) {
-            // Only the socket was taken away.
-            self.lock.try_clone()?
-        } else {
-            lock(state_dir)?
-        };
-        *self = listen(state_dir, lock)?;
-        keeper.0.started.settle_again();
-        note("the files of this keeper were removed; it has made them again");
-        Ok(())
-    }
-
-    /// Nobody shall find our socket any more; another keeper's is left alone.
-    fn remove_socket(&self, state_dir: &Path) {
-        let path = state_dir.join(SOCKET);
-        if self.socket.is_some() && identity(&path) == self.socket {
-            drop(std::fs::remove_file(path));
-        }
-    }
-}
-
-/// Asks a keeper whose lock and socket were removed to come back to its place.
-fn call_back(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // A keeper hears this signal, and does nothing worse than to look at its place.
-        rustix::process::kill_process(pid, Signal::HUP).ok();
-    }
-}
-
-fn begin(keeper: &Keeper, state_dir: &Path) -> io::Result<Held> {
-    let lock = lock(state_dir)?;
-    if let Some(pid) = keeper.homeless() {
-        drop(lock);
-        call_back(pid);
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            format!(
-                "keeper {pid}, whose files were removed, still keeps members of this directory; it is \
-                 asked to come back to its place, and this one ends; after `kill -KILL {pid}` another \
-                 one takes its members over"
-            ),
-        ));
-    }
-    listen(state_dir, lock)
-}
-
-/// Takes the lock of a state directory.
-fn lock(state_dir: &Path) -> io::Result<OwnedFd> {
-    let lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(state_dir.join(LOCK))?;
-    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another keeper serves this state directory",
-        ));
-    }
-    Ok(lock.into())
-}
-
-/// Listens in a state directory whose lock is held.
-fn listen(state_dir: &Path, lock: OwnedFd) -> io::Result<Held> {
-    // Nobody can listen there: whoever did held the lock.
-    let (_directory, path) = below(state_dir, SOCKET)?;
-    drop(std::fs::remove_file(&path));
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(Held {
-        lock,
-        listener,
-        socket: identity(&path),
-    })
-}
-
-/// Whether a keeper serves this state directory, other than the one that is served by us.
-pub(super) fn is_served(state_dir: &Path) -> bool {
-    // Whoever only looks may not keep a keeper from starting for longer than this moment.
-    File::open(state_dir.join(LOCK)).is_ok_and(|lock| {
-        let locked = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared);
-        locked == Err(rustix::io::Errno::WOULDBLOCK)
-    })
-}
 
 /// Goes on where the program before left off.
 fn resume(keeper: &Keeper, memory: Memory, state_dir: &Path) -> io::Result<Held> {
@@ -411,157 +276,6 @@ fn reap_strangers(keeper: &Keeper, host: &mut Host) {
     }
 }
 
-fn accept(keeper: &Keeper, stream: UnixStream, to_upgrade: mpsc::Sender<PathBuf>) {
-    let us = rustix::process::geteuid().as_raw();
-    let allowed = stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == us || peer.uid() == 0);
-    let room = keeper.0.daemons.borrow().len() < CONNECTIONS;
-    if !allowed || !room {
-        note("a connection was refused");
-        return;
-    }
-    let keeper = keeper.clone();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = converse(&keeper, stream, to_upgrade).await {
-            note(&format!("a connection broke: {}", plain(&error)));
-        }
-        keeper
-            .0
-            .daemons
-            .borrow_mut()
-            .retain(|daemon| !daemon.is_closed());
-        keeper.0.less.notify_one();
-    });
-}
-
-async fn converse(
-    keeper: &Keeper,
-    mut stream: UnixStream,
-    to_upgrade: mpsc::Sender<PathBuf>,
-) -> io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut lines = Lines::new(reader, REQUEST_MAX);
-    let (sender, mut messages) = mpsc::channel::<Message>(QUEUE);
-    let hello = match lines.next().await? {
-        Some(line) => serde_json::from_slice::<Request>(&line),
-        None => return Ok(()),
-    };
-    let Ok(Request::Hello { protocol: PROTOCOL }) = hello else {
-        // An upgrade must be possible from any protocol to any other.
-        if let Ok(Request::Upgrade { program }) = hello {
-            keeper.0.askers.borrow_mut().push(sender);
-            drop(to_upgrade.try_send(program));
-            // The connection closes when we are another program.
-            return match messages.recv().await {
-                Some(answer) => say(&mut writer, &answer).await,
-                None => Ok(()),
-            };
-        }
-        let why = format!("the first line must be a hello of protocol {PROTOCOL}");
-        return say(&mut writer, &Message::Refused { why }).await;
-    };
-    let hello = Message::Hello {
-        protocol: PROTOCOL,
-        build: super::build(),
-        pid: std::process::id(),
-    };
-    say(&mut writer, &hello).await?;
-    keeper.0.daemons.borrow_mut().push(sender.clone());
-    // The loop looks again whether it may end.
-    keeper.0.less.notify_one();
-    // The queue beside the keeper's, for answers.
-    drop(sender);
-    loop {
-        tokio::select! {
-            biased;
-            message = messages.recv() => {
-                // Cut off: it did not listen.
-                let Some(message) = message else { return Ok(()) };
-                say(&mut writer, &message).await?;
-            }
-            line = lines.next() => {
-                let Some(line) = line? else { return Ok(()) };
-                match serde_json::from_slice::<Request>(&line) {
-                    Ok(request) => {
-                        // What was told before is said before the answer.
-                        while let Ok(message) = messages.try_recv() {
-                            say(&mut writer, &message).await?;
-                        }
-                        if let Some(answer) = follow(keeper, request, &to_upgrade) {
-                            say(&mut writer, &answer).await?;
-                        }
-                    }
-                    Err(error) => {
-                        let why = format!("not understood: {error}");
-                        say(&mut writer, &Message::Refused { why }).await?;
-                    }
-                }
-            }
-        }
-    }
-}
-
-async fn say(
-    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
-    message: &Message,
-) -> io::Result<()> {
-    let line = line(message, MESSAGE_MAX).map_err(io::Error::other)?;
-    writer.write_all(&line).await?;
-    Point::KeeperLineSent.pass();
-    Ok(())
-}
-
-fn follow(
-    keeper: &Keeper,
-    request: Request,
-    to_upgrade: &mpsc::Sender<PathBuf>,
-) -> Option<Message> {
-    match request {
-        Request::Hello { .. } => None,
-        Request::Ping => Some(Message::Pong),
-        Request::List => Some(Message::Listed(keeper.list())),
-        Request::Act(order) => {
-            keeper.take(*order);
-            None
-        }
-        Request::Signal {
-            path,
-            generation,
-            signal,
-        } => {
-            let life = keeper.life(&path).filter(|l| l.generation == generation);
-            let sent = life.map(|life| signal_named(&signal).and_then(|s| life.signal(s)));
-            let why = sent?.err()?;
-            Some(Message::Refused { why })
-        }
-        Request::Adopt {
-            path,
-            generation,
-            output,
-        } => {
-            let well = keeper.adopt(path.clone(), generation, None, output);
-            Some(Message::Adopted {
-                path,
-                generation,
-                well,
-            })
-        }
-        Request::Output { path, output } => {
-            keeper.redirect(&path, output);
-            None
-        }
-        Request::Ack { exits, acts } => {
-            keeper.acknowledge(&exits, &acts);
-            None
-        }
-        Request::Upgrade { program } => {
-            drop(to_upgrade.try_send(program));
-            None
-        }
-    }
-}
-
 impl Keeper {
     /// Tries a program in a process beside us, and hands it on when it can go on.
     fn try_out(&self, program: PathBuf, held: &Held, to_become: mpsc::Sender<PathBuf>) {
@@ -663,88 +377,5 @@ impl Keeper {
         };
         drop(hand_over(false));
         error
-    }
-}
-
-/// What the first process of a container does besides: it runs the daemon.
-struct Host {
-    /// Program and arguments; none when we are no first process.
-    words: Vec<OsString>,
-    /// The daemon was told to end.
-    ending: bool,
-    /// It has spoken to us.
-    connected: bool,
-    /// Some daemon has: what is wrong now was right once, and members run.
-    served: bool,
-    /// Daemons in a row that ended without speaking to us.
-    failures: u32,
-    /// How it ended.
-    code: Option<u8>,
-}
-
-impl Host {
-    fn run(&mut self, keeper: &Keeper) {
-        let mut words = self.words.iter();
-        let Some(program) = words.next() else { return };
-        self.connected = false;
-        self.code = None;
-        match Command::new(program).arg0("checkd").args(words).spawn() {
-            Ok(child) => keeper.0.child.set(Some(child.id())),
-            Err(error) => {
-                note(&format!("cannot run the daemon: {}", plain(&error)));
-                self.code = Some(1);
-            }
-        }
-    }
-
-    fn pass(&mut self, keeper: &Keeper, signal: Signal) {
-        if signal != Signal::HUP {
-            self.ending = !self.words.is_empty();
-        }
-        let child = keeper.0.child.get().and_then(|pid| i32::try_from(pid).ok());
-        if let Some(pid) = child.and_then(Pid::from_raw) {
-            // Our child, which we have not reaped: nobody else can have its pid.
-            rustix::process::kill_process(pid, signal).ok();
-        }
-    }
-
-    fn ended(&mut self, keeper: &Keeper, status: &WaitIdStatus) {
-        keeper.0.child.set(None);
-        self.code = Some(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => u8::try_from(code).unwrap_or(1),
-            (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(1),
-            (None, None) => 1,
-        });
-    }
-
-    /// The exit code, when the daemon ended and shall not run again: it was told to end, or no daemon
-    /// ever came to speak to us, so its configuration or its state directory is wrong.
-    fn over(&self) -> Option<u8> {
-        self.code.filter(|_| self.ending || !self.served)
-    }
-
-    /// Whether the daemon is to be run again.
-    fn waits(&self) -> bool {
-        self.code.is_some() && !self.ending && self.served
-    }
-
-    /// How long until then: longer each time that it does not come up, for a mistake in a file that
-    /// nobody asked to load must not end the members that run.
-    fn wait(&mut self) -> Duration {
-        self.failures = if self.connected {
-            0
-        } else {
-            self.failures.saturating_add(1)
-        };
-        let wait = (AGAIN * (1 << self.failures.min(6))).min(Duration::from_mins(1));
-        if !self.connected {
-            note(&format!(
-                "the daemon ended before it came up (exit code {}); members run on, and it is tried \
-                 again in {}s",
-                self.code.unwrap_or(1),
-                wait.as_secs()
-            ));
-        }
-        wait
     }
 }
