@@ -79,3 +79,14 @@ async fn a_stranger_on_the_socket_is_told_what_was_wrong_and_harms_nobody() {
     let answer = lines.next().await.unwrap().unwrap();
     assert!(String::from_utf8(answer).unwrap().contains("hello"));
 }
+
+#[test]
+fn what_another_build_asks_is_named_where_it_is_not_understood() {
+    // The daemon takes a refusal of its `ping` for the sign of life that it is.
+    let told = serde_json::from_str::<Request>(r#"{"ask":"ping_of_a_later_build"}"#).unwrap_err();
+    let told = told.to_string();
+    assert!(
+        told.contains("unknown variant `ping_of_a_later_build`"),
+        "{told}"
+    );
+}
