@@ -256,6 +256,17 @@ impl Watch {
                         open.member
                     ));
                 }
+                let group = open.member.group;
+                let held = self.book.held.get(&group).filter(|(since, _)| *since < now);
+                if self.motive == Motive::Sick && held.is_some() {
+                    let mut open = self.book.open.iter();
+                    let beside = open.find(|(other, it)| {
+                        it.member.group == group && !self.refused.contains(other)
+                    });
+                    if let Some((other, _)) = beside {
+                        return Err(format!("I7: {intent:?} beside {other:?} in a hold"));
+                    }
+                }
                 self.look(5);
                 let again = self.book.ended.contains_key(intent) || self.stored.contains(intent);
                 if again || self.book.open.insert(*intent, open).is_some() {

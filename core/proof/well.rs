@@ -80,13 +80,25 @@ fn well(world: &World, plan: &Plan, id: MemberId, report: &MemberReport) -> bool
     let Some(group) = plan.group(id.group) else {
         return false;
     };
-    let permanently = (report.given_up.as_ref()).is_some_and(|why| why.contains("useless"));
+    let useless = |report: &MemberReport| {
+        (report.given_up.as_ref()).is_some_and(|why| why.contains("useless"))
+    };
+    let permanently = useless(report);
+    // Whoever is sick and ready all the same is not taken from the few that a person wants to stay,
+    // when another one is left to a person.
+    let others = (0u32..).take(group.members.len());
+    let kept_up = group.policy.min_up > 0
+        && report.ready.passes()
+        && others
+            .filter_map(|member| world.engine.explain(MemberId { member, ..id }, world.now))
+            .any(|other| useless(&other));
     let supplied = group.depends_on.iter().all(|need| {
         let status = world.engine.status(world.now);
         (status.groups.get(*need as usize)).is_none_or(|group| group.ready)
     });
     report.health == "healthy"
         || permanently
+        || kept_up
         || group.mode == Mode::Observe
         || !supplied
         || (report.given_up.is_some() && world.wedged(id))

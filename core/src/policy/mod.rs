@@ -42,8 +42,6 @@ mod likeness;
 mod step;
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
