@@ -157,6 +157,7 @@ fn greet(library: &Path, hello: &[u8]) -> Result<(Library, Tell), Tell> {
         version,
         plugin: facts.name,
         release: facts.version,
+        built_with: plugin.built_with(&facts.sdk),
     };
     Ok((plugin, hello))
 }

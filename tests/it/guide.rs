@@ -49,17 +49,36 @@ fn every_block_of_the_plugin_guide_does_what_it_says() {
 }
 
 #[test]
-fn every_block_of_the_operations_page_does_what_it_says() {
+fn every_block_of_the_guide_for_c_does_what_it_says() {
     // Its members are found and ended by what they inherit, also when a block fails.
     let checkd = Checkd::prepare("");
     let mut desk = Desk::new();
-    let inherited = checkd.verb(["status"]);
-    desk.environment = inherited
+    desk.environment = inherited(&checkd);
+    let [written, executed, compared] = follow("docs/plugin-guide-c.md", &desk);
+    assert!(
+        written == 2 && executed >= 9 && compared >= 5,
+        "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
+    );
+}
+
+/// By what the members of a page are found again.
+fn inherited(checkd: &Checkd) -> Vec<(OsString, OsString)> {
+    let verb = checkd.verb(["status"]);
+    let inherited: Vec<_> = verb
         .get_envs()
         .filter(|(name, _)| name.to_string_lossy().starts_with("CHECKD_TEST"))
         .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
         .collect();
-    assert_eq!(desk.environment.len(), 1);
+    assert_eq!(inherited.len(), 1);
+    inherited
+}
+
+#[test]
+fn every_block_of_the_operations_page_does_what_it_says() {
+    // Its members are found and ended by what they inherit, also when a block fails.
+    let checkd = Checkd::prepare("");
+    let mut desk = Desk::new();
+    desk.environment = inherited(&checkd);
     let [written, executed, compared] = follow("docs/operations.md", &desk);
     assert!(
         written >= 3 && executed >= 15 && compared >= 9,
@@ -164,8 +183,7 @@ impl Desk {
             file.display()
         );
         fs::create_dir_all(file.parent().expect("it is below")).expect("a directory");
-        // The guide's reader has checkd's sources beside his own; here they are where they are.
-        let text = text.replace("../checkd/", &format!("{}/", root().display()));
+        let text = beside(text);
         fs::write(file, text).expect("a file of the guide is written");
         if file.ends_with("Cargo.toml") {
             // The versions that are tested, and no look at a registry.
@@ -179,7 +197,11 @@ impl Desk {
     /// What the block printed, and the directory in which it ended.
     fn execute(&self, document: &str, place: &Path, block: &Block) -> (String, PathBuf) {
         let end = self.directory.path().join(".place");
-        let script = format!("trap 'pwd >{}' EXIT\n{}", end.display(), block.text);
+        let script = format!(
+            "trap 'pwd >{}' EXIT\n{}",
+            end.display(),
+            beside(&block.text)
+        );
         // A block that waits for what never comes fails instead of standing still.
         let output = Command::new("timeout")
             .args(["300", "sh", "-eu", "-c", &script])
@@ -208,6 +230,11 @@ impl Desk {
         let printed = if stdout.is_empty() { stderr } else { stdout };
         (printed, PathBuf::from(ended.trim_end()))
     }
+}
+
+/// The guide's reader has checkd's sources beside his own; here they are where they are.
+fn beside(text: &str) -> String {
+    text.replace("../checkd/", &format!("{}/", root().display()))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -16,6 +16,7 @@ use abi_stable::prefix_type::WithMetadata;
 use abi_stable::std_types::RStr;
 use checkd_abi::{Host, HostRef, Mismatch, PluginRef, ROOT_SYMBOL, VERSION, root};
 use checkd_core::diagnostic::Diagnostic;
+use checkd_plugin_api::sdk::Sink;
 use libloading::os::unix::{Library as Opened, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::OFlags;
 use serde::Deserialize;
@@ -23,26 +24,35 @@ use serde_json::{Map, Value};
 
 use crate::manager::plain;
 
-use super::elf;
 use super::protocol::{
     KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, bounded,
 };
+use super::{c_door, elf};
 
 /// What a plugin may return as one text.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// A plugin library that was opened.
 pub(crate) struct Library {
-    plugin: PluginRef,
+    door: Door,
     /// Lives as long as the library: for ever.
     runs: &'static Runs,
 }
 
 /// An instance in a library. Dropping it releases it there.
 pub(crate) struct Instance {
-    plugin: PluginRef,
+    door: Door,
     runs: &'static Runs,
     number: u64,
+}
+
+/// By which contract a library is called. Its tables live for ever.
+#[derive(Clone, Copy)]
+enum Door {
+    /// `checkd-abi`.
+    Rust(PluginRef),
+    /// `checkd_plugin.h`.
+    C(&'static c_door::Plugin),
 }
 
 /// Who waits for the sample of which run of which instance.
@@ -120,36 +130,32 @@ impl Library {
         let opened = opened.map_err(|error| {
             Fault::new("C0204", linker_says(path, &error)).note("the dynamic linker cannot load it")
         })?;
-        // SAFETY: a library that exports this symbol promises that it is an abi_stable header, and
-        // `upgrade` below looks for its magic before it believes anything else. The reference is
-        // `'static` because the library is never closed.
-        #[expect(unsafe_code, reason = "the one symbol that is looked up")]
-        let header = unsafe {
-            opened
-                .get::<AbiHeaderRef>(ROOT_SYMBOL)
-                .map(|symbol| *symbol)
-        };
+        let door = door(&opened);
         std::mem::forget(opened);
-        let header = header.map_err(|_| {
-            Fault::new("C0204", "it is a shared library without the symbol of a checkd plugin")
-                .help("a plugin's crate has `checkd_plugin_api::export_plugin!();` and `crate-type = [\"cdylib\"]`")
-        })?;
-        let header = header.upgrade().map_err(|_| {
-            Fault::new("C0203", "it was built with another abi_stable")
-                .note(speaks())
-                .help(REBUILD)
-        })?;
-        let plugin = root(header).map_err(mismatch)?;
         Ok(Self {
-            plugin,
+            door: door?,
             runs: Box::leak(Box::default()),
         })
     }
 
+    /// For a person: the contract and the SDK that the plugin was built with.
+    pub(crate) fn built_with(&self, sdk: &str) -> String {
+        let mut told = match self.door {
+            Door::Rust(plugin) => format!("checkd-abi {}", bounded(&plugin.version(), 32)),
+            Door::C(plugin) => plugin.built_with.clone(),
+        };
+        if !sdk.is_empty() {
+            told.push_str(&format!(", checkd-plugin-api {}", bounded(sdk, 32)));
+        }
+        told
+    }
+
     /// What the plugin calls itself, its version, and its kinds.
     pub(crate) fn describe(&self) -> Result<Described, String> {
-        let text = self.plugin.describe()();
-        let facts: Described = read(&text, "describe")?;
+        let facts: Described = match self.door {
+            Door::Rust(plugin) => read(&plugin.describe()(), "describe")?,
+            Door::C(plugin) => plugin.described.clone(),
+        };
         if facts.kinds.len() > KINDS_MAX {
             let kinds = facts.kinds.len();
             return Err(format!("it offers {kinds} kinds, {KINDS_MAX} are allowed"));
@@ -165,12 +171,24 @@ impl Library {
     ) -> Result<Instance, Vec<Problem>> {
         let options = serde_json::to_string(options).unwrap_or_default();
         let user = std::ptr::from_ref(self.runs).expose_provenance();
-        let text = self.plugin.configure()(kind.into(), options.as_str().into(), HOST, user);
-        let configured: Configured =
-            read(&text, "configure").map_err(|fault| vec![Problem::of_all(fault)])?;
+        let configured: Result<Configured, String> = match self.door {
+            Door::Rust(plugin) => {
+                let text = plugin.configure()(kind.into(), options.as_str().into(), HOST, user);
+                read(&text, "configure")
+            }
+            Door::C(plugin) => {
+                let sink = Sink { host: HOST, user };
+                let text = plugin.door.configure(kind, &options, sink);
+                read(
+                    &serde_json::to_string(&text).unwrap_or_default(),
+                    "configure",
+                )
+            }
+        };
+        let configured = configured.map_err(|fault| vec![Problem::of_all(fault)])?;
         match configured.instance {
             Some(number) if configured.problems.is_empty() => Ok(Instance {
-                plugin: self.plugin,
+                door: self.door,
                 runs: self.runs,
                 number,
             }),
@@ -199,18 +217,29 @@ impl Instance {
     ) {
         self.runs.lock().insert((self.number, run), Box::new(done));
         let request = serde_json::to_string(target).unwrap_or_default();
-        self.plugin.submit()(self.number, run, request.as_str().into(), timeout_ms);
+        match self.door {
+            Door::Rust(plugin) => {
+                plugin.submit()(self.number, run, request.as_str().into(), timeout_ms);
+            }
+            Door::C(plugin) => plugin.door.submit(self.number, run, &request, timeout_ms),
+        }
     }
 
     /// Gives a run up; its sample comes now, when it has not come.
     pub(crate) fn cancel(&self, run: u64) {
-        self.plugin.cancel()(self.number, run);
+        match self.door {
+            Door::Rust(plugin) => plugin.cancel()(self.number, run),
+            Door::C(plugin) => plugin.door.cancel(self.number, run),
+        }
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.plugin.release()(self.number);
+        match self.door {
+            Door::Rust(plugin) => plugin.release()(self.number),
+            Door::C(plugin) => plugin.door.release(self.number),
+        }
         // Whoever broke the promise to answer has no chance any more.
         self.runs
             .lock()
@@ -225,7 +254,7 @@ impl Runs {
 }
 
 /// What a plugin says about itself, as it crosses the border.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Described {
     /// Its package.
     #[serde(default)]
@@ -233,6 +262,9 @@ pub(crate) struct Described {
     /// That package's version.
     #[serde(default)]
     pub(crate) version: String,
+    /// The version of the SDK that it was built with; empty when it does not say.
+    #[serde(default)]
+    pub(crate) sdk: String,
     /// What it offers.
     #[serde(default)]
     pub(crate) kinds: Vec<KindText>,
@@ -274,6 +306,42 @@ extern "C" fn sink(user: usize, instance: u64, run: u64, sample: RStr<'_>) {
     }));
     if taken.is_err() {
         tracing::error!(instance, run, "taking a plugin's sample panicked");
+    }
+}
+
+/// The door that a library has.
+fn door(opened: &Opened) -> Result<Door, Fault> {
+    // SAFETY: a library that exports this symbol promises that it is an abi_stable header, and
+    // `upgrade` below looks for its magic before it believes anything else. The reference is `'static`
+    // because the library is never closed.
+    #[expect(unsafe_code, reason = "the one symbol of the Rust door")]
+    let header = unsafe {
+        opened
+            .get::<AbiHeaderRef>(ROOT_SYMBOL)
+            .map(|symbol| *symbol)
+    };
+    if let Ok(header) = header {
+        let header = header.upgrade().map_err(|_| {
+            Fault::new("C0203", "it was built with another abi_stable")
+                .note(speaks())
+                .help(REBUILD)
+        })?;
+        return root(header).map(Door::Rust).map_err(mismatch);
+    }
+    // SAFETY: a library that exports this symbol promises that it is the function of the header.
+    #[expect(unsafe_code, reason = "the one symbol of the C door")]
+    let plugin = unsafe {
+        let entry = opened.get::<c_door::Entry>(c_door::SYMBOL);
+        entry.map(|entry| c_door::Plugin::open(*entry))
+    };
+    match plugin {
+        Ok(plugin) => Ok(Door::C(Box::leak(Box::new(plugin?)))),
+        Err(_) => Err(Fault::new(
+            "C0204",
+            "it is a shared library without the symbol of a checkd plugin",
+        )
+        .note(format!("in C it exports `{}`", c_door::SYMBOL))
+        .help("a plugin's crate has `checkd_plugin_api::export_plugin!();` and `crate-type = [\"cdylib\"]`")),
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod protocol;
 
 pub(crate) mod builtin;
+pub(crate) mod c_door;
 pub mod catalog;
 pub(crate) mod client;
 pub(crate) mod convert;
@@ -17,6 +18,7 @@ pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod trust;
+pub mod verify;
 
 pub use catalog::{Catalog, Inspected, Offer, Plugin, Unavailable};
 pub use protocol::{Problem, Target};

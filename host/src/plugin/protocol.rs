@@ -84,6 +84,9 @@ pub enum Tell {
         /// The plugin's own version.
         #[serde(default)]
         release: String,
+        /// What it was built with, for a person: `checkd-abi 1.0.0, checkd-plugin-api 1.2.0`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        built_with: String,
     },
     /// The answer to [`Ask::Describe`].
     Described {

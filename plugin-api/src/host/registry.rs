@@ -95,6 +95,9 @@ pub struct PluginFacts {
     pub name: String,
     /// That package's version.
     pub version: String,
+    /// The version of this crate that it was built with.
+    #[serde(default)]
+    pub sdk: String,
     /// Its kinds, sorted by name.
     pub kinds: Vec<KindFacts>,
 }
@@ -243,6 +246,7 @@ pub fn describe(name: &str, version: &str) -> PluginFacts {
     PluginFacts {
         name: name.to_owned(),
         version: version.to_owned(),
+        sdk: env!("CARGO_PKG_VERSION").to_owned(),
         kinds,
     }
 }

@@ -9,9 +9,11 @@ use crate::{Cause, Sample};
 
 /// Where the answers of an instance go.
 #[derive(Clone, Copy)]
-pub(super) struct Sink {
-    pub(super) host: HostRef,
-    pub(super) user: usize,
+pub struct Sink {
+    /// The host's table.
+    pub host: HostRef,
+    /// What the host wants back.
+    pub user: usize,
 }
 
 /// The answer of one run; given once.

@@ -1,4 +1,4 @@
-//! The one call shape (configure, submit, cancel, release, shutdown) over all registered checks.
+//! The one call shape (configure, submit, cancel, release, shutdown) over instances of whatever kinds.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -12,18 +12,22 @@ use tokio::task::AbortHandle;
 use super::answer::{Answer, Pledge, Sink};
 use super::runtime::Runtime;
 use crate::host::run::guarded;
-use crate::host::{
-    BlockingPool, Configured, Instance, Job, Registration, Request, describe, gone, registered,
-};
+use crate::host::{BlockingPool, Configured, Instance, Job, Request, gone};
 use crate::{Cause, Context, Problems, Sample, panics};
 
 /// How many blocking runs a plugin works on at once, and how many may hang besides them.
 const THREADS: usize = 16;
 
-/// All that a loaded plugin holds.
-pub(super) struct Door {
-    name: &'static str,
-    version: &'static str,
+/// Makes a bare instance of a kind, by its name, of options as JSON; or says all that is wrong with
+/// them. It is called again when a run has lost its instance.
+pub type Maker = dyn Fn(&str, &str) -> Result<Instance, Problems> + Send + Sync;
+
+/// All that a loaded plugin holds: its instances, their runs, its threads.
+///
+/// The functions are those of `checkd_abi::Plugin`, and keep its promises; no lock is held while an
+/// author's code runs, except that `configure` and `release` run it on the calling thread.
+pub struct Door {
+    make: Arc<Maker>,
     state: Arc<Mutex<State>>,
     /// How many runtimes hang in a check that does not give their thread back.
     hanging: Arc<AtomicUsize>,
@@ -40,7 +44,8 @@ struct State {
 
 /// A configured check of the host's.
 struct Slot {
-    registration: &'static Registration,
+    make: Arc<Maker>,
+    kind: Box<str>,
     options: Box<str>,
     sink: Sink,
     use_: Mutex<Use>,
@@ -73,7 +78,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Door {
-    pub(super) fn new(name: &'static str, version: &'static str) -> Self {
+    /// A door over the instances that `make` makes.
+    #[must_use]
+    pub fn new(make: Arc<Maker>) -> Self {
         let pool = Some(Arc::new(BlockingPool::new(THREADS, THREADS)));
         let state = State {
             next: 1,
@@ -82,29 +89,19 @@ impl Door {
             pool,
         };
         Self {
-            name,
-            version,
+            make,
             state: Arc::new(Mutex::new(state)),
             hanging: Arc::default(),
         }
     }
 
-    pub(super) fn describe(&self) -> String {
-        serde_json::to_string(&describe(self.name, self.version)).unwrap_or_default()
-    }
-
-    pub(super) fn configure(&self, kind: &str, options: &str, sink: Sink) -> Configured {
+    /// Makes an instance of a kind; its answers go to `sink`.
+    pub fn configure(&self, kind: &str, options: &str, sink: Sink) -> Configured {
         let refuse = |message: String| Configured::Problems(Problems::one("", message));
         if lock(&self.state).pool.is_none() {
             return refuse("the plugin was shut down".to_owned());
         }
-        let mut found = registered().filter(|r| r.descriptor().kind == kind);
-        let registration = match (found.next(), found.next()) {
-            (Some(registration), None) => registration,
-            (None, _) => return refuse(format!("the plugin has no kind `{kind}`")),
-            (Some(_), Some(_)) => return refuse(format!("the plugin has kind `{kind}` twice")),
-        };
-        let instance = match registration.configure(options) {
+        let instance = match (self.make)(kind, options) {
             Ok(instance) => instance,
             Err(problems) => return Configured::Problems(problems),
         };
@@ -113,7 +110,8 @@ impl Door {
             flight: None,
         });
         let slot = Slot {
-            registration,
+            make: Arc::clone(&self.make),
+            kind: kind.into(),
             options: options.into(),
             sink,
             use_,
@@ -125,7 +123,8 @@ impl Door {
         Configured::Instance(number)
     }
 
-    pub(super) fn submit(&self, number: u64, run: u64, request: &str, timeout: u64) {
+    /// Begins a run; its answer comes once, from any thread.
+    pub fn submit(&self, number: u64, run: u64, request: &str, timeout: u64) {
         let (slot, pool) = {
             let state = lock(&self.state);
             (state.slots.get(&number).cloned(), state.pool.clone())
@@ -185,21 +184,24 @@ impl Door {
         slot.under_way(&answer, means);
     }
 
-    pub(super) fn cancel(&self, number: u64, run: u64) {
+    /// Gives a run up: it is answered now, unless it has been.
+    pub fn cancel(&self, number: u64, run: u64) {
         let slot = lock(&self.state).slots.get(&number).cloned();
         if let Some(slot) = slot {
             slot.cancel(|answer| answer.run() == run);
         }
     }
 
-    pub(super) fn release(&self, number: u64) {
+    /// Forgets an instance; a run under way is answered now.
+    pub fn release(&self, number: u64) {
         let slot = lock(&self.state).slots.remove(&number);
         if let Some(slot) = slot {
             self.retire(&slot);
         }
     }
 
-    pub(super) fn shutdown(&self, timeout: u64) {
+    /// Forgets all instances and ends the threads, waiting at most so many milliseconds.
+    pub fn shutdown(&self, timeout: u64) {
         let (slots, pool) = {
             let mut state = lock(&self.state);
             (std::mem::take(&mut state.slots), state.pool.take())
@@ -326,13 +328,10 @@ impl Slot {
         drop(now);
         match instance {
             Some(instance) => Ok(instance),
-            None => self
-                .registration
-                .configure(&self.options)
-                .map_err(|problems| {
-                    self.end(answer, None);
-                    gone(&problems)
-                }),
+            None => (self.make)(&self.kind, &self.options).map_err(|problems| {
+                self.end(answer, None);
+                gone(&problems)
+            }),
         }
     }
 
