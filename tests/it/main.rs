@@ -6,11 +6,13 @@
     reason = "a surprise fails the test"
 )]
 
+mod abi;
 mod architecture;
 mod bad_days;
 mod bad_members;
 mod bad_plugins;
 mod budget;
+mod c_door;
 mod check_folders;
 mod contract;
 mod docs;
@@ -51,4 +53,5 @@ mod systemd;
 mod trust;
 mod unplanned;
 mod upgrade;
+mod verify;
 mod wait;

@@ -152,7 +152,7 @@ pub(super) fn no_such_kind(typed: &str, catalog: &Catalog) -> Diagnostic {
     }
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     let span = checkd_plugin_api::units::Span::from_str(text)?;
     let span = span.as_duration();
     if span.is_zero() {

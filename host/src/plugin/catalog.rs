@@ -510,8 +510,23 @@ fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.into())
 }
 
+/// How a plugin is started that nobody has configured: in a process of its own, from this program.
+pub(super) fn launch(
+    name: &str,
+    source: &PluginSource,
+    origin: &str,
+) -> Result<Launch, Diagnostic> {
+    match source {
+        PluginSource::Command(command) => Ok(Launch::command(name, command)),
+        PluginSource::Library(path) => {
+            let image = Image::take(Path::new(path)).map_err(|fault| fault.diagnostic(origin))?;
+            Ok(Launch::library(name, Path::new(THIS_PROGRAM), image))
+        }
+    }
+}
+
 /// `acme_checks` for `/opt/acme/libacme_checks.so`.
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     stem.strip_prefix("lib").unwrap_or(&stem).to_owned()
 }

@@ -7,13 +7,15 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use checkd_core::Span;
 use checkd_core::diagnostic::Diagnostic;
 use serde_json::{Map, Value};
 
+use super::client::millis;
 use super::process::{Launch, Process};
 use super::protocol::{
-    Ask, KINDS_MAX, KindText, PROBLEMS_MAX, Problem, TEXT_MAX, Target, Tell, VERSIONS, bounded,
-    line, parse, read_line,
+    Ask, KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS,
+    bounded, line, parse, read_line,
 };
 
 /// How long a worker may take for each of: hello, describe, configure.
@@ -22,17 +24,25 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 /// So many lines of log a worker may send before its answer.
 pub(crate) const CHATTER_MAX: usize = 100;
 
+/// That nothing came in time: told in the words of who waited.
+const SILENT: &str = "silence";
+
 /// A worker that has said hello.
 #[derive(Debug)]
 pub(crate) struct Probe {
     process: Process,
     stream: BufReader<Timed>,
     line: Vec<u8>,
+    /// What each of hello, describe, configure may take.
+    patience: Duration,
     instances: u64,
+    runs: u64,
     /// What the plugin calls itself.
     pub(crate) plugin: String,
     /// The plugin's own version.
     pub(crate) release: String,
+    /// What it says that it was built with; may be empty.
+    pub(crate) built_with: String,
 }
 
 /// A stream whose reads end at a deadline, however slowly bytes drip in.
@@ -65,6 +75,15 @@ impl Probe {
     ///
     /// `origin` is the plugin in the user's words: its path or its command.
     pub(crate) fn open(launch: &Launch, origin: &str) -> Result<Self, Diagnostic> {
+        Self::open_within(launch, origin, ANSWER)
+    }
+
+    /// As [`open`](Self::open); the worker may take `patience` for each answer that is due at once.
+    pub(crate) fn open_within(
+        launch: &Launch,
+        origin: &str,
+        patience: Duration,
+    ) -> Result<Self, Diagnostic> {
         let (process, stream) = launch
             .start()
             .map_err(|error| not_started(origin, &error))?;
@@ -76,9 +95,12 @@ impl Probe {
             process,
             stream: BufReader::new(stream),
             line: Vec::new(),
+            patience,
             instances: 0,
+            runs: 0,
             plugin: String::new(),
             release: String::new(),
+            built_with: String::new(),
         };
         let hello = probe.ask(
             &Ask::Hello {
@@ -89,7 +111,8 @@ impl Probe {
                     version,
                     plugin,
                     release,
-                } => Ok(Ok((version, plugin, release))),
+                    built_with,
+                } => Ok(Ok((version, plugin, release, built_with))),
                 Tell::Error {
                     code,
                     message,
@@ -102,7 +125,7 @@ impl Probe {
                 | Tell::Log { .. }) => Err(other),
             },
         );
-        let (version, plugin, release) = match hello {
+        let (version, plugin, release, built_with) = match hello {
             Ok(hello) => hello?,
             Err(silence) => return Err(broke(launch, origin, &silence)),
         };
@@ -111,6 +134,7 @@ impl Probe {
         }
         probe.plugin = bounded(&plugin, 128);
         probe.release = bounded(&release, 64);
+        probe.built_with = bounded(&built_with, 128);
         Ok(probe)
     }
 
@@ -146,6 +170,20 @@ impl Probe {
         options: &Map<String, Value>,
         target: &Target,
     ) -> Result<Vec<Problem>, String> {
+        let (instance, problems) = self.make(kind, options, target)?;
+        if problems.is_empty() {
+            self.send(&Ask::Drop { instance })?;
+        }
+        Ok(problems)
+    }
+
+    /// Makes an instance: its number, and all that is wrong with the options; nothing: it is there.
+    pub(crate) fn make(
+        &mut self,
+        kind: &str,
+        options: &Map<String, Value>,
+        target: &Target,
+    ) -> Result<(u64, Vec<Problem>), String> {
         self.instances += 1;
         let instance = self.instances;
         let ask = Ask::Configure {
@@ -170,23 +208,124 @@ impl Probe {
         for problem in &mut problems {
             problem.bound();
         }
-        if problems.is_empty() {
-            self.send(&Ask::Drop { instance })?;
-        }
-        Ok(problems)
+        Ok((instance, problems))
     }
 
-    /// Asks, and waits for the answer that `wanted` takes; logs are logged, all else is told.
+    /// Forgets an instance.
+    pub(crate) fn forget(&mut self, instance: u64) -> Result<(), String> {
+        self.send(&Ask::Drop { instance })
+    }
+
+    /// Begins a run: its number.
+    pub(crate) fn submit(&mut self, instance: u64, timeout: Duration) -> Result<u64, String> {
+        self.runs += 1;
+        let (run, timeout_ms) = (self.runs, millis(timeout));
+        self.send(&Ask::Submit {
+            run,
+            instance,
+            timeout_ms,
+        })?;
+        Ok(run)
+    }
+
+    /// Gives a run up.
+    pub(crate) fn cancel(&mut self, run: u64) -> Result<(), String> {
+        self.send(&Ask::Cancel { run })
+    }
+
+    /// The next sample, with the run that it is of, within `limit`. Any other answer is an error.
+    pub(crate) fn sample(&mut self, limit: Duration) -> Result<(u64, SampleText), String> {
+        let answer = self.hear(limit, |tell| match tell {
+            Tell::Sample { run, sample } => Ok((run, sample)),
+            other @ (Tell::Hello { .. }
+            | Tell::Described { .. }
+            | Tell::Configured { .. }
+            | Tell::Log { .. }
+            | Tell::Error { .. }) => Err(other),
+        });
+        answer.map_err(|fault| match fault.as_str() {
+            SILENT => format!("no sample came within {}", Span(millis(limit))),
+            _ => fault,
+        })
+    }
+
+    /// The samples that came though nobody waited for them: all that the worker says before it
+    /// describes itself once more.
+    pub(crate) fn unasked(&mut self) -> Result<Vec<(u64, SampleText)>, String> {
+        let mut samples = Vec::new();
+        self.send(&Ask::Describe)?;
+        for _ in 0..CHATTER_MAX {
+            let told = self.hear(self.patience, |tell| match tell {
+                Tell::Sample { run, sample } => Ok(Some((run, sample))),
+                Tell::Described { .. } => Ok(None),
+                other @ (Tell::Hello { .. }
+                | Tell::Configured { .. }
+                | Tell::Log { .. }
+                | Tell::Error { .. }) => Err(other),
+            });
+            match told.map_err(|fault| self.late(fault))? {
+                Some(sample) => samples.push(sample),
+                None => return Ok(samples),
+            }
+        }
+        Err(format!(
+            "it sent {CHATTER_MAX} samples that nobody asked for"
+        ))
+    }
+
+    /// Says what is none of the protocol's messages, and takes the `error` that must come.
+    pub(crate) fn say_nonsense(&mut self) -> Result<(), String> {
+        #[derive(serde::Serialize)]
+        struct Nonsense {
+            r#type: &'static str,
+        }
+        self.write(line(&Nonsense {
+            r#type: "checkd_verify_unknown",
+        }))?;
+        let refused = self.hear(self.patience, |tell| match tell {
+            Tell::Error { .. } => Ok(()),
+            other @ (Tell::Hello { .. }
+            | Tell::Described { .. }
+            | Tell::Configured { .. }
+            | Tell::Sample { .. }
+            | Tell::Log { .. }) => Err(other),
+        });
+        refused.map_err(|fault| self.late(fault))
+    }
+
+    /// Closes the stream: whether the worker ends by itself within `limit`.
+    pub(crate) fn leave(self, limit: Duration) -> bool {
+        // An error says that it is closed already.
+        drop(
+            self.stream
+                .get_ref()
+                .stream
+                .shutdown(std::net::Shutdown::Both),
+        );
+        self.process.ends_within(limit)
+    }
+
+    /// Asks, and waits for the answer that `wanted` takes.
     fn ask<T>(&mut self, ask: &Ask, wanted: impl Fn(Tell) -> Result<T, Tell>) -> Result<T, String> {
-        self.stream.get_mut().deadline = Instant::now() + ANSWER;
         self.send(ask)?;
+        let answer = self.hear(self.patience, wanted);
+        answer.map_err(|fault| self.late(fault))
+    }
+
+    /// Waits for the answer that `wanted` takes; logs are logged, all else is told.
+    fn hear<T>(
+        &mut self,
+        limit: Duration,
+        wanted: impl Fn(Tell) -> Result<T, Tell>,
+    ) -> Result<T, String> {
+        self.stream.get_mut().deadline = Instant::now() + limit;
         for _ in 0..CHATTER_MAX {
             match read_line(&mut self.stream, &mut self.line) {
                 Ok(true) => {}
                 Ok(false) => return Err(format!("its worker {}", self.process.ending())),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     self.process.kill();
-                    return Err(format!("it did not answer within {} s", ANSWER.as_secs()));
+                    return Err(SILENT.into());
                 }
                 Err(error) => {
                     self.process.kill();
@@ -208,8 +347,20 @@ impl Probe {
         Err(format!("it sent {CHATTER_MAX} lines without an answer"))
     }
 
+    /// In the words for an answer that is due at once.
+    fn late(&self, fault: String) -> String {
+        match fault.as_str() {
+            SILENT => format!("it did not answer within {}", Span(millis(self.patience))),
+            _ => fault,
+        }
+    }
+
     fn send(&mut self, ask: &Ask) -> Result<(), String> {
-        let bytes = line(ask).ok_or("the options are longer than a line of the protocol")?;
+        self.write(line(ask))
+    }
+
+    fn write(&mut self, line: Option<Vec<u8>>) -> Result<(), String> {
+        let bytes = line.ok_or("the options are longer than a line of the protocol")?;
         let stream = &mut self.stream.get_mut().stream;
         let sent = stream
             .set_write_timeout(Some(ANSWER))

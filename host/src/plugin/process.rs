@@ -144,6 +144,20 @@ impl Process {
         }
     }
 
+    /// Whether it ends by itself within `limit`. Blocks.
+    pub(crate) fn ends_within(&self, limit: Duration) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // One that cannot be opened is there no more.
+        let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+            return true;
+        };
+        let wait = Timespec::try_from(limit).ok();
+        matches!(
+            poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], wait.as_ref()),
+            Ok(1)
+        )
+    }
+
     /// Waits until it has ended, and says how, for a person. Blocks; one that closed its stream and
     /// lives on is killed.
     pub(crate) fn ending(&self) -> String {

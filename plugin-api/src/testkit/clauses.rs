@@ -13,8 +13,6 @@ type Holds = Result<(), String>;
 
 /// What a target gets in the clauses in which it does not answer.
 const SHORT: Duration = Duration::from_millis(300);
-/// What a run may take in the other clauses.
-const LONG: Duration = Duration::from_secs(20);
 /// How late an answer may be: after it the host calls a run overrun.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -32,6 +30,38 @@ const HOST_KEYS: [&str; 11] = [
     "freshness",
     "scope",
 ];
+
+pub(super) fn without_peer(contract: &Contract, _: &dyn Subject) -> Option<&'static str> {
+    let none = contract.peer.is_none();
+    none.then_some("the suite was not told how the check is pointed at a peer")
+}
+
+pub(super) fn without_panic(contract: &Contract, _: &dyn Subject) -> Option<&'static str> {
+    let none = contract.panics.is_none();
+    none.then_some("the suite was not told with which options a run panics")
+}
+
+pub(super) fn without_units(_: &Contract, subject: &dyn Subject) -> Option<&'static str> {
+    let of_unit = |property: &Value| UNITS.iter().any(|unit| has_format(property, unit));
+    without(subject, of_unit).then_some("it has no option with a unit")
+}
+
+pub(super) fn without_secrets(_: &Contract, subject: &dyn Subject) -> Option<&'static str> {
+    without(subject, |property| has_format(property, "secret")).then_some("it has no secret")
+}
+
+/// Whether a kind has no option of this sort.
+fn without(subject: &dyn Subject, sort: impl Fn(&Value) -> bool) -> bool {
+    let schema = subject.facts().options;
+    let properties = schema.get("properties").and_then(Value::as_object);
+    !properties
+        .into_iter()
+        .flatten()
+        .any(|(_, property)| sort(property))
+}
+
+/// The forms of options that are written with a unit.
+const UNITS: [&str; 3] = ["span", "size", "percent"];
 
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Holds {
     if holds { Ok(()) } else { Err(why()) }
@@ -102,7 +132,7 @@ pub(super) fn example(contract: &Contract, subject: &dyn Subject) -> Holds {
 }
 
 /// Does to an example what the host does to options: placeholders and secrets.
-fn resolved(value: Value, contract: &Contract) -> Value {
+pub(super) fn resolved(value: Value, contract: &Contract) -> Value {
     let request = &contract.request;
     match value {
         Value::String(text) => {
@@ -180,10 +210,7 @@ pub(super) fn unknown(contract: &Contract, subject: &dyn Subject) -> Holds {
 pub(super) fn units(contract: &Contract, subject: &dyn Subject) -> Holds {
     let schema = subject.facts().options;
     for (key, property) in properties(&schema)? {
-        if !["span", "size", "percent"]
-            .iter()
-            .any(|unit| has_format(property, unit))
-        {
+        if !UNITS.iter().any(|unit| has_format(property, unit)) {
             continue;
         }
         for bare in [json!(30), json!("30")] {
@@ -220,7 +247,7 @@ pub(super) fn pure(contract: &Contract, subject: &dyn Subject) -> Holds {
 }
 
 fn one(instance: &mut dyn SubjectInstance, contract: &Contract) -> Result<Sample, String> {
-    run(instance, contract, LONG).map(|(sample, _)| sample)
+    run(instance, contract, contract.patience).map(|(sample, _)| sample)
 }
 
 fn run(
@@ -242,6 +269,18 @@ pub(super) fn once(contract: &Contract, subject: &dyn Subject) -> Holds {
     let mut instance = configured(subject, &contract.options)?;
     for _ in 0..3 {
         one(&mut *instance, contract)?;
+    }
+    Ok(())
+}
+
+pub(super) fn sound(contract: &Contract, subject: &dyn Subject) -> Holds {
+    let mut instance = configured(subject, &contract.options)?;
+    for _ in 0..2 {
+        let sample = one(&mut *instance, contract)?;
+        let itself = matches!(sample.cause, Some(Cause::Crashed | Cause::Overran));
+        ensure(sample.status != Status::Unknown || !itself, || {
+            format!("{}: {}", sample.status, sample.message)
+        })?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use contract::{Broken, CLAUSES, Clause, Contract};
+pub use contract::{Broken, CLAUSES, Clause, Contract, Outcome};
 pub use linked::{Linked, contract, contract_blocking};
 pub use peers::{ClosedPort, DrippingPeer, SilentPeer};
 pub use subject::{Subject, SubjectInstance};

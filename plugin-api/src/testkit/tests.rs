@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{CLAUSES, Contract, DrippingPeer, SilentPeer, Subject, SubjectInstance};
+use super::{CLAUSES, Contract, DrippingPeer, Outcome, SilentPeer, Subject, SubjectInstance};
 use crate::host::{KindFacts, Request};
 use crate::{Cause, Problems, Sample, Scope};
 
@@ -35,6 +35,7 @@ enum Flaw {
     NoTotalDeadline,
     PassesClosed,
     Panicking,
+    Overruns,
 }
 
 /// A kind without any SDK: every promise is kept by hand, but for the one that is flawed.
@@ -155,6 +156,9 @@ impl SubjectInstance for Strings {
         if self.flaw == Flaw::Static && runs.is_multiple_of(2) {
             sample = Sample::unknown(Cause::Misconfigured, "not yet");
         }
+        if self.flaw == Flaw::Overruns {
+            sample = Sample::unknown(Cause::Overran, "still looking");
+        }
         if self.flaw == Flaw::Mute {
             sample = Sample::fail(Cause::Wrong, "");
         }
@@ -238,6 +242,10 @@ fn every_clause_can_be_broken() {
             "a quantity without a unit is refused with what to write",
         ),
         (Flaw::Eager, "configuring it connects to nobody"),
+        (
+            Flaw::Overruns,
+            "with valid options a run neither breaks nor overruns",
+        ),
         (Flaw::Mute, "samples say why, and their numbers are numbers"),
         (
             Flaw::WrongCause,
@@ -294,9 +302,45 @@ fn a_broken_contract_is_told_clause_by_clause() {
     let told = payload.downcast_ref::<String>().unwrap();
     assert_eq!(
         told,
-        "kind `puppet` breaks 1 of 16 clauses:\n- samples say why, and their numbers are numbers: \
+        "kind `puppet` breaks 1 of 17 clauses:\n- samples say why, and their numbers are numbers: \
          a sample says no word: fail Some(Wrong) ``"
     );
+}
+
+#[test]
+fn a_clause_that_cannot_be_tried_is_skipped_with_its_reason() {
+    let contract = Contract::new(json!({}));
+    let puppet = Puppet::new(Flaw::PassesSilence);
+    let skipped: Vec<_> = CLAUSES
+        .iter()
+        .filter_map(|clause| match clause.judge(&contract, &puppet) {
+            Outcome::Skipped(why) => Some((clause.name, why)),
+            Outcome::Held | Outcome::Broken(_) => None,
+        })
+        .collect();
+    let names: Vec<_> = skipped.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        [
+            "configuring it connects to nobody",
+            "a silent peer is a Fail by the deadline",
+            "a dripping peer is a Fail by the deadline",
+            "a closed port is a Fail",
+            "a panic is Unknown(crashed), and the next run happens",
+        ]
+    );
+    assert!(skipped.iter().all(|(_, why)| why.contains("was not told")));
+}
+
+#[test]
+fn options_of_an_example_are_what_the_host_would_make_of_them() {
+    let contract =
+        Contract::of_example("peer = \"{member}:{port}\"\ntoken = { env = \"T\" }").unwrap();
+    assert_eq!(
+        contract.options,
+        json!({ "peer": "shop-0:8100", "token": "secret" })
+    );
+    assert!(Contract::of_example("peer =").is_err());
 }
 
 #[test]

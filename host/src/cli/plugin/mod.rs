@@ -2,6 +2,7 @@
 
 mod inspect;
 mod list;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Hold a library or a command to the contract of every check, clause by clause, each in a worker
+    /// of its own.
+    Verify(verify::Args),
     /// List the plugins of a configuration.
     List {
         #[command(flatten)]
@@ -43,6 +47,7 @@ enum Verb {
 pub fn run(args: Args) -> ExitCode {
     match args.verb {
         Verb::Inspect { file, json } => inspect::inspect(&file, json),
+        Verb::Verify(args) => verify::run(args),
         Verb::List { layers, json } => list::list(&layers, json),
     }
 }
