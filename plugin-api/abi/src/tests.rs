@@ -1,6 +1,8 @@
 //! The layout is frozen: a change here is a new version of the contract.
 
-use std::mem::{align_of, offset_of, size_of};
+mod layout;
+
+use std::mem::size_of;
 
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
@@ -11,36 +13,9 @@ use abi_stable::std_types::{RStr, RString};
 use crate::load::take;
 use crate::{Host, HostRef, Mismatch, Plugin, PluginRef, ROOT_SYMBOL, VERSION, root};
 
-/// A new field is a new last line, and a new minor version; no other difference may be blessed.
 #[test]
-fn the_tables_are_laid_out_as_published() {
-    assert_eq!(
-        VERSION, "1.0.0",
-        "the version that the lines below belong to"
-    );
+fn the_root_is_found_by_its_name_and_references_are_pointers() {
     assert_eq!(ROOT_SYMBOL, "_1as_0lib_1header_0root_bmodule_bloader");
-    let plugin = [
-        ("version", offset_of!(Plugin, version)),
-        ("describe", offset_of!(Plugin, describe)),
-        ("configure", offset_of!(Plugin, configure)),
-        ("submit", offset_of!(Plugin, submit)),
-        ("cancel", offset_of!(Plugin, cancel)),
-        ("release", offset_of!(Plugin, release)),
-        ("shutdown", offset_of!(Plugin, shutdown)),
-    ];
-    let published = [
-        ("version", 0),
-        ("describe", 16),
-        ("configure", 24),
-        ("submit", 32),
-        ("cancel", 40),
-        ("release", 48),
-        ("shutdown", 56),
-    ];
-    assert_eq!(plugin, published);
-    assert_eq!((size_of::<Plugin>(), align_of::<Plugin>()), (64, 8));
-    assert_eq!([offset_of!(Host, version), offset_of!(Host, sink)], [0, 16]);
-    assert_eq!((size_of::<Host>(), align_of::<Host>()), (24, 8));
     assert_eq!((size_of::<PluginRef>(), size_of::<HostRef>()), (8, 8));
 }
 
