@@ -519,7 +519,8 @@ pub(super) fn launch(
     match source {
         PluginSource::Command(command) => Ok(Launch::command(name, command)),
         PluginSource::Library(path) => {
-            let image = Image::take(Path::new(path)).map_err(|fault| fault.diagnostic(origin))?;
+            let image =
+                Image::take(Path::new(path), None).map_err(|fault| fault.diagnostic(origin))?;
             Ok(Launch::library(name, Path::new(THIS_PROGRAM), image))
         }
     }
