@@ -11,8 +11,6 @@ mod queue;
 mod read;
 mod rescue;
 mod rows;
-#[cfg(test)]
-mod stalls;
 mod sweep;
 #[cfg(test)]
 mod tests;

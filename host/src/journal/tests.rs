@@ -5,6 +5,8 @@
     reason = "a test that meets anything else fails"
 )]
 
+mod stalls;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

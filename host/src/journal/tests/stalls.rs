@@ -14,10 +14,10 @@ use checkd_core::{Instant, IntentId, LeafId, Span};
 use rusqlite::Connection;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::Message;
-use super::queue::{Outlet, Passes, Queue, Refusal};
-use super::tests::{LEAF, MEMBER, fail, generation, intent, open};
-use super::write::Writer;
+use super::super::Message;
+use super::super::queue::{Outlet, Passes, Queue, Refusal};
+use super::super::write::Writer;
+use super::{LEAF, MEMBER, fail, generation, intent, open};
 use crate::manager::tests::plan;
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -258,7 +258,7 @@ fn the_start_of_many_members_waits_for_the_disk_once() {
     let path = dir.path().join("journal.db");
     let plan = Arc::new(plan(&["true"], u32::try_from(MEMBERS).unwrap()));
     let (sender, mut events) = unbounded_channel();
-    let (connection, _) = super::open::open(&path).unwrap();
+    let (connection, _) = super::super::open::open(&path).unwrap();
     let (mut writer, ..) = Writer::begin(&path, connection, Arc::clone(&plan), sender).unwrap();
     let mut engine = Engine::new(Arc::clone(&plan), 1, IntentId(1), crate::clock::now());
 
