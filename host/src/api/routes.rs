@@ -1,5 +1,6 @@
 //! The routes of the control socket.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,7 +179,7 @@ async fn nothing_here() -> Refused {
 
 async fn livez(State(shared): State<Shared>) -> Answered<&'static str> {
     // The loop itself answers, not only the socket.
-    shared.ask(Question::Status).await?;
+    shared.ask(Question::Alive).await?;
     Ok("ok\n")
 }
 
@@ -208,7 +209,7 @@ async fn status(
     if !query.select.is_empty() {
         report.unplanned.clear();
     }
-    let wanted = shared.paths(&selected);
+    let wanted: BTreeSet<String> = shared.paths(&selected).into_iter().collect();
     for group in &mut report.groups {
         group.members.retain(|member| wanted.contains(&member.path));
     }

@@ -44,6 +44,7 @@ impl Bench {
         tokio::spawn(async move {
             while let Some((_, question)) = asked.recv().await {
                 match question {
+                    Question::Alive(answer) => drop(answer.send(())),
                     Question::Status(answer) => drop(answer.send(engine.status(Instant(1_000)))),
                     Question::Explain(id, answer) => {
                         drop(answer.send(engine.explain(id, Instant(1_000))));

@@ -79,6 +79,8 @@ pub struct Setup {
 /// What the control socket asks of the loop.
 #[derive(Debug)]
 pub enum Question {
+    /// Whether the loop turns.
+    Alive(oneshot::Sender<()>),
     /// What stands now.
     Status(oneshot::Sender<StatusReport>),
     /// Why one member is as it is.
@@ -554,6 +556,7 @@ impl Daemon {
     fn answer(&mut self, question: Question) {
         let now = crate::clock::now();
         match question {
+            Question::Alive(answer) => drop(answer.send(())),
             Question::Status(answer) => {
                 let mut report = self.engine.status(now);
                 report.notify = self.notifier.report();

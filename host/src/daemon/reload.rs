@@ -260,7 +260,10 @@ impl Daemon {
                 command,
                 answer,
             },
-            Question::Status(_) | Question::Reload { .. } | Question::Evict { .. } => question,
+            Question::Alive(_)
+            | Question::Status(_)
+            | Question::Reload { .. }
+            | Question::Evict { .. } => question,
         })
     }
 }
