@@ -111,19 +111,6 @@ mod by_name {
 }
 
 impl Kept {
-    /// About how many bytes of memory it takes.
-    pub fn bytes(&self) -> usize {
-        /// Names, and a message that is shared with its sample.
-        const TEXT: usize = 128;
-        match self {
-            Self::Member(kept) => {
-                let leaf = size_of::<(String, u64, Leaf)>() + TEXT;
-                size_of::<KeptMember>() + TEXT + kept.leaves.len() * leaf
-            }
-            Self::Group(_) => size_of::<KeptGroup>() + TEXT,
-        }
-    }
-
     /// By what it is known: `web/web-1`, or `web`.
     pub fn path(&self) -> &str {
         match self {

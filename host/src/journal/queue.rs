@@ -1,5 +1,5 @@
-//! What waits for the writer: bounded in bytes, and the passes of one check that change nothing are one
-//! message for as long as they wait.
+//! What waits for the writer: bounded in bytes. The passes of one check that change nothing are one
+//! message for as long as they wait, and so is what is kept of a member.
 //!
 //! A disk that stalls for seconds must cost neither the loop a moment nor the journal an entry. The loop
 //! only ever locks the queue for as long as it takes to move messages in memory.
@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
 use checkd_core::journal::Entry;
+use checkd_core::policy::keep::Kept;
 use checkd_core::{Instant, IntentId, LeafId};
 
 use super::Message;
@@ -94,6 +95,8 @@ struct Waiting {
     /// Where the latest passes of a leaf are counted, by number; none once a run of it came that was
     /// more than a steady pass.
     steady: BTreeMap<LeafId, u64>,
+    /// Where what is kept of a member waits, by its path.
+    kept: BTreeMap<String, u64>,
     /// When they are to be taken.
     due: Option<Clock>,
     /// How many switches wait.
@@ -177,10 +180,29 @@ impl Queue {
             before.add(*passes);
             return Ok(());
         }
+        let message = if let Message::Keep(kept) = message {
+            // In the place of the one before: no intent is stored without what is kept before it.
+            if let Some(before) = waiting.kept(kept.path()) {
+                let outdated = std::mem::replace(before, kept);
+                drop(waiting);
+                drop(outdated);
+                return Ok(());
+            }
+            Message::Keep(kept)
+        } else {
+            message
+        };
         let room = match run {
             Some(_) => self.room / 4 * RUNS_QUARTERS,
-            // Without it what comes after would be taken for something else.
-            None if matches!(message, Message::Switch(..) | Message::Damaged(_)) => usize::MAX,
+            // Without the first two what comes after would be taken for something else; of the last at
+            // most one of a member waits.
+            None if matches!(
+                message,
+                Message::Switch(..) | Message::Damaged(_) | Message::Keep(_)
+            ) =>
+            {
+                usize::MAX
+            }
             None => self.room,
         };
         if waiting.bytes.saturating_add(bytes) > room {
@@ -194,6 +216,10 @@ impl Queue {
             (Message::Switch(..), None) => {
                 waiting.switches += 1;
                 waiting.steady.clear();
+                waiting.kept.clear();
+            }
+            (Message::Keep(kept), None) => {
+                waiting.kept.insert(kept.path().to_owned(), number);
             }
             (_, None) => {}
         }
@@ -315,6 +341,15 @@ impl Waiting {
         }
     }
 
+    /// What is kept of a member, where it still waits.
+    fn kept(&mut self, path: &str) -> Option<&mut Kept> {
+        let index = self.kept.get(path)?.checked_sub(self.first)?;
+        match self.messages.get_mut(usize::try_from(index).ok()?) {
+            Some(Message::Keep(kept)) if kept.path() == path => Some(kept),
+            _ => None,
+        }
+    }
+
     /// Where the first switch is, among so many.
     fn to_switch(&self, among: usize) -> Option<usize> {
         if self.switches == 0 {
@@ -335,10 +370,11 @@ impl Waiting {
         self.first += count as u64;
         let freed = messages.iter().map(Message::bytes).sum();
         self.bytes = self.bytes.saturating_sub(freed);
-        let mut emptied = (VecDeque::new(), BTreeMap::new());
+        let mut emptied = (VecDeque::new(), BTreeMap::new(), BTreeMap::new());
         if self.messages.is_empty() {
             (self.due, self.bytes) = (None, 0);
             std::mem::swap(&mut emptied.1, &mut self.steady);
+            std::mem::swap(&mut emptied.2, &mut self.kept);
             // What a stall needed is given back.
             if self.messages.capacity() > 2 * BATCH {
                 std::mem::swap(&mut emptied.0, &mut self.messages);
@@ -418,17 +454,17 @@ impl Message {
         None
     }
 
-    /// About how much memory it takes.
+    /// About how much memory it takes; what is kept of a member is bounded by the plan.
     fn bytes(&self) -> usize {
         let heap = match self {
             Self::Entry(entry) => size_of::<Entry>() + heap_of(entry),
-            Self::Keep(kept) => kept.bytes(),
             Self::Interrupted(intents) => intents.len() * 2 * size_of::<IntentId>(),
             // Short texts.
             Self::Unplanned(_) => 128,
             Self::Passes(..)
             | Self::Started(..)
             | Self::Exited(..)
+            | Self::Keep(_)
             | Self::Switch(..)
             | Self::Damaged(_)
             | Self::Nothing => 0,

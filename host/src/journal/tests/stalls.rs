@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use checkd_core::engine::{Act, Effect, Engine, Event};
 use checkd_core::journal::Entry;
+use checkd_core::policy::keep::Kept;
 use checkd_core::{Instant, IntentId, LeafId, Span};
 use rusqlite::Connection;
 use tokio::sync::mpsc::unbounded_channel;
@@ -50,6 +51,7 @@ fn told(messages: &[Message]) -> Vec<String> {
         Message::Entry(_) if message.intent().is_some() => "intent".to_owned(),
         Message::Entry(_) => "run".to_owned(),
         Message::Started(..) => "start".to_owned(),
+        Message::Keep(kept) => format!("kept at {}", kept.at().0),
         Message::Nothing => "-".to_owned(),
         other => panic!("{other:?}"),
     };
@@ -107,6 +109,34 @@ fn runs_leave_room_for_what_cannot_be_seen_again() {
         queue.send(run(0)).unwrap();
     }
     assert_eq!(refused(run(0)), Err(Refusal::Full));
+}
+
+#[test]
+fn of_what_is_kept_of_a_member_the_newest_waits_before_any_intent_that_came_later() {
+    let queue = Queue::new(0);
+    let plan = Arc::new(plan(&["true"], 2));
+    let engine = Engine::new(plan, 1, IntentId(1), Instant(0));
+    let kept = |at| {
+        let kept = engine.keep(MEMBER, Instant(at)).unwrap();
+        Message::Keep(Kept::Member(Box::new(kept)))
+    };
+    // There is no room for anything else: what is kept is bounded by the plan.
+    queue.send(kept(1)).unwrap();
+    let more = Message::Entry(Box::new(intent(1)));
+    assert!(queue.send(more).is_err());
+    queue.send(kept(2)).unwrap();
+    assert_eq!(told(&queue.take(AT_ONCE, 9).messages), ["kept at 2"]);
+
+    let queue = Queue::new(1 << 20);
+    queue.send(kept(3)).unwrap();
+    queue.send(Message::Entry(Box::new(intent(1)))).unwrap();
+    queue.send(kept(4)).unwrap();
+    let taken = queue.take(AT_ONCE, 1).messages;
+    queue.send(kept(5)).unwrap();
+    queue.put_back(taken);
+    queue.send(kept(6)).unwrap();
+    let expected = ["kept at 4", "intent", "kept at 6"];
+    assert_eq!(told(&queue.take(AT_ONCE, 9).messages), expected);
 }
 
 #[test]
