@@ -69,6 +69,7 @@ pub const fn of(kind: NoticeKind) -> News {
         NoticeKind::Flapping => news("unstable", Step, Warning, "flapping"),
         NoticeKind::Chronic => news("unstable", Step, Warning, "restarted all day"),
         NoticeKind::Stall => news("stall", Step, Warning, "stalls"),
+        NoticeKind::Unwritten => news("journal", Problem, Critical, "can do nothing"),
         NoticeKind::Recovered => news("recovered", End, Info, "recovered"),
     }
 }
@@ -83,13 +84,21 @@ pub const EVENTS: &[&str] = &[
     "restart",
     "unstable",
     "stall",
+    "journal",
     "recovered",
 ];
 
 /// What a sink is told of unless it says otherwise: what a person wants to be woken for. A member that
 /// failed and is being restarted needs nobody, and a page that needs nobody teaches people not to
 /// look; so `incident`, `restart`, `unstable` and `stall` are for sinks that keep a record.
-pub const EVENTS_BY_DEFAULT: &[&str] = &["given_up", "hold", "waiting", "blind", "recovered"];
+pub const EVENTS_BY_DEFAULT: &[&str] = &[
+    "given_up",
+    "hold",
+    "waiting",
+    "blind",
+    "journal",
+    "recovered",
+];
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +121,7 @@ mod tests {
             NoticeKind::Flapping,
             NoticeKind::Chronic,
             NoticeKind::Stall,
+            NoticeKind::Unwritten,
         ];
         for kind in kinds {
             assert!(EVENTS.contains(&of(kind).event), "{kind:?}");

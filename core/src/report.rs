@@ -15,7 +15,7 @@ use crate::plan::{Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Control, Health, Life, Member, Phase, Wanted};
-use crate::policy::{Comparison, GateName, Missing, Reading, State, judge, words};
+use crate::policy::{Comparison, GateName, Missing, Motive, Reading, State, judge, words};
 use crate::{Generation, Instant, MemberId, Span, Status};
 
 /// `checkd status --json`.
@@ -539,6 +539,9 @@ fn summary(
     if let Some(attempt) = &it.attempt {
         let step = attempt.step.as_str();
         return match attempt.phase {
+            Phase::Storing if attempt.motive == Motive::Sick => format!(
+                "{step} begins, as soon as its intent is in the journal and what it looks like is kept"
+            ),
             Phase::Storing => format!("{step} begins, as soon as its intent is in the journal"),
             Phase::Acting => format!("{step} is under way"),
             Phase::Confirming => {

@@ -132,9 +132,10 @@ impl Watch {
             });
             begun
                 || running(*other).is_none()
-                    && engine
-                        .explain(*other, now)
-                        .is_some_and(|it| it.life == "dead" && it.given_up.is_none())
+                    && engine.explain(*other, now).is_some_and(|it| {
+                        let paused = it.control.starts_with("paused");
+                        it.life == "dead" && it.given_up.is_none() && !paused
+                    })
         };
         let out: Vec<MemberId> = others.filter(|it| *it != member).filter(out).collect();
         if out.len() >= group.policy.max_out as usize {

@@ -895,7 +895,8 @@ pub const NOTIFY: &[Key] = &[
 ];
 
 /// [`crate::news::EVENTS_BY_DEFAULT`] as written.
-const EVENTS_BY_DEFAULT: &str = "`[\"given_up\", \"hold\", \"waiting\", \"blind\", \"recovered\"]`";
+const EVENTS_BY_DEFAULT: &str =
+    "`[\"given_up\", \"hold\", \"waiting\", \"blind\", \"journal\", \"recovered\"]`";
 
 /// `[maintenance.N]`
 pub const MAINTENANCE: &[Key] = &[

@@ -386,6 +386,8 @@ pub enum NoticeKind {
     Thaw,
     /// This machine stands still.
     Stall,
+    /// Nothing can be done, for nothing can be written down first.
+    Unwritten,
     /// A sick member has waited long for its turn in the budget.
     Waiting,
     /// A member goes back and forth.

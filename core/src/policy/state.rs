@@ -76,6 +76,10 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) at: Instant,
+    /// The first of those in a row.
+    pub(crate) since: Instant,
+    /// Whether somebody was told.
+    pub(crate) told: bool,
     pub(crate) reason: String,
 }
 
@@ -453,12 +457,13 @@ impl Member {
 
     /// Out by our hand: an attempt is in flight, or it is dead and an automatic start is coming.
     ///
-    /// Members that were given up or stopped by hand are not out, so that they cannot block the
-    /// budget for ever (policy.md section 3).
+    /// Members that were given up, paused or stopped by hand are not out: no start of theirs is coming
+    /// that would end it, so they would block the budget for ever (policy.md section 3).
     pub(crate) fn out(&self) -> bool {
         self.attempt.is_some()
             || (matches!(self.life, Life::Dead { .. })
                 && self.wanted == Wanted::Up
+                && self.control == Control::Auto
                 && self.ledger.given_up.is_none())
             || (self.stopped_together.is_some() && self.wanted == Wanted::Up)
     }

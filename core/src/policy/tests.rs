@@ -773,6 +773,107 @@ fn a_group_that_was_stopped_together_waits_for_nothing_that_is_not_its_own() {
     all_run(&mut world, 4);
 }
 
+fn pause_for(span: Span, now: Instant) -> Command {
+    Command::Pause {
+        until: now + span,
+        reason: "looking".to_owned(),
+        force: false,
+    }
+}
+
+#[test]
+fn a_dead_member_that_is_paused_does_not_hold_the_budget() {
+    let mut world = healthy_world(4, 1);
+    world
+        .command(0, pause_for(Span::mins(600), world.now))
+        .unwrap();
+    world.die(World::id(0), Exit::Code(1));
+    world.say(1, 0, Status::Fail);
+    world.pass(Span::mins(3));
+    assert_eq!(world.health(1), "healthy", "{}", world.happened());
+    assert_eq!(world.life(0), "dead", "it is left alone");
+}
+
+#[test]
+fn a_pause_takes_a_member_out_of_a_roll_and_keeps_others_from_it() {
+    let mut world = healthy_world(3, 1);
+    for member in 0..3 {
+        let asked = world.command(member, Command::Restart { now: false });
+        asked.unwrap();
+    }
+    world
+        .command(2, pause_for(Span::mins(5), world.now))
+        .unwrap();
+    let before = world.generation(World::id(2));
+    world.pass(Span::mins(3));
+    assert_eq!(
+        world.generation(World::id(2)),
+        before,
+        "{}",
+        world.happened()
+    );
+    for command in [
+        Command::Restart { now: true },
+        Command::Stop,
+        Command::Reset,
+    ] {
+        let refused = world.command_by("bob", 2, command).unwrap_err();
+        assert!(refused.contains("ada paused it"), "{refused}");
+    }
+    // Its time over, it is a member like any other.
+    world.ledger.clear();
+    world.pass(Span::mins(3));
+    let report = world.engine.explain(World::id(2), world.now).unwrap();
+    assert_eq!(report.control, "auto");
+    world.command_by("bob", 2, Command::Stop).unwrap();
+}
+
+#[test]
+fn a_restart_by_hand_that_helps_ends_a_hold() {
+    let mut world = healthy_world(8, 2);
+    world.cured_by_restart = false;
+    for member in 0..8 {
+        world.say(member, 0, Status::Fail);
+    }
+    // The canary does not help.
+    for _ in 0..600 {
+        world.pass(Span::secs(1));
+        if world.happened().contains("still held") {
+            break;
+        }
+    }
+    world.cured_by_restart = true;
+    let restarted = world.command(5, Command::Restart { now: true });
+    restarted.unwrap();
+    world.pass(Span::secs(30));
+    let ledger = world.happened();
+    assert!(
+        ledger.contains("not held any more: the restart of web-5 by hand helped"),
+        "{ledger}"
+    );
+}
+
+#[test]
+fn that_nothing_can_be_done_is_told_once_and_so_is_its_end() {
+    let mut world = healthy_world(2, 1);
+    world.journal_down = true;
+    world.die(World::id(0), Exit::Code(1));
+    world.pass(Span::secs(8));
+    assert!(!world.happened().contains("the journal cannot"));
+    world.pass(Span::mins(5));
+    let ledger = world.happened();
+    assert_eq!(
+        ledger.matches("the journal cannot be written").count(),
+        1,
+        "{ledger}"
+    );
+    world.journal_down = false;
+    world.pass(Span::mins(1));
+    let ledger = world.happened();
+    assert_eq!(ledger.matches("takes intents again").count(), 1, "{ledger}");
+    assert_eq!(world.health(0), "healthy");
+}
+
 #[test]
 fn a_sick_member_that_serves_nobody_is_no_loss_to_min_up() {
     let mut plan = group(4, &["ping"], 1);

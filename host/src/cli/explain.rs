@@ -381,10 +381,16 @@ fn leaf_text(leaf: &LeafReport, given_up: bool) -> String {
 fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
     if let Some(attempt) = &report.attempt {
         title(out, "What checkd does", paper);
-        let text = format!(
-            "{} (intent {}): {}; judged in {} at the latest",
-            attempt.step, attempt.intent, attempt.phase, attempt.confirm_within
-        );
+        let (step, intent) = (&attempt.step, attempt.intent);
+        let text = match attempt.phase.as_str() {
+            "storing" => {
+                format!("{step} (intent {intent}): about to begin; every gate is read again then")
+            }
+            phase => format!(
+                "{step} (intent {intent}): {phase}; judged in {} at the latest",
+                attempt.confirm_within
+            ),
+        };
         paper.hang(out, "  ", 2, &text, Ink::Busy);
         return;
     }

@@ -34,7 +34,7 @@ use crate::api;
 use crate::cli::Layers;
 use crate::evidence::{Desk, Subject};
 use crate::journal::{Journal, Past};
-use crate::manager::{First, Manager};
+use crate::manager::Manager;
 use crate::notify::Notifier;
 use crate::plugin::Catalog;
 use crate::points::Point;
@@ -255,6 +255,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         watcher: Watcher::default(),
         wake_at: None,
         acting: BTreeSet::new(),
+        looks: BTreeMap::new(),
         answers: BTreeMap::new(),
         next_answer: 0,
         effects: Vec::new(),
@@ -311,6 +312,8 @@ struct Daemon {
     wake_at: Option<Instant>,
     /// Acts that are being carried out.
     acting: BTreeSet<IntentId>,
+    /// Intents on whose behalf a member is looked at before it is killed.
+    looks: BTreeMap<IntentId, Look>,
     answers: BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
     next_answer: u64,
     effects: Vec<Effect>,
@@ -333,6 +336,15 @@ struct Daemon {
     notify_says: UnboundedReceiver<String>,
     /// Whether it was told that the keeper hangs.
     keeper_hangs: bool,
+}
+
+/// A look at a member before it is killed.
+#[derive(Debug)]
+enum Look {
+    /// To be taken when the intent is stored.
+    Wanted(Act),
+    /// Being taken.
+    UnderWay(tokio::task::JoinHandle<()>),
 }
 
 /// How wide the column of members is.
@@ -472,6 +484,9 @@ impl Daemon {
             Point::DaemonIntentTold.pass();
             // The journal writes in order: what was noted before is in it too.
             self.manager.acknowledge(*stored);
+            if self.look_first(*stored) {
+                return;
+            }
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, crate::clock::now(), &mut effects);
@@ -497,10 +512,16 @@ impl Daemon {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Record(entry) => {
-                let Entry::Intent { intent, .. } = entry else {
+                let Entry::Intent { intent, act, .. } = entry else {
                     self.journal.record(entry);
                     return;
                 };
+                if let Act::Restart {
+                    evidence: Some(_), ..
+                } = act
+                {
+                    self.looks.insert(intent, Look::Wanted(act));
+                }
                 Point::DaemonDecided.pass();
                 self.manager.seal(intent);
                 self.journal.record(entry);
@@ -509,8 +530,7 @@ impl Daemon {
             Effect::Do(intent, act) => {
                 Point::DaemonActReleased.pass();
                 self.acting.insert(intent);
-                self.manager
-                    .carry_out_after(intent, act, self.look_first(act));
+                self.manager.carry_out(intent, act);
             }
             Effect::Run(run) => self.runner.begin(run),
             Effect::Keep(kept) => self.journal.keep(kept),
@@ -534,23 +554,42 @@ impl Daemon {
         }
     }
 
-    /// What is to be seen of a member before it is killed.
-    fn look_first(&self, act: Act) -> Option<First> {
-        let Act::Restart {
+    /// Looks at a member that is to be killed, and then says once more that the intent is stored: only
+    /// then the engine reads the gates again, since in these seconds it may have got well, somebody may
+    /// have paused it, and what it needs may have gone. False when there is nothing to wait for.
+    fn look_first(&mut self, intent: IntentId) -> bool {
+        let Some(Look::Wanted(Act::Restart {
             member,
             generation,
             evidence: Some(incident),
-        } = act
+        })) = self.looks.remove(&intent)
         else {
-            return None;
+            return false;
         };
         let subject = Subject {
             member,
             generation,
             incident,
         };
-        let look = self.evidence.look(&self.plan, subject)?;
-        Some(Box::pin(look))
+        let Some(look) = self.evidence.look(&self.plan, subject) else {
+            return false;
+        };
+        let manager = self.manager.clone();
+        let looking = tokio::spawn(async move {
+            look.await;
+            manager.tell(Event::IntentStored(intent));
+        });
+        self.looks.insert(intent, Look::UnderWay(looking));
+        true
+    }
+
+    /// What is not seen yet is not seen any more, and who was looked at is left to the next daemon.
+    fn look_no_more(&mut self) {
+        for look in std::mem::take(&mut self.looks).into_values() {
+            if let Look::UnderWay(looking) = look {
+                looking.abort();
+            }
+        }
     }
 
     fn answer(&mut self, question: Question) {
@@ -616,6 +655,7 @@ impl Daemon {
         events: &mut UnboundedReceiver<Event>,
         signals: &mut Signals,
     ) {
+        self.look_no_more();
         let not_begun = self.manager.no_more_starts();
         self.acting.retain(|intent| !not_begun.contains(intent));
         if end != End::Stop {
@@ -735,12 +775,14 @@ impl Daemon {
             Event::Done { intent, .. } => {
                 self.acting.remove(intent);
             }
+            Event::IntentRefused { intent, .. } => {
+                self.looks.remove(intent);
+            }
             Event::Wake
             | Event::Host(_)
             | Event::Maintenance { .. }
             | Event::Sample { .. }
             | Event::IntentStored(_)
-            | Event::IntentRefused { .. }
             | Event::Command { .. } => {}
         }
     }

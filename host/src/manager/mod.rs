@@ -49,9 +49,6 @@ pub struct Manager {
     readers: secrets::Readers,
 }
 
-/// What is done before an act.
-pub(crate) type First = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// Thousands of starts are described to the keeper so many at a time: each carries a whole
 /// environment.
 const STARTS: usize = 64;
@@ -227,32 +224,17 @@ impl Manager {
 
     /// Carries out one act in the background. `Exited` and `Started` come first, then `Done`.
     pub fn carry_out(&self, intent: IntentId, act: Act) {
-        self.carry_out_after(intent, act, None);
-    }
-
-    /// The same, begun after `first`. When the daemon ends meanwhile it is not begun at all, as a start
-    /// that waits for others.
-    pub(crate) fn carry_out_after(&self, intent: IntentId, act: Act, first: Option<First>) {
-        let first = first.filter(|_| !self.starts.room.is_closed());
         let manager = self.clone();
         let plan = self.link.plan();
         // Only `end` locks it against us, and then there is nobody left to ask.
-        let hand = Arc::clone(&self.handing);
-        let mut handing = first.is_none().then(|| Arc::clone(&hand).try_read_owned());
+        let handing = Arc::clone(&self.handing).try_read_owned();
         let (Act::Start { member } | Act::Stop { member, .. } | Act::Restart { member, .. }) = act;
         let start = matches!(act, Act::Start { .. });
-        if start || first.is_some() {
+        if start {
             self.starts.waiting().insert(intent);
         }
         tokio::spawn(async move {
             let path = plan.path(member);
-            if let Some(first) = first {
-                first.await;
-                if !manager.starts.waiting().remove(&intent) {
-                    return;
-                }
-                handing = Some(hand.try_read_owned());
-            }
             // Named again while it is being stopped because it was not named.
             manager.leaving.gone(&path).await;
             let _room = if start {
@@ -282,6 +264,11 @@ impl Manager {
             }
             manager.link.send(Event::Done { intent, result });
         });
+    }
+
+    /// Tells the loop, under the names of the plan in force.
+    pub(crate) fn tell(&self, event: Event) {
+        self.link.send(event);
     }
 
     /// Begins no start any more of those that wait for others; gives their intents, of which nothing

@@ -5,7 +5,7 @@ use crate::event::{Effect, Exit};
 use crate::journal::{Entry, Outcome};
 use crate::policy::propose::Proposal;
 use crate::policy::state::{Attempt, Control, Life, Phase, Refused, Wanted};
-use crate::policy::{Motive, NoticeKind, Step, gate, judge, words};
+use crate::policy::{About, Motive, NoticeKind, Step, gate, judge, words};
 use crate::{IntentId, MemberId, Span, Status};
 
 /// So many automatic starts in a [`DAY`] are chronic (policy.md section 3).
@@ -16,7 +16,14 @@ const DAY: Span = Span::mins(24 * 60);
 
 impl Turn<'_> {
     pub(super) fn stored(&mut self, intent: IntentId) {
-        self.state.refused = None;
+        let refused = self.state.refused.take();
+        if let Some(refused) = refused.filter(|refused| refused.told) {
+            let text = format!(
+                "the journal takes intents again after {}",
+                self.now.since(refused.since)
+            );
+            self.tell(About::Host, NoticeKind::Recovered, text, None);
+        }
         self.state.unanswered.remove(&intent);
         let Some(id) = self.member_of(intent) else {
             return;
@@ -141,8 +148,21 @@ impl Turn<'_> {
         if attempt.is_some_and(|attempt| attempt.phase != Phase::Storing) {
             return;
         }
+        let before = self.state.refused.take();
+        let since = before.as_ref().map_or(self.now, |before| before.since);
+        let mut told = before.is_some_and(|before| before.told);
+        // A queue that is full for a moment is no news.
+        if !told && self.now.since(since) >= gate::journal::RETRY {
+            told = true;
+            let text = format!(
+                "the journal cannot be written ({reason}): nobody is started or restarted until it can"
+            );
+            self.tell(About::Host, NoticeKind::Unwritten, text, None);
+        }
         self.state.refused = Some(Refused {
             at: self.now,
+            since,
+            told,
             reason: reason.to_owned(),
         });
         let Some(id) = self.member_of(intent) else {
@@ -151,7 +171,7 @@ impl Turn<'_> {
         self.state.intents.remove(&intent);
         self.serve |= self.state.host.release(intent);
         self.change(id, |member| member.attempt = None);
-        self.canary_judged(id, intent, Outcome::Withdrawn);
+        self.canary_judged(id, intent, Outcome::Withdrawn, false);
         self.consider(id);
     }
 
@@ -245,7 +265,10 @@ impl Turn<'_> {
             outcome,
             detail: detail.to_owned(),
         }));
-        self.canary_judged(id, attempt.intent, outcome);
+        let by_hand = attempt.step == Step::Restart
+            && matches!(attempt.motive, Motive::ByHand { .. })
+            && (self.state.member(id)).is_some_and(|member| member.incident.is_some());
+        self.canary_judged(id, attempt.intent, outcome, by_hand);
         if tried && attempt.motive == Motive::Together {
             self.had_its_turn(id, !useless);
         }

@@ -50,6 +50,7 @@ impl Turn<'_> {
             .filter(|attempt| attempt.phase == Phase::Acting);
         let busy = acting.map(|attempt| attempt.step.as_str());
         let idle = member.attempt.is_none();
+        let roll = (member.asked.as_ref()).is_some_and(|it| it.step == Step::Restart && !it.now);
         let (alive, wanted) = (member.generation.is_some(), member.wanted);
         let now = self.now;
         let ask = |step, at_once| Asked {
@@ -58,10 +59,13 @@ impl Turn<'_> {
             by: by.to_owned(),
         };
         match command {
+            Command::Restart { .. } | Command::Start | Command::Stop | Command::Reset
+                if others_pause.is_some() =>
+            {
+                let pause = others_pause.unwrap_or_default();
+                return Err(format!("{pause}; `checkd resume --force` ends that"));
+            }
             Command::Restart { now: at_once } => {
-                if let Some(pause) = others_pause {
-                    return Err(format!("{pause}; `checkd resume --force` ends that"));
-                }
                 if let Some(step) = busy {
                     return Err(format!("a {step} is under way"));
                 }
@@ -131,7 +135,14 @@ impl Turn<'_> {
                     "paused",
                     format!("by {by}: {reason}"),
                 );
+                // The later word holds: it is taken out of a roll that has not come to it.
+                if idle && roll {
+                    self.stop_waiting(id);
+                }
                 self.change(id, |member| {
+                    if idle && roll {
+                        member.asked = None;
+                    }
                     member.control = Control::Paused {
                         since: now,
                         until,
@@ -158,6 +169,18 @@ impl Turn<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A pause whose time is over ends by itself.
+    pub(super) fn end_pause(&mut self, id: MemberId) {
+        let control = self.state.member(id).map(|member| &member.control);
+        if let Some(Control::Paused { until, .. }) = control
+            && *until <= self.now
+        {
+            let why = "the time of the pause is over".to_owned();
+            self.transition(id, Axis::Control, "paused", "auto", why);
+            self.change(id, |member| member.control = Control::Auto);
+        }
     }
 
     /// What was begun for it gives way to what a person wants.

@@ -160,7 +160,13 @@ impl Turn<'_> {
     }
 
     /// What a canary says about restarting.
-    pub(super) fn canary_judged(&mut self, id: MemberId, intent: IntentId, outcome: Outcome) {
+    pub(super) fn canary_judged(
+        &mut self,
+        id: MemberId,
+        intent: IntentId,
+        outcome: Outcome,
+        by_hand: bool,
+    ) {
         let now = self.now;
         let wait = (self.policy(id)).map_or(Span::ZERO, |policy| policy.canary_after);
         let name = self
@@ -170,9 +176,14 @@ impl Turn<'_> {
         let hold = self
             .group_mut(id.group)
             .and_then(|group| group.hold.as_mut());
-        let Some(hold) = hold.filter(|hold| hold.canary == Some(intent)) else {
+        let Some(hold) = hold else { return };
+        if hold.canary != Some(intent) {
+            // What a person found to help need not be found again.
+            if by_hand && outcome == Outcome::Effective {
+                self.leave_hold(id.group, &format!("the restart of {name} by hand helped"));
+            }
             return;
-        };
+        }
         hold.canary = None;
         match outcome {
             Outcome::Effective => {

@@ -12,6 +12,7 @@ impl Turn<'_> {
         if !self.state.awake {
             return;
         }
+        self.end_pause(id);
         self.judge(id);
         self.look_for_trouble(id);
         let reopens = self.decide(id);

@@ -70,6 +70,7 @@ fn told(world: &World) -> String {
                 NoticeKind::Blind
                 | NoticeKind::Hold
                 | NoticeKind::Stall
+                | NoticeKind::Unwritten
                 | NoticeKind::Waiting
                 | NoticeKind::Flapping
                 | NoticeKind::Chronic => {
