@@ -1,7 +1,7 @@
 //! Who is to be told what: each sink's queue, what it was told already, and when its next message is
 //! due. No disk, no network and no clock: time is handed in, and what must be stored is handed out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use checkd_core::news::Role;
 use checkd_core::plan::SinkPlan;
@@ -272,19 +272,6 @@ impl Book {
                 why: "too much happened at once",
             });
         }
-    }
-
-    /// What was told and is not known to be over, of this event, without an incident: at most `most`,
-    /// from behind `after` on, and then from the beginning.
-    pub(super) fn open_ended(&self, event: &str, after: &str, most: usize) -> Vec<News> {
-        let told = self.desks.iter().flat_map(|desk| desk.told.values());
-        let meant = told.filter(|news| news.event == event && news.incident.is_none());
-        let by_whom: BTreeMap<String, &News> = meant.map(|news| (news.about(), news)).collect();
-        let (first, then): (Vec<_>, Vec<_>) = by_whom
-            .into_iter()
-            .partition(|(about, _)| about.as_str() > after);
-        let all = first.into_iter().chain(then);
-        all.take(most).map(|(_, news)| news.clone()).collect()
     }
 
     /// When something is to be done next.

@@ -7,7 +7,6 @@
 
 mod book;
 mod desk;
-mod look;
 mod message;
 mod news;
 mod pace;

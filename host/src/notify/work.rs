@@ -13,10 +13,8 @@ use checkd_core::report::SinkReport;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 use super::book::{Batch, Book, Said};
-use super::look;
 use super::message::{Document, Explained, host};
 use super::news::News;
 use super::send::{Parcel, deliver};
@@ -51,9 +49,6 @@ struct Work<'a> {
     book: Book,
     store: Store,
     sending: JoinSet<Sent>,
-    /// Whether something that was told is over.
-    looking: JoinSet<Vec<News>>,
-    looked_at: String,
     reports: &'a watch::Sender<Vec<SinkReport>>,
 }
 
@@ -99,14 +94,10 @@ async fn turn(
         book,
         store,
         sending: JoinSet::new(),
-        looking: JoinSet::new(),
-        looked_at: String::new(),
         reports,
     };
     work.warn(warning);
     let mut many = Vec::new();
-    let mut look = tokio::time::interval(look::EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         work.settle(false);
         let wait = work.until_next();
@@ -119,11 +110,6 @@ async fn turn(
                 work.take(&mut many, lost);
             }
             Some(sent) = work.sending.join_next() => work.note(sent.ok()),
-            _ = look.tick(), if work.looks() => work.look(),
-            Some(ends) = work.looking.join_next() => {
-                many.extend(ends.unwrap_or_default());
-                work.take(&mut many, lost);
-            }
             changed = plans.changed() => {
                 if changed.is_err() {
                     break;
@@ -160,23 +146,6 @@ impl Work<'_> {
             0 => {}
             count => self.book.lost(count),
         }
-    }
-
-    /// Whether there is anything to look at; without it nobody is woken.
-    fn looks(&self) -> bool {
-        !self.book.open_ended(look::EVENT, "", 1).is_empty()
-    }
-
-    /// Asks about what was told and has no end that is told.
-    fn look(&mut self) {
-        let told = (self.book).open_ended(look::EVENT, &self.looked_at, look::AT_ONCE);
-        let Some(last) = told.last().filter(|_| self.looking.is_empty()) else {
-            return;
-        };
-        self.looked_at = last.about();
-        let live = self.setup.live.clone();
-        self.looking
-            .spawn(async move { look::over(&live, told).await });
     }
 
     /// Writes down what changed, then sends what is due, then tells how things are.

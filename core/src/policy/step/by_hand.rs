@@ -5,7 +5,7 @@ use crate::MemberId;
 use crate::event::{Command, Effect};
 use crate::journal::{Entry, Outcome};
 use crate::policy::state::{Asked, Control, Ledger, Life, Phase, Wanted};
-use crate::policy::{Axis, Step};
+use crate::policy::{Axis, NoticeKind, Step};
 
 impl Turn<'_> {
     pub(super) fn command(&mut self, answer_id: u64, by: &str, id: MemberId, command: &Command) {
@@ -51,6 +51,7 @@ impl Turn<'_> {
         let busy = acting.map(|attempt| attempt.step.as_str());
         let idle = member.attempt.is_none();
         let roll = (member.asked.as_ref()).is_some_and(|it| it.step == Step::Restart && !it.now);
+        let told = member.incident.is_some() || member.blind_told.is_some();
         let (alive, wanted) = (member.generation.is_some(), member.wanted);
         let now = self.now;
         let ask = |step, at_once| Asked {
@@ -114,6 +115,11 @@ impl Turn<'_> {
                         member.life = Life::Stopped;
                     }
                 });
+                // Whatever was told of it is in this person's hands now.
+                if told {
+                    self.change(id, |member| member.blind_told = None);
+                    self.notify(id, NoticeKind::Recovered, format!("stopped by {by}"));
+                }
                 let down = (self.state.member(id)).is_some_and(|it| it.life == Life::Stopped);
                 if down && from == "dead" {
                     self.transition(id, Axis::Life, from, "stopped", format!("by {by}"));
