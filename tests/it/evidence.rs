@@ -433,12 +433,11 @@ command = ["sh", "-c", "echo $$ > {}/cgroup.procs; exec python3 -c 'x=bytearray(
     eventually("it is named", PATIENCE, || {
         checkd.talk().contains(words).then_some(())
     });
-    let shown = |verb: &str| {
-        let answer = checkd.ask([verb, "fat/fat-0"]).stdout;
-        answer.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
     for verb in ["history", "explain"] {
-        assert!(shown(verb).contains(words), "{verb}: {}", shown(verb));
+        eventually(&format!("{verb} names it"), PATIENCE, || {
+            let shown = checkd.ask([verb, "fat/fat-0"]).unwrapped();
+            shown.contains(words).then_some(())
+        });
     }
     let member = checkd.member("fat/fat-0").expect("a member");
     assert_eq!(member["last_exit"], "out_of_memory", "{member}");
