@@ -1,13 +1,17 @@
-//! What one engine was told and what it answered, from its beginning to its end.
+//! What one engine was told and what it answered, from its beginning to its end; and as little of it
+//! as a journal needs to hold.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use checkd_core::engine::{Effect, Engine, Event};
+use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::{Between, Kept};
-use checkd_core::{Instant, IntentId};
+use checkd_core::replay::{Input, Recorder, replay};
+use checkd_core::{Instant, IntentId, LeafId};
 
 use super::watch::Broken;
 
@@ -17,6 +21,77 @@ pub(crate) struct Tape {
     begin: (Arc<Plan>, u64, IntentId, Instant),
     restored: Option<(Vec<Kept>, Between)>,
     told: Vec<(Instant, Told)>,
+    /// What of it a journal needs to hold, until the first reload.
+    lean: Lean,
+}
+
+/// The inputs that are written down, and what was answered that a person sees.
+#[derive(Clone, Debug, Default)]
+struct Lean {
+    recorder: Recorder,
+    inputs: Vec<Input>,
+    /// For each leaf the passes that are being counted.
+    counted: BTreeMap<LeafId, usize>,
+    answered: Vec<String>,
+    /// After a reload another one would begin.
+    over: bool,
+}
+
+impl Lean {
+    fn took(&mut self, event: &Event, now: Instant, answered: &[Effect]) {
+        if self.over {
+            return;
+        }
+        let input = self.recorder.take(event, now, answered);
+        for effect in answered {
+            self.answered.extend(seen(now, effect));
+            match effect {
+                Effect::Record(Entry::Steady { leaf, at }) if input.is_none() => {
+                    self.passed(*leaf, *at);
+                }
+                Effect::Record(Entry::Run { leaf, .. } | Entry::Steady { leaf, .. }) => {
+                    self.counted.remove(leaf);
+                }
+                _ => {}
+            }
+        }
+        // As a journal holds it; what would not come back is missed by the replay.
+        let text = input.and_then(|input| serde_json::to_string(&input).ok());
+        self.inputs
+            .extend(text.and_then(|text| serde_json::from_str(&text).ok()));
+    }
+
+    fn passed(&mut self, leaf: LeafId, at: Instant) {
+        let counted = self.counted.get(&leaf).copied();
+        let input = counted.and_then(|place| self.inputs.get_mut(place));
+        if let Some(passes) = input
+            && passes.goes_on(at)
+            && let Input::Passes { last, count, .. } = passes
+        {
+            (*last, *count) = (at, *count + 1);
+            return;
+        }
+        self.counted.insert(leaf, self.inputs.len());
+        self.inputs.push(Input::Passes {
+            leaf,
+            first: at,
+            last: at,
+            count: 1,
+        });
+    }
+}
+
+/// An answer that a person, a member or the journal gets: all that counts of a decision.
+fn seen(now: Instant, effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Record(Entry::Steady { .. })
+        | Effect::Run(_)
+        | Effect::WakeAt(_)
+        | Effect::Keep(_) => None,
+        Effect::Record(_) | Effect::Do(..) | Effect::Notify(_) | Effect::Answer { .. } => {
+            Some(format!("{now:?} {effect:?}"))
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -27,11 +102,12 @@ enum Told {
 }
 
 impl Tape {
-    pub(crate) const fn new(plan: Arc<Plan>, seed: u64, first: IntentId, now: Instant) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, seed: u64, first: IntentId, now: Instant) -> Self {
         Self {
             begin: (plan, seed, first, now),
             restored: None,
             told: Vec::new(),
+            lean: Lean::default(),
         }
     }
 
@@ -40,21 +116,53 @@ impl Tape {
     }
 
     pub(crate) fn took(&mut self, event: &Event, now: Instant, answered: &[Effect]) {
+        self.lean.took(event, now, answered);
         self.told
             .push((now, Told::Event(event.clone(), sum(answered))));
     }
 
     pub(crate) fn reloaded(&mut self, next: &Arc<Plan>, now: Instant) {
+        self.lean.over = true;
         self.told.push((now, Told::Reload(Arc::clone(next))));
     }
 
-    /// Tells another engine the same.
-    pub(crate) fn replay(&self) -> Result<(), Broken> {
+    fn engine(&self) -> Engine {
         let (plan, seed, first, began) = &self.begin;
         let mut engine = Engine::new(Arc::clone(plan), *seed, *first, *began);
         if let Some((kept, between)) = &self.restored {
             engine.restore(kept, between, *began);
         }
+        engine
+    }
+
+    /// Tells another engine what a journal needs to hold of it.
+    fn replay_lean(&self) -> Result<(), Broken> {
+        let mut answered = Vec::new();
+        let mut engine = self.engine();
+        replay(&mut engine, &self.lean.inputs, |now, effect| {
+            answered.extend(seen(now, effect));
+        });
+        let first = &self.lean.answered;
+        for (index, was) in first.iter().enumerate() {
+            let is = answered.get(index).map_or("nothing", String::as_str);
+            if was != is {
+                return Err(format!(
+                    "I6: replayed from what is written down, {is} and not {was}"
+                ));
+            }
+        }
+        match answered.get(first.len()) {
+            None => Ok(()),
+            Some(more) => Err(format!(
+                "I6: replayed from what is written down, also {more}"
+            )),
+        }
+    }
+
+    /// Tells another engine the same.
+    pub(crate) fn replay(&self) -> Result<(), Broken> {
+        self.replay_lean()?;
+        let mut engine = self.engine();
         for (now, told) in &self.told {
             match told {
                 Told::Reload(next) => drop(engine.reload(Arc::clone(next), *now)),

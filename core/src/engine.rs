@@ -118,6 +118,11 @@ impl Engine {
             .collect()
     }
 
+    /// The process that a member has.
+    pub fn generation(&self, member: MemberId) -> Option<Generation> {
+        self.state.member(member)?.generation
+    }
+
     /// The plan in force.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan

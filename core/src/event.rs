@@ -2,7 +2,7 @@
 //!
 //! The host translates the world into [`Event`]s and carries out the [`Effect`]s in their order.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::id::IncidentId;
 use crate::journal::Entry;
@@ -12,7 +12,8 @@ use crate::policy::keep::Kept;
 use crate::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
 
 /// Everything that can happen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Time has passed; asked for by [`Effect::WakeAt`], harmless at any other moment.
     Wake,
@@ -80,7 +81,7 @@ pub enum Event {
 }
 
 /// What the engine must know of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// Processor cores that we may use.
     pub cores: u32,
@@ -92,7 +93,7 @@ pub struct HostFacts {
 }
 
 /// A maintenance window that is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Its name in the configuration.
     pub name: String,
@@ -103,7 +104,7 @@ pub struct Window {
 }
 
 /// What a person can ask for, one member at a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "command")]
 pub enum Command {
     /// Stop it and start it. Through the budget, unless `now`.
@@ -134,7 +135,7 @@ pub enum Command {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
     /// It returned this code.

@@ -11,14 +11,16 @@ use crate::{Instant, IntentId, LeafId, MemberId, Sample};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase", tag = "entry")]
 pub enum Entry {
-    /// A run that was not a Pass or changed the engine's state (`runs`).
+    /// A run that was not a Pass, changed the engine's state, or came while something was open about
+    /// its leaf or a member that it speaks to (`runs`).
     Run {
         /// Of which leaf.
         leaf: LeafId,
         /// What it said.
         sample: Sample,
     },
-    /// A run that passed and changed nothing; storage may fold many into one row (`runs`).
+    /// A run that passed and changed nothing, of a settled leaf; storage may fold many into one row
+    /// (`runs`), and a replay needs no more of them than that.
     Steady {
         /// Of which leaf.
         leaf: LeafId,

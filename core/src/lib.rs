@@ -33,6 +33,8 @@ pub mod report;
 
 pub mod engine;
 
+pub mod replay;
+
 pub use id::{CheckKind, CheckName, Generation, GroupName, IntentId, LeafId, MemberId, MemberName};
 pub use sample::{Cause, Measurement, Sample, Status};
 pub use time::{Instant, Span};

@@ -173,6 +173,11 @@ impl Leaf {
         self.live != Some(true) || self.ready != Some(true) || self.failing == Some(true)
     }
 
+    /// Whether another pass changes nothing but how many there were.
+    pub fn settled(&self) -> bool {
+        !self.open() && self.unknown == 0
+    }
+
     /// What the newest sample alone says; Unknown before the first.
     pub fn latest(&self) -> Status {
         self.newest

@@ -178,25 +178,38 @@ impl Turn<'_> {
         }
         let excused = self.excused(sample, check.interval);
         let sample = excused.as_ref().unwrap_or(sample);
+        // A shared leaf speaks to every member of its group.
+        let members = match leaf.member {
+            Some(member) => member..member + 1,
+            None => 0..self.state.group(leaf.group).map_or(0, Group::size),
+        };
+        let ids = members.map(|member| MemberId {
+            group: leaf.group,
+            member,
+        });
+        let all_quiet = ids.clone().all(|id| self.quiet(id));
         let Some(state) = self.state.leaf_mut(leaf) else {
             return;
         };
+        let settled = state.settled() && all_quiet;
         let before = state.latest();
         let changed = state.take(check, sample);
         let turned = before != state.latest();
-        if changed || sample.status != Status::Pass {
+        if changed || sample.status != Status::Pass || !settled {
             self.record_run(leaf, sample);
-            if let Some(member) = leaf.member {
-                self.changed.insert(MemberId {
-                    group: leaf.group,
-                    member,
-                });
-            }
         } else {
             self.out.push(Effect::Record(Entry::Steady {
                 leaf,
                 at: sample.at,
             }));
+        }
+        if (changed || sample.status != Status::Pass)
+            && let Some(member) = leaf.member
+        {
+            self.changed.insert(MemberId {
+                group: leaf.group,
+                member,
+            });
         }
         if let Some(member) = leaf.member {
             let group = leaf.group;
@@ -206,16 +219,7 @@ impl Turn<'_> {
             self.look_at_supply(leaf.group);
         }
         let telling = changed || turned || sample.status == Status::Unknown;
-        // A shared leaf speaks to every member of its group.
-        let members = match leaf.member {
-            Some(member) => member..member + 1,
-            None => 0..self.state.group(leaf.group).map_or(0, Group::size),
-        };
-        for member in members {
-            let id = MemberId {
-                group: leaf.group,
-                member,
-            };
+        for id in ids {
             if telling || !self.quiet(id) {
                 self.consider(id);
             }
