@@ -52,6 +52,21 @@ impl Lean {
                 Effect::Record(Entry::Run { leaf, .. } | Entry::Steady { leaf, .. }) => {
                     self.counted.remove(leaf);
                 }
+                // What a pass means to somebody may have changed: when the next one came counts.
+                Effect::Record(
+                    Entry::Transition { member, .. }
+                    | Entry::Decision { member, .. }
+                    | Entry::Operator { member, .. },
+                ) => {
+                    let other = |leaf: &LeafId| leaf.member.is_some_and(|it| it != member.member);
+                    self.counted
+                        .retain(|leaf, _| leaf.group != member.group || other(leaf));
+                }
+                Effect::Record(
+                    Entry::Outcome { .. } | Entry::Intent { .. } | Entry::Group { .. },
+                ) => {
+                    self.counted.clear();
+                }
                 _ => {}
             }
         }

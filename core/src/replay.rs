@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::event::{Effect, Event, HostFacts};
 use crate::journal::Entry;
-use crate::policy::host::LATE;
+use crate::policy::host::{LATE, STILL};
 use crate::schedule::GRAIN;
 use crate::{Instant, LeafId, MemberId, Sample, Span, Status};
 
@@ -88,21 +88,20 @@ impl Recorder {
             LATE
         };
         let late = asked.is_some_and(|at| now.since(at) >= patience);
-        let needed = late
-            || effects.iter().any(|effect| !idle(effect))
-            || match event {
-                // The passes of a loop that stood still were heard long after they ended.
-                Event::Sample { sample, .. } => now.since(sample.at) >= LATE,
-                Event::Wake => !std::mem::replace(&mut self.woken, true),
-                Event::Host(facts) => self.host.replace(*facts) != Some(*facts),
-                Event::Started { .. }
-                | Event::Exited { .. }
-                | Event::IntentStored(_)
-                | Event::IntentRefused { .. }
-                | Event::Done { .. }
-                | Event::Maintenance { .. }
-                | Event::Command { .. } => true,
-            };
+        let news = match event {
+            // The passes of a loop that stood still were heard long after they ended.
+            Event::Sample { sample, .. } => now.since(sample.at) >= LATE,
+            Event::Wake => !std::mem::replace(&mut self.woken, true),
+            Event::Host(facts) => self.host.replace(*facts) != Some(*facts),
+            Event::Started { .. }
+            | Event::Exited { .. }
+            | Event::IntentStored(_)
+            | Event::IntentRefused { .. }
+            | Event::Done { .. }
+            | Event::Maintenance { .. }
+            | Event::Command { .. } => true,
+        };
+        let needed = late || news || effects.iter().any(|effect| !idle(effect));
         needed.then(|| Input::Event {
             at: now,
             asked,
@@ -127,6 +126,7 @@ pub fn replay(engine: &mut Engine, inputs: &[Input], mut heard: impl FnMut(Insta
     let slept: BTreeMap<Instant, Instant> = inputs.iter().filter_map(slept).collect();
     let mut player = Player {
         engine,
+        slept,
         now: Instant::default(),
         wake_at: None,
         effects: Vec::new(),
@@ -141,7 +141,7 @@ pub fn replay(engine: &mut Engine, inputs: &[Input], mut heard: impl FnMut(Insta
         } = input
         {
             player.passes.insert(
-                (*first, place),
+                (player.heard(*first), place),
                 Passing {
                     leaf: *leaf,
                     first: *first,
@@ -154,7 +154,7 @@ pub fn replay(engine: &mut Engine, inputs: &[Input], mut heard: impl FnMut(Insta
     }
     for input in inputs {
         if let Input::Event { at, event, .. } = input {
-            player.go_on_until(*at, &slept, &mut heard);
+            player.go_on_until(*at, &mut heard);
             player.tell(event, *at, &mut heard);
         }
     }
@@ -178,6 +178,7 @@ struct Passing {
 
 struct Player<'a> {
     engine: &'a mut Engine,
+    slept: BTreeMap<Instant, Instant>,
     now: Instant,
     wake_at: Option<Instant>,
     effects: Vec<Effect>,
@@ -187,17 +188,9 @@ struct Player<'a> {
 
 impl Player<'_> {
     /// Whatever is not written down of the time until the next event.
-    fn go_on_until(
-        &mut self,
-        end: Instant,
-        slept: &BTreeMap<Instant, Instant>,
-        heard: &mut impl FnMut(Instant, &Effect),
-    ) {
+    fn go_on_until(&mut self, end: Instant, heard: &mut impl FnMut(Instant, &Effect)) {
         loop {
-            let awake = |at: &Instant| {
-                let before = slept.range(..=at).next_back();
-                *at < end && before.is_none_or(|(_, woken)| woken <= at)
-            };
+            let awake = |at: &Instant| *at < end && self.slept_through(*at).is_none();
             let wake = self.wake_at.map(|at| at.max(self.now)).filter(awake);
             let pass = self.passes.first_key_value().map(|((at, _), _)| *at);
             match (wake, pass.filter(|at| *at <= end)) {
@@ -207,6 +200,21 @@ impl Player<'_> {
                 (_, Some(pass)) => self.pass(pass, heard),
                 (_, None) => return,
             }
+        }
+    }
+
+    /// Until when the loop slept that did at this moment.
+    fn slept_through(&self, at: Instant) -> Option<(Instant, Instant)> {
+        let (asked, woken) = self.slept.range(..=at).next_back()?;
+        (*woken > at).then_some((*asked, *woken))
+    }
+
+    /// When a pass was heard that ended at this moment: where the loop stood still, after what it did
+    /// first, which is written down.
+    fn heard(&self, at: Instant) -> Instant {
+        match self.slept_through(at) {
+            Some((asked, woken)) if woken.since(asked) >= STILL => woken + Span::millis(1),
+            Some(_) | None => at,
         }
     }
 
@@ -235,7 +243,7 @@ impl Player<'_> {
         if passing.done < passing.count {
             let share = passing.length.0 * passing.done / (passing.count - 1);
             let next = passing.first + Span(share);
-            self.passes.insert((next, place), passing);
+            self.passes.insert((self.heard(next), place), passing);
         }
     }
 
