@@ -132,6 +132,22 @@ pub(crate) fn parse_moment(text: &str) -> Result<i64, String> {
     moment(text, now_ms(), &TimeZone::system())
 }
 
+/// The same, and refused when it has not come yet: nothing can be told of it.
+///
+/// # Errors
+/// One line that says what to write.
+pub(crate) fn parse_past(text: &str) -> Result<i64, String> {
+    let at = parse_moment(text)?;
+    // The second that is meant may not be over.
+    if at > now_ms().saturating_add(1_000) {
+        return Err(format!(
+            "{} has not come yet; without it you are told how it is now",
+            date_and_time(at)
+        ));
+    }
+    Ok(at)
+}
+
 fn moment(text: &str, now_ms: i64, zone: &TimeZone) -> Result<i64, String> {
     let text = text.trim();
     let wrong = || format!("`{text}` is no moment: write `12:03:05`, `2026-11-20 12:03` or `-5m`");

@@ -103,6 +103,11 @@ fn a_moment_is_explained_alike_with_a_daemon_and_without() {
             "did you mean `web/web-0`?",
         ),
         (["explain", "web", "--at", "noon"], 2, "is no moment"),
+        (
+            ["explain", "web", "--at", "2999-01-01 00:00"],
+            2,
+            "has not come yet",
+        ),
     ] {
         let answer = checkd.ask(arguments);
         assert_eq!(answer.code, Some(code), "{answer:?}");

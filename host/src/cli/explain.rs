@@ -21,7 +21,7 @@ pub struct Args {
     /// Which member or check: `group/member`, `group/member:check`, with `*`.
     selector: String,
     /// Of a moment that is over: `12:03:05`, `2026-11-20 12:03`, `-5m`.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = wall::parse_moment)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = wall::parse_past)]
     at: Option<i64>,
     /// As JSON.
     #[arg(long)]

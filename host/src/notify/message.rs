@@ -152,7 +152,14 @@ impl Kind<'_> {
     fn headline(&self) -> String {
         match (self.news.as_slice(), self.group) {
             ([only], _) => format!("{} {}", only.about(), self.headline),
-            (many, Some(group)) => format!("{} of {group} {}", many.len(), self.headline),
+            (many, Some(group)) => {
+                let whom: std::collections::BTreeSet<String> =
+                    many.iter().map(|news| news.about()).collect();
+                match whom.first().filter(|_| whom.len() == 1) {
+                    Some(only) => format!("{only} {}, {} times", self.headline, many.len()),
+                    None => format!("{} of {group} {}", whom.len(), self.headline),
+                }
+            }
             (many, None) => format!("{} times this machine {}", many.len(), self.headline),
         }
     }

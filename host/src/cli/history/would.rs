@@ -28,6 +28,16 @@ pub(super) struct Would {
     acts: bool,
     /// How long after it the member was healthy without anybody's help.
     recovered_after: Option<Span>,
+    /// Who helped it instead, and how long after.
+    helped: Option<(String, Span)>,
+}
+
+/// How the reason of an act begins that a person asked for.
+const BY_HAND: &str = "by hand: ";
+
+fn after(would: &Would, row: &Row) -> Option<Span> {
+    let ms = row.wall_ms.saturating_sub(would.wall_ms);
+    u64::try_from(ms).ok().map(Span)
 }
 
 /// Reads the decisions of `rows`, which are in their order.
@@ -43,9 +53,15 @@ pub(super) fn would(rows: &[Row]) -> Vec<Would> {
                 let Some((_, index)) = open.remove(&path) else {
                     continue;
                 };
-                if let Some(would) = all.get_mut(index) {
-                    let ms = row.wall_ms.saturating_sub(would.wall_ms);
-                    would.recovered_after = u64::try_from(ms).ok().map(Span);
+                if let Some(would) = all.get_mut(index).filter(|would| would.helped.is_none()) {
+                    would.recovered_after = after(would, row);
+                }
+            }
+            ("action", _) if row.text.starts_with(BY_HAND) => {
+                let index = open.get(&path).map(|(_, index)| *index);
+                if let Some(would) = index.and_then(|index| all.get_mut(index)) {
+                    let who = format!("{} {}", row.word, row.text);
+                    would.helped = after(would, row).map(|span| (who, span));
                 }
             }
             ("decision", _) if row.intent.is_none() => {
@@ -66,6 +82,7 @@ pub(super) fn would(rows: &[Row]) -> Vec<Would> {
                         waits: Vec::new(),
                         acts: false,
                         recovered_after: None,
+                        helped: None,
                     });
                 }
                 if let Some(would) = all.get_mut(index).filter(|would| !would.acts) {
@@ -172,7 +189,9 @@ fn line(out: &mut String, would: &Would, paper: Paper) {
             would.waits.join(", ")
         ));
     }
-    if let Some(after) = would.recovered_after {
+    if let Some((who, after)) = &would.helped {
+        text.push_str(&format!("; {who} {after} later"));
+    } else if let Some(after) = would.recovered_after {
         text.push_str(&format!("; healthy by itself {after} later"));
     }
     let head = format!("  {}  {name}  ", wall::date_and_time(would.wall_ms));
