@@ -348,6 +348,10 @@ impl Writer {
                 Message::Switch(..) | Message::Damaged(_) | Message::Nothing => {}
             }
         }
+        if last {
+            // This batch has counted too.
+            rows.steady.begin_to_fold();
+        }
         rows.fold(if last { usize::MAX } else { FOLDED })?;
         pass(batch, WRITTEN);
         all.commit()?;

@@ -255,6 +255,25 @@ fn a_disk_that_stalls_for_seconds_loses_nothing_and_holds_nobody_up() {
     assert_eq!(count("SELECT count(*) FROM action WHERE intent = 2"), 0);
 }
 
+#[test]
+fn the_last_passes_of_all_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (sender, _events) = unbounded_channel();
+    let (connection, _) = crate::journal::open::open(&path).unwrap();
+    let plan = Arc::new(plan(&["true"], 2));
+    let (mut writer, ..) = Writer::begin(&path, connection, plan, sender).unwrap();
+    for (ms, count) in [(10, 1), (20, 2), (30, 3)] {
+        let queue = Queue::new(1 << 20);
+        queue.send(pass(0, ms)).unwrap();
+        queue.close();
+        writer.serve(&queue);
+        let journal = Connection::open(&path).unwrap();
+        let sum = journal.query_row("SELECT sum(count) FROM run", [], |row| row.get(0));
+        assert_eq!(sum, Ok(count));
+    }
+}
+
 /// What the loop does: steps the engine, and hands to the journal what is to be stored. Gives what is
 /// to be done.
 fn step(engine: &mut Engine, event: &Event, queue: &Queue) -> Vec<(IntentId, Act)> {
