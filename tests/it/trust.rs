@@ -198,7 +198,10 @@ fn a_pinned_library_may_be_anybodys_file_and_runs_only_as_it_was_pinned() {
         .arg(&path)
         .output()
         .expect("sha256sum is there");
-    let sum = String::from_utf8_lossy(&summed.stdout)[..64].to_owned();
+    let sum: String = String::from_utf8_lossy(&summed.stdout)
+        .chars()
+        .take(64)
+        .collect();
     checkd.write_config(&config(&path, &format!("sha256 = \"{sum}\"")));
     let good = checkd.ask(["validate", "checkd.toml"]);
     assert_eq!(good.code, Some(0), "{good:#?}");

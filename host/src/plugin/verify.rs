@@ -76,6 +76,9 @@ const PROMISES: &[Promise] = &[
     },
 ];
 
+/// A clause that needs several runs at once.
+type Holds = fn(&Bench, &Contract, Duration) -> Result<(), String>;
+
 impl Verify {
     /// Starts the plugin and lets it describe itself. It may take `patience` for each answer that is
     /// due at once, and to end with its stream.
@@ -131,10 +134,7 @@ impl Verify {
             };
             each(clause.name, outcome);
         }
-        let several: [(
-            &'static str,
-            fn(&Bench, &Contract, Duration) -> Result<(), String>,
-        ); 2] = [
+        let several: [(&'static str, Holds); 2] = [
             ("many instances run at the same time", Bench::many_at_once),
             ("a run that is given up is answered, once", Bench::given_up),
         ];
@@ -150,14 +150,13 @@ impl Verify {
     }
 
     fn contract(&self, kind: &str, about: &About) -> Result<Contract, String> {
-        let mut contract = match &about.options {
-            Some(options) => Contract::new(options),
-            None => {
-                let found = self.kinds.iter().find(|one| one.kind == kind);
-                let example = found.map(|one| &*one.example).unwrap_or_default();
-                let of_example = Contract::of_example(example);
-                of_example.map_err(|why| format!("the options of its example: {why}"))?
-            }
+        let mut contract = if let Some(options) = &about.options {
+            Contract::new(options)
+        } else {
+            let found = self.kinds.iter().find(|one| one.kind == kind);
+            let example = found.map(|one| &*one.example).unwrap_or_default();
+            let of_example = Contract::of_example(example);
+            of_example.map_err(|why| format!("the options of its example: {why}"))?
         };
         contract = contract.patience(about.timeout);
         if let Some(peer) = about.peer.clone() {

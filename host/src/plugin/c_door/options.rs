@@ -92,10 +92,10 @@ impl Form {
             number.map(Read::Integer)
         };
         match self {
-            Self::Text => match value {
-                Value::String(text) => Ok(Read::Text(text.clone())),
-                _ => Err(format!("must be a text, found `{value}`")),
-            },
+            Self::Text => value
+                .as_str()
+                .map(|text| Read::Text(text.to_owned()))
+                .ok_or_else(|| format!("must be a text, found `{value}`")),
             Self::Integer => value
                 .as_i64()
                 .map(Read::Integer)
