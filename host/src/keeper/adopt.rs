@@ -15,6 +15,10 @@ use super::processes::{self, Handle, Row};
 use super::protocol::{Living, Message, Output};
 use super::{Keeper, MARK, NAMES, cgroup};
 
+/// How long processes that were being started may take to become their programs, all together.
+const BECOMING: Duration = Duration::from_secs(2);
+/// How often is looked.
+const LOOK: Duration = Duration::from_millis(2);
 /// How long what is left of a member may take to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -110,6 +114,7 @@ impl Keeper {
     /// went together with its keeper: what it left behind is ended, as when we see it go.
     pub(super) async fn adopt_marked(&self) {
         let mark = self.mark();
+        self.until_they_are_themselves(&mark).await;
         let mut left: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         for ([group, member, intent], row) in processes::marked(&mark, NAMES) {
             let (Some(group), Some(member)) = (group, member) else {
@@ -157,6 +162,17 @@ impl Keeper {
         parents
             .filter(|&parent| parent != own && processes::sees_our_files(parent))
             .find(|&parent| processes::name(parent).as_deref() == Some(super::PROCESS))
+    }
+
+    /// Waits for processes that the keeper before was starting as it was killed: one that is just becoming
+    /// its program bears no marks, and would be taken for one that has ended.
+    async fn until_they_are_themselves(&self, mark: &str) {
+        let until = tokio::time::Instant::now() + BECOMING;
+        for pid in self.0.started.all_pids() {
+            while processes::becomes(pid, mark) && tokio::time::Instant::now() < until {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
     }
 
     /// Ends what a member left behind, so that it does not hold what the next one needs.

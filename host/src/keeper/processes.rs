@@ -148,6 +148,24 @@ pub(super) fn name(pid: u32) -> Option<String> {
     Some(name.trim_end().to_owned())
 }
 
+/// Whether this process has yet to become the program that it was made for: it is our own program still,
+/// without `mark` in its environment, or in the middle, where it has no environment at all.
+pub(super) fn becomes(pid: u32, mark: &str) -> bool {
+    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    if !leads(pid)
+        || environment
+            .split(|&b| b == 0)
+            .any(|it| it == mark.as_bytes())
+    {
+        return false;
+    }
+    let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();
+    environment.is_empty()
+        || program("self").is_some_and(|us| program(&pid.to_string()) == Some(us))
+}
+
 /// Whether this pid is a living process that leads a process group, as the first process of a member does.
 pub(super) fn leads(pid: u32) -> bool {
     row(pid).is_some_and(|row| !row.zombie && row.group == pid)

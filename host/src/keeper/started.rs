@@ -84,6 +84,11 @@ impl Started {
         self.pids.borrow().get(&intent).copied()
     }
 
+    /// All of these.
+    pub(super) fn all_pids(&self) -> Vec<u32> {
+        self.pids.borrow().values().copied().collect()
+    }
+
     /// Its process was seen to end.
     pub(super) fn over(&self, intent: IntentId) {
         self.pids.borrow_mut().remove(&intent);
