@@ -77,7 +77,12 @@ pub enum PluginSource {
     /// A shared library.
     Library(String),
     /// A program that speaks the worker protocol.
-    Command(Vec<String>),
+    Command {
+        /// Program and arguments.
+        words: Vec<String>,
+        /// Where it is started; `None`: where the host is.
+        directory: Option<String>,
+    },
 }
 
 /// Where a plugin's checks run.

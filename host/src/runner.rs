@@ -205,14 +205,16 @@ impl Runner {
             return;
         }
         let missing = catalog.missing().into_iter().take(MISSING_TOLD);
-        let advice = missing.filter_map(|plugin| {
-            Some(Advice {
-                command: format!("checkd plugin inspect {}", quoted(&plugin.file?)),
-                does: format!(
-                    "says why this plugin cannot be used; it is tried again every {TRY_AGAIN}, \
-                     and needs no restart of checkd"
-                ),
-            })
+        let advice = missing.map(|plugin| Advice {
+            // A command is known by the configuration that names it.
+            command: plugin.file.map_or_else(
+                || "checkd plugin list".to_owned(),
+                |file| format!("checkd plugin inspect {}", quoted(&file)),
+            ),
+            does: format!(
+                "says why this plugin cannot be used; it is tried again every {TRY_AGAIN}, and \
+                 needs no restart of checkd"
+            ),
         });
         report.can_do.splice(0..0, advice);
     }

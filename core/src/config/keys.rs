@@ -228,7 +228,7 @@ pub const PLUGIN: &[Key] = &[
         "command",
         Form::Texts,
         Said::Nothing,
-        "A program and its arguments that speaks the worker protocol. Either this or `path`.",
+        "A program and its arguments that speaks the worker protocol, started in the configuration's directory. Either this or `path`.",
     ),
     key(
         "sha256",

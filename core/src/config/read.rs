@@ -162,7 +162,15 @@ impl<'a> Reader<'a> {
         let command = section.words("command");
         let source = match (section.text("path"), section.node("command")) {
             (Some(path), None) => PluginSource::Library(path.to_owned()),
-            (None, Some(_)) if !command.is_empty() => PluginSource::Command(command),
+            (None, Some(_)) if !command.is_empty() => {
+                if !self.fits_a_command(name, &section) {
+                    return None;
+                }
+                PluginSource::Command {
+                    words: command,
+                    directory: None,
+                }
+            }
             (None, Some(node)) => {
                 if matches!(&node.value, Value::List(items) if items.is_empty()) {
                     self.out.push(
@@ -205,6 +213,35 @@ impl<'a> Reader<'a> {
                 _ => Isolation::Process,
             },
         })
+    }
+
+    /// Refuses what says something about a library beside a `command`: it would be believed and not
+    /// hold.
+    fn fits_a_command(&mut self, name: &str, section: &Section<'a>) -> bool {
+        let before = self.out.len();
+        let in_process = section.choice("isolation") == Some("in-process");
+        for (key, there, why) in [
+            (
+                "sha256",
+                true,
+                "a `command` has no single file to hold it against",
+            ),
+            (
+                "isolation",
+                in_process,
+                "a `command` is a process of its own",
+            ),
+        ] {
+            if let Some(node) = section.node(key).filter(|_| there) {
+                let told = format!("plugin `{name}` is a `command`, and `{key}` is of a library");
+                self.out.push(
+                    Diagnostic::error(PLUGIN_SOURCE, told)
+                        .at(node.place, why)
+                        .help(format!("take `{key}` out")),
+                );
+            }
+        }
+        self.out.len() == before
     }
 
     /// The tables of `[what.NAME]` with good names; others are told and left out.

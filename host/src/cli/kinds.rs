@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use checkd_core::CheckKind;
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::plan::{Isolation, PluginPlan, PluginSource, Scope};
+use checkd_core::plan::{PluginPlan, Scope};
 use serde_json::Value;
 
 use super::paint::{Ink, Paper, print, print_json};
 use super::{Layers, check, tell};
+use crate::plugin::program::named;
 use crate::plugin::{Catalog, Offer};
 
 /// Arguments of `checkd kinds`.
@@ -27,7 +28,7 @@ pub struct Args {
 /// Whose kinds are known besides the built-ins.
 #[derive(Debug, clap::Args)]
 pub struct With {
-    /// A plugin whose kinds are known too.
+    /// A plugin whose kinds are known too: a library, or a program that speaks the worker protocol.
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
     /// A configuration whose plugins are known too.
@@ -51,17 +52,9 @@ impl With {
             set: Vec::new(),
         };
         let loaded = crate::config::load(&layers);
-        let (mut plugins, mut directories, _) = checkd_core::config::plugins(&loaded.document);
+        let (plugins, directories, _) = checkd_core::config::plugins(&loaded.document);
         let mut told = loaded.diagnostics;
-        let base = file.parent().unwrap_or(Path::new(""));
-        for plugin in &mut plugins {
-            if let PluginSource::Library(path) = &mut plugin.source {
-                *path = base.join(&*path).to_string_lossy().into_owned();
-            }
-        }
-        for directory in &mut directories {
-            *directory = base.join(&*directory).to_string_lossy().into_owned();
-        }
+        let (mut plugins, directories) = crate::config::settled(Some(file), plugins, directories);
         plugins.extend(self.named());
         let (catalog, of_plugins) = Catalog::open(&plugins, &directories);
         told.extend(of_plugins);
@@ -69,19 +62,7 @@ impl With {
     }
 
     fn named(&self) -> Vec<PluginPlan> {
-        self.plugin
-            .iter()
-            .map(|path| PluginPlan {
-                name: path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                source: PluginSource::Library(path.to_string_lossy().into_owned()),
-                sha256: None,
-                isolation: Isolation::Process,
-            })
-            .collect()
+        self.plugin.iter().map(|path| named(path)).collect()
     }
 }
 

@@ -155,8 +155,11 @@ fn settle(base: &Path, path: &mut String) {
 }
 
 fn settle_plugin(base: &Path, plugin: &mut PluginPlan) {
-    if let PluginSource::Library(path) = &mut plugin.source {
-        settle(base, path);
+    match &mut plugin.source {
+        PluginSource::Library(path) => settle(base, path),
+        PluginSource::Command { directory, .. } => {
+            *directory = Some(base.to_string_lossy().into_owned());
+        }
     }
 }
 

@@ -20,11 +20,15 @@ use super::linked::BuiltIn;
 use super::loader::Library;
 use super::probe::Probe;
 use super::process::Launch;
+use super::program::{self, file_name};
 use super::protocol::{KindText, Problem, TEXT_MAX, Target, bounded};
 use super::{builtin, convert, options};
 
 /// Where a worker's program is: this one, also after its file was replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The longest command in bytes as it is shown.
+const ORIGIN_MAX: usize = 256;
 
 /// All check kinds that this process knows.
 #[derive(Debug)]
@@ -94,6 +98,9 @@ pub struct Plugin {
     pub origin: String,
     /// What it calls itself, with its version; may be empty.
     pub package: String,
+    /// What it is, as a hash: of a library its content, of a command its words and the content of
+    /// those that are files. Another one is a plugin that has changed.
+    pub fingerprint: String,
     /// How its checks run.
     pub(crate) door: Door,
     /// A worker that is kept to judge options, until the runs begin.
@@ -231,20 +238,13 @@ impl Catalog {
         (catalog, diagnostics)
     }
 
-    /// What one library says about itself: the plugin, its kinds, and what is wrong with some of
-    /// them. It is looked at in a worker, never loaded into this process.
+    /// What one plugin, named by its file, says about itself: the plugin, its kinds, and what is wrong
+    /// with some of them. It is looked at in a worker, never loaded into this process.
     ///
     /// # Errors
     /// It is no plugin for this host.
-    pub fn inspect(library: &Path) -> Result<Inspected, Diagnostic> {
-        let origin = library.to_string_lossy().into_owned();
-        let source = Source {
-            name: file_name(library),
-            what: PluginSource::Library(origin.clone()),
-            origin,
-            sha256: None,
-            isolation: Isolation::Process,
-        };
+    pub fn inspect(file: &Path) -> Result<Inspected, Diagnostic> {
+        let source = Source::of(&program::named(file));
         let (plugin, kinds) = describe(Path::new(THIS_PROGRAM), &source)?;
         let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
         for kind in kinds {
@@ -267,10 +267,11 @@ impl Catalog {
         self.offers.values().map(|offer| &**offer)
     }
 
-    /// The names of plugins whose library is another file than in the catalog `before`.
+    /// The names of plugins that are another library, or another command, than in the catalog
+    /// `before`.
     pub fn rebuilt_since(&self, before: &Self) -> Vec<String> {
         let content = |plugin: &Plugin| match &plugin.door {
-            Door::Worker(launch) => launch.sha256().map(str::to_owned),
+            Door::Worker(_) => Some(plugin.fingerprint.clone()),
             // One that is mapped into this process is the one that it began with.
             Door::Linked | Door::Library(_) => None,
         };
@@ -412,10 +413,33 @@ impl Source {
         }
     }
 
+    /// What a plan names.
+    fn of(plan: &PluginPlan) -> Self {
+        let origin = match &plan.source {
+            PluginSource::Library(path) => path.clone(),
+            PluginSource::Command { words, .. } => bounded(&words.join(" "), ORIGIN_MAX),
+        };
+        Self {
+            name: plan.name.clone(),
+            origin,
+            what: plan.source.clone(),
+            sha256: plan.sha256.clone(),
+            isolation: plan.isolation,
+        }
+    }
+
+    /// The plugin in the user's words: a library is its path, a command is known by its name.
+    fn told(&self) -> &str {
+        match &self.what {
+            PluginSource::Library(path) => path,
+            PluginSource::Command { .. } => &self.name,
+        }
+    }
+
     fn file(&self) -> Option<&str> {
         match &self.what {
             PluginSource::Library(path) => Some(path),
-            PluginSource::Command(_) => None,
+            PluginSource::Command { .. } => None,
         }
     }
 }
@@ -450,20 +474,10 @@ fn sources(
     let mut seen = BTreeSet::new();
     let mut sources = Vec::new();
     for plan in plugins {
-        let origin = match &plan.source {
-            PluginSource::Library(path) => {
-                seen.insert(real(Path::new(path)));
-                path.clone()
-            }
-            PluginSource::Command(command) => command.join(" "),
-        };
-        sources.push(Source {
-            name: plan.name.clone(),
-            origin,
-            what: plan.source.clone(),
-            sha256: plan.sha256.clone(),
-            isolation: plan.isolation,
-        });
+        if let PluginSource::Library(path) = &plan.source {
+            seen.insert(real(Path::new(path)));
+        }
+        sources.push(Source::of(plan));
     }
     for dir in dirs {
         match libraries(Path::new(dir)) {
@@ -517,7 +531,9 @@ pub(super) fn launch(
     origin: &str,
 ) -> Result<Launch, Diagnostic> {
     match source {
-        PluginSource::Command(command) => Ok(Launch::command(name, command)),
+        PluginSource::Command { words, directory } => {
+            Ok(Launch::command(name, words, directory.as_deref()))
+        }
         PluginSource::Library(path) => {
             let image =
                 Image::take(Path::new(path), None).map_err(|fault| fault.diagnostic(origin))?;
@@ -526,17 +542,16 @@ pub(super) fn launch(
     }
 }
 
-/// `acme_checks` for `/opt/acme/libacme_checks.so`.
-pub(super) fn file_name(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem.strip_prefix("lib").unwrap_or(&stem).to_owned()
-}
-
 /// Asks a plugin what it offers.
 fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindText>), Diagnostic> {
-    let origin = &source.origin;
+    let (origin, told) = (&source.origin, source.told());
+    let fingerprint;
     let launch = match &source.what {
-        PluginSource::Command(command) => Launch::command(&source.name, command),
+        PluginSource::Command { words, directory } => {
+            let directory = directory.as_deref();
+            fingerprint = program::fingerprint(words, directory);
+            Launch::command(&source.name, words, directory)
+        }
         PluginSource::Library(path) => {
             let image = Image::take(Path::new(path), source.sha256.as_deref())
                 .map_err(|fault| fault.diagnostic(origin))?;
@@ -551,20 +566,27 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
                     name: source.name.clone(),
                     origin: origin.clone(),
                     package: package(&described.name, &described.version),
+                    fingerprint: image.sha256.clone(),
                     door: Door::Library(Arc::new(library)),
                     probe: Mutex::default(),
                 };
                 return Ok((Arc::new(plugin), described.kinds));
             }
+            fingerprint = image.sha256.clone();
             Launch::library(&source.name, program, image)
         }
     };
-    let mut probe = Probe::open(&launch, origin)?;
-    let kinds = probe.describe(origin)?;
+    let about = |diagnostic: Diagnostic| match &source.what {
+        PluginSource::Library(_) => diagnostic,
+        PluginSource::Command { .. } => diagnostic.note(format!("its command is `{origin}`")),
+    };
+    let mut probe = Probe::open(&launch, told).map_err(about)?;
+    let kinds = probe.describe(told).map_err(about)?;
     let plugin = Plugin {
         name: source.name.clone(),
         origin: origin.clone(),
         package: package(&probe.plugin, &probe.release),
+        fingerprint,
         door: Door::Worker(launch),
         probe: Mutex::new(Some(probe)),
     };
@@ -586,6 +608,7 @@ fn built_ins(diagnostics: &mut Vec<Diagnostic>) -> Vec<Offer> {
         name: "built in".into(),
         origin: "built in".into(),
         package: format!("checkd {}", env!("CARGO_PKG_VERSION")),
+        fingerprint: String::new(),
         door: Door::Linked,
         probe: Mutex::default(),
     });

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::limiter::{Limiter, Line};
-use super::probe::{ANSWER, CHATTER_MAX, log};
+use super::probe::{ANSWER, CHATTER_MAX, HELLO, log};
 use super::process::{Launch, Process};
 use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
@@ -358,9 +358,9 @@ impl Client {
             }
             Err(format!("sent {CHATTER_MAX} lines without saying hello"))
         };
-        let answer: Result<Option<Tell>, String> = timeout(ANSWER, answer)
+        let answer: Result<Option<Tell>, String> = timeout(HELLO, answer)
             .await
-            .unwrap_or_else(|_| Err(format!("did not say hello within {} s", ANSWER.as_secs())));
+            .unwrap_or_else(|_| Err(format!("did not say hello within {} s", HELLO.as_secs())));
         match answer? {
             Some(Tell::Hello { version, .. }) if VERSIONS.contains(&version) => {}
             Some(Tell::Hello { version, .. }) => {

@@ -58,6 +58,29 @@ pub(super) fn whole(file: &File) -> io::Result<Result<(), String>> {
     Ok(if needed > size { short(needed) } else { Ok(()) })
 }
 
+/// Whether a file is a program, which may be started: it has a fixed place in memory, or names who
+/// loads it. False for a library and for what is no ELF file.
+pub(super) fn is_program(file: &File) -> io::Result<bool> {
+    const FIXED: u64 = 2;
+    const SHARED: u64 = 3;
+    const INTERPRETER: u32 = 3;
+    if file.metadata()?.len() < HEADER {
+        return Ok(false);
+    }
+    let header = read(file, 0, HEADER)?;
+    if !header.starts_with(b"\x7fELF") || word(&header, 54) != SEGMENT {
+        return Ok(false);
+    }
+    let segments = match word(&header, 16) {
+        FIXED => return Ok(true),
+        SHARED => read(file, long(&header, 32), SEGMENT * word(&header, 56))?,
+        _ => return Ok(false),
+    };
+    Ok(segments
+        .chunks_exact(56)
+        .any(|one| part::<4>(one, 0).map(u32::from_le_bytes) == Some(INTERPRETER)))
+}
+
 fn read(file: &File, at: u64, length: u64) -> io::Result<Vec<u8>> {
     // At most as much as a table of 65,535 entries.
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];

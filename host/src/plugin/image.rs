@@ -6,7 +6,6 @@
 //! write any more.
 
 use std::ffi::CString;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::manager::plain;
 
 use super::loader::{Fault, look, open};
+use super::program::hex;
 use super::trust;
 
 /// The largest library in bytes.
@@ -85,11 +85,7 @@ impl Image {
         let memory = OwnedFd::from(memory);
         let all = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&memory, all)?;
-        let mut sha256 = String::new();
-        for byte in hash.finalize() {
-            // Writing to a text cannot fail.
-            let _written = write!(sha256, "{byte:02x}");
-        }
+        let sha256 = hex(&hash.finalize());
         Ok(Self { memory, sha256 })
     }
 

@@ -17,6 +17,7 @@ pub(crate) mod loader;
 pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub mod program;
 pub(crate) mod trust;
 pub mod verify;
 

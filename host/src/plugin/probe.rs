@@ -11,6 +11,8 @@ use checkd_core::Span;
 use checkd_core::diagnostic::Diagnostic;
 use serde_json::{Map, Value};
 
+use crate::manager::plain;
+
 use super::client::millis;
 use super::process::{Launch, Process};
 use super::protocol::{
@@ -18,7 +20,10 @@ use super::protocol::{
     bounded, line, parse, read_line,
 };
 
-/// How long a worker may take for each of: hello, describe, configure.
+/// How long a worker may take to start and say hello: an interpreter on a busy disk takes seconds.
+pub(crate) const HELLO: Duration = Duration::from_secs(15);
+
+/// How long a worker may take for each of: describe, configure.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
 /// So many lines of log a worker may send before its answer.
@@ -86,7 +91,7 @@ impl Probe {
     ) -> Result<Self, Diagnostic> {
         let (process, stream) = launch
             .start()
-            .map_err(|error| not_started(origin, &error))?;
+            .map_err(|error| not_started(launch, origin, &error))?;
         let stream = Timed {
             stream,
             deadline: Instant::now(),
@@ -263,7 +268,7 @@ impl Probe {
                 | Tell::Log { .. }
                 | Tell::Error { .. }) => Err(other),
             });
-            match told.map_err(|fault| self.late(fault))? {
+            match told.map_err(|fault| self.late(fault, self.patience))? {
                 Some(sample) => samples.push(sample),
                 None => return Ok(samples),
             }
@@ -290,7 +295,7 @@ impl Probe {
             | Tell::Sample { .. }
             | Tell::Log { .. }) => Err(other),
         });
-        refused.map_err(|fault| self.late(fault))
+        refused.map_err(|fault| self.late(fault, self.patience))
     }
 
     /// Closes the stream: whether the worker ends by itself within `limit`.
@@ -307,9 +312,19 @@ impl Probe {
 
     /// Asks, and waits for the answer that `wanted` takes.
     fn ask<T>(&mut self, ask: &Ask, wanted: impl Fn(Tell) -> Result<T, Tell>) -> Result<T, String> {
+        // A person's patience with another one holds for its start too.
+        let patience = match ask {
+            Ask::Hello { .. } if self.patience == ANSWER => HELLO,
+            Ask::Hello { .. }
+            | Ask::Describe
+            | Ask::Configure { .. }
+            | Ask::Submit { .. }
+            | Ask::Cancel { .. }
+            | Ask::Drop { .. } => self.patience,
+        };
         self.send(ask)?;
-        let answer = self.hear(self.patience, wanted);
-        answer.map_err(|fault| self.late(fault))
+        let answer = self.hear(patience, wanted);
+        answer.map_err(|fault| self.late(fault, patience))
     }
 
     /// Waits for the answer that `wanted` takes; logs are logged, all else is told.
@@ -347,11 +362,21 @@ impl Probe {
         Err(format!("it sent {CHATTER_MAX} lines without an answer"))
     }
 
-    /// In the words for an answer that is due at once.
-    fn late(&self, fault: String) -> String {
-        match fault.as_str() {
-            SILENT => format!("it did not answer within {}", Span(millis(self.patience))),
-            _ => fault,
+    /// In the words for an answer that is due at once; whoever answers to the wrong place learns it.
+    fn late(&self, fault: String, patience: Duration) -> String {
+        if fault != SILENT {
+            return fault;
+        }
+        let told = format!("it did not answer within {}", Span(millis(patience)));
+        let last = self.process.last_line();
+        if last.starts_with('{') && last.contains("\"type\"") {
+            format!(
+                "{told}; it printed `{}`: answers are written to descriptor 0, where requests are \
+                 read, and what is printed is a line of the log",
+                bounded(&last, 80)
+            )
+        } else {
+            told
         }
     }
 
@@ -396,8 +421,21 @@ fn cannot_use(code: &'static str, origin: &str) -> Diagnostic {
     Diagnostic::error(code, format!("cannot use plugin `{origin}`"))
 }
 
-fn not_started(origin: &str, error: &io::Error) -> Diagnostic {
-    cannot_use("C0209", origin).note(format!("it cannot be started: {error}"))
+fn not_started(launch: &Launch, origin: &str, error: &io::Error) -> Diagnostic {
+    let told = cannot_use("C0209", origin);
+    let program = launch.arguments.first().map(|word| word.to_string_lossy());
+    match (program, error.kind()) {
+        (Some(program), io::ErrorKind::NotFound) => {
+            let program = bounded(&program, 256);
+            let place = if program.contains('/') {
+                ""
+            } else {
+                " in PATH"
+            };
+            told.note(format!("there is no program `{program}`{place}"))
+        }
+        _ => told.note(format!("it cannot be started: {}", plain(error))),
+    }
 }
 
 /// A worker that did not even say hello: what it does before that is loading its library.

@@ -32,6 +32,8 @@ pub(crate) struct Launch {
     pub(crate) plugin: Arc<str>,
     /// Program and arguments.
     pub(crate) arguments: Vec<OsString>,
+    /// Where it is started; `None`: where we are.
+    directory: Option<String>,
     /// Kept as long as a worker may be started on it.
     image: Option<Arc<Image>>,
 }
@@ -48,20 +50,17 @@ impl Launch {
         Self {
             plugin: plugin.into(),
             arguments,
+            directory: None,
             image: Some(Arc::new(image)),
         }
     }
 
-    /// What the library that it loads is, by its content.
-    pub(super) fn sha256(&self) -> Option<&str> {
-        self.image.as_ref().map(|image| image.sha256.as_str())
-    }
-
     /// A program that speaks the protocol itself.
-    pub(crate) fn command(plugin: &str, command: &[String]) -> Self {
+    pub(crate) fn command(plugin: &str, command: &[String], directory: Option<&str>) -> Self {
         Self {
             plugin: plugin.into(),
             arguments: command.iter().map(OsString::from).collect(),
+            directory: directory.map(str::to_owned),
             image: None,
         }
     }
@@ -82,7 +81,16 @@ impl Launch {
         let program = words
             .next()
             .ok_or_else(|| io::Error::other("the command is empty"))?;
-        let child = Command::new(program)
+        let directory = self.directory.as_deref();
+        let program = match program.to_str() {
+            Some(word) if !self.is_library() => super::program::program(word, directory),
+            _ => program.into(),
+        };
+        let mut command = Command::new(program);
+        if let Some(directory) = directory {
+            command.current_dir(directory);
+        }
+        let child = command
             .args(words)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(printer.try_clone()?)
@@ -194,7 +202,7 @@ impl Process {
     }
 
     /// The last line that it printed; waits a moment for the pipe to be read to its end.
-    fn last_line(&self) -> String {
+    pub(crate) fn last_line(&self) -> String {
         let until = Instant::now() + Duration::from_millis(100);
         loop {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

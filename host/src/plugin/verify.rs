@@ -15,11 +15,12 @@ use checkd_plugin_api::testkit::{CLAUSES, Contract, Outcome, Subject, SubjectIns
 use checkd_plugin_api::{Problems, Sample};
 use serde_json::{Map, Value};
 
-use super::catalog::{file_name, launch};
+use super::catalog::launch;
 use super::client::millis;
 use super::convert;
 use super::probe::Probe;
 use super::process::Launch;
+use super::program::file_name;
 use super::protocol::{KindText, SampleText, TEXT_MAX, Target, bounded};
 
 /// How long after its timeout a run's answer is still waited for, only to tell what it was: for the
@@ -88,7 +89,7 @@ impl Verify {
     pub fn open(source: &PluginSource, patience: Duration) -> Result<Self, Diagnostic> {
         let (name, origin) = match source {
             PluginSource::Library(path) => (file_name(path.as_ref()), path.clone()),
-            PluginSource::Command(command) => ("plugin".into(), command.join(" ")),
+            PluginSource::Command { words, .. } => ("plugin".into(), words.join(" ")),
         };
         let launch = launch(&name, source, &origin)?;
         let mut probe = Probe::open_within(&launch, &origin, patience)?;

@@ -139,7 +139,10 @@ pub(super) fn run(args: Args) -> ExitCode {
 fn source(words: &[String]) -> PluginSource {
     match words {
         [file] if is_library(Path::new(file)) => PluginSource::Library(file.clone()),
-        words => PluginSource::Command(words.to_vec()),
+        words => PluginSource::Command {
+            words: words.to_vec(),
+            directory: None,
+        },
     }
 }
 

@@ -6,7 +6,10 @@ fn command(name: &str) -> PluginPlan {
     let worker = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plugin/client/worker.py");
     PluginPlan {
         name: name.into(),
-        source: PluginSource::Command(vec!["python3".into(), worker.into(), name.into()]),
+        source: PluginSource::Command {
+            words: vec!["python3".into(), worker.into(), name.into()],
+            directory: None,
+        },
         sha256: None,
         isolation: Isolation::Process,
     }

@@ -12,7 +12,7 @@ fn client(arguments: &[&str]) -> Arc<Client> {
         .chain(arguments)
         .map(|&word| word.into())
         .collect();
-    Arc::new(Client::new(Launch::command("demo", &command)))
+    Arc::new(Client::new(Launch::command("demo", &command, None)))
 }
 
 fn leaf(check: u32) -> LeafId {
@@ -161,6 +161,7 @@ async fn a_program_that_cannot_be_started_is_unavailable_and_tried_again() {
     let client = Arc::new(Client::new(Launch::command(
         "demo",
         &["/nowhere/at/all".into()],
+        None,
     )));
     for _ in 0..2 {
         let Err(Trouble::Unavailable(told)) = once(&client, 0, "passes").await else {

@@ -1,0 +1,119 @@
+//! A plugin that is a program: which file is one, where it is started, and whether it has changed.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use sha2::{Digest, Sha256};
+
+use super::elf;
+
+/// Files of a command that are larger count by their size alone.
+const FILE_MAX: u64 = 64 << 20;
+
+/// The plugin that a person names by its file, where there is no configuration: a shared library, or
+/// a program that speaks the worker protocol.
+///
+/// A script begins with `#!`; of other files the name and the header say which they are. Whatever is
+/// neither is taken for a library, whose loader says what is wrong with it.
+pub fn named(file: &Path) -> PluginPlan {
+    let path = file.to_string_lossy().into_owned();
+    let source = if is_program(file) {
+        // A bare name would be looked for in PATH.
+        let word = if path.contains('/') {
+            path
+        } else {
+            format!("./{path}")
+        };
+        PluginSource::Command {
+            words: vec![word],
+            directory: None,
+        }
+    } else {
+        PluginSource::Library(path)
+    };
+    PluginPlan {
+        name: file_name(file),
+        source,
+        sha256: None,
+        isolation: Isolation::Process,
+    }
+}
+
+/// `acme_checks` for `/opt/acme/libacme_checks.so`.
+pub(super) fn file_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.strip_prefix("lib").unwrap_or(&stem).to_owned()
+}
+
+fn is_program(path: &Path) -> bool {
+    if path.extension().is_some_and(|extension| extension == "so") {
+        return false;
+    }
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let mut begins = [0; 2];
+    let script = (&file).read_exact(&mut begins).is_ok() && begins == *b"#!";
+    script || elf::is_program(&file).unwrap_or(false)
+}
+
+/// The program of a command as it is started in `directory`: a path is relative to it, a name is
+/// looked for in PATH.
+pub(super) fn program(word: &str, directory: Option<&str>) -> PathBuf {
+    match directory {
+        Some(directory) if word.contains('/') => Path::new(directory).join(word),
+        _ => word.into(),
+    }
+}
+
+/// What a command is: its words, and what stands in those of them that are files. Another one is
+/// another plugin for `reload`.
+pub(super) fn fingerprint(words: &[String], directory: Option<&str>) -> String {
+    let mut hash = Sha256::new();
+    for word in words {
+        // The length, so that no two commands run into one text.
+        hash.update(format!("{} {word} ", word.len()));
+        let file = match directory {
+            Some(directory) => Path::new(directory).join(word),
+            None => word.into(),
+        };
+        // One that cannot be read is as one that is not there: the program will say so itself.
+        let _not_read = take_in(&file, &mut hash);
+    }
+    hex(&hash.finalize())
+}
+
+fn take_in(path: &Path, hash: &mut Sha256) -> io::Result<()> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Ok(());
+    }
+    hash.update(format!("{} ", found.len()));
+    if found.len() > FILE_MAX {
+        return Ok(());
+    }
+    let mut file = File::open(path)?.take(FILE_MAX);
+    let mut part = vec![0; 64 << 10];
+    loop {
+        let length = file.read(&mut part)?;
+        match part.get(..length) {
+            None | Some([]) => return Ok(()),
+            Some(read) => hash.update(read),
+        }
+    }
+}
+
+/// In lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;
