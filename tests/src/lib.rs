@@ -14,6 +14,7 @@ mod build;
 mod checkd;
 mod many;
 mod processes;
+pub mod schema;
 mod server;
 
 pub use build::{checkd as checkd_binary, library, venv};

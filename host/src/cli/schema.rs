@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use checkd_core::config::{self, reference};
 
 use crate::config::load;
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, protocol};
 use crate::render;
 
 /// Arguments of `checkd schema`.
@@ -17,6 +17,9 @@ pub struct Args {
     /// Print the reference of all keys as Markdown instead.
     #[arg(long)]
     markdown: bool,
+    /// Print the schema of the worker protocol's messages instead.
+    #[arg(long, conflicts_with = "markdown")]
+    worker_protocol: bool,
 }
 
 /// Runs the verb.
@@ -27,6 +30,9 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     if args.markdown {
         return written(reference::markdown().as_bytes());
+    }
+    if args.worker_protocol {
+        return pretty(&protocol::schema::schema());
     }
     let mut plugins = (Vec::new(), Vec::new());
     // Without a configuration the schema is that of the built-ins alone.
@@ -47,7 +53,11 @@ pub fn run(args: Args) -> ExitCode {
     if render::to_stderr(&told, &[]).is_err() {
         return ExitCode::from(super::FAILED);
     }
-    match serde_json::to_string_pretty(&reference::json_schema(catalog.kinds())) {
+    pretty(&reference::json_schema(catalog.kinds()))
+}
+
+fn pretty(schema: &serde_json::Value) -> ExitCode {
+    match serde_json::to_string_pretty(schema) {
         Ok(text) => written(format!("{text}\n").as_bytes()),
         Err(_) => ExitCode::from(super::FAILED),
     }

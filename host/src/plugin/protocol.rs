@@ -6,6 +6,7 @@
 
 use std::io::{self, BufRead};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -28,7 +29,7 @@ pub const KINDS_MAX: usize = 256;
 pub const PROBLEMS_MAX: usize = 64;
 
 /// What the host says to a worker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Ask {
     /// The first line: which versions the host speaks. Answered by [`Tell::Hello`].
@@ -71,7 +72,7 @@ pub enum Ask {
 }
 
 /// What a worker says to the host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Tell {
     /// The answer to [`Ask::Hello`].
@@ -110,7 +111,7 @@ pub enum Tell {
     },
     /// A line for the host's log.
     Log {
-        /// `error`, `warn`, `info`, `debug`.
+        /// `error`, `warn`, `info`, `debug`; anything else is `info`.
         #[serde(default)]
         level: String,
         /// The line.
@@ -133,7 +134,7 @@ pub enum Tell {
 }
 
 /// What a run is about: what placeholders in options stand for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// The group's name.
     pub group: String,
@@ -152,7 +153,7 @@ pub struct Target {
 }
 
 /// A mistake in the options of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// The option at fault; `None` when it is about several. On the wire also an empty text.
     #[serde(default, deserialize_with = "some_text")]
@@ -165,15 +166,17 @@ pub struct Problem {
 }
 
 /// What a kind says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KindText {
-    /// Its name.
+    /// Its name in a configuration, at most 64 bytes.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_-]{0,63}$"))]
     pub kind: String,
     /// One line for a person.
     #[serde(default)]
     pub summary: String,
     /// `process`, `host` or `dependency`; empty is `process`.
     #[serde(default)]
+    #[schemars(extend("enum" = ["", "process", "host", "dependency"]))]
     pub scope: String,
     /// Whether its samples come unasked.
     #[serde(default)]
@@ -181,8 +184,9 @@ pub struct KindText {
     /// Whether a run occupies a thread.
     #[serde(default)]
     pub blocking: bool,
-    /// JSON Schema of its options.
+    /// JSON Schema of its options: an object with `properties`. `null`: it has none.
     #[serde(default)]
+    #[schemars(extend("type" = ["object", "null"]))]
     pub options: Value,
     /// The smallest honest use, as TOML.
     #[serde(default)]
@@ -193,27 +197,34 @@ pub struct KindText {
 }
 
 /// One run's sample as it crosses the border: nothing in it is trusted yet.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleText {
     /// `pass`, `warn`, `fail` or `unknown`.
+    #[schemars(extend("enum" = ["pass", "warn", "fail", "unknown"]))]
     pub status: String,
-    /// Why it is not a pass: a name of the closed list.
+    /// Why it is not a pass: a name of the closed list. `timeout`, `refused`, `wrong` and `stale` go
+    /// with a warn or a fail, the others with an unknown.
     #[serde(default)]
+    #[schemars(extend("enum" = [
+        null, "timeout", "refused", "wrong", "stale", "no_permission", "misconfigured", "crashed",
+        "overran"
+    ]))]
     pub cause: Option<String>,
     /// One line for a person.
     #[serde(default)]
     pub message: String,
-    /// What was measured.
+    /// What was measured; the first 64 are kept.
     #[serde(default)]
     pub measurements: Vec<MeasurementText>,
 }
 
 /// One number as it crosses the border. A number that JSON cannot say (NaN) arrives as `null`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasurementText {
     /// What was measured.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,63}$"))]
     pub name: String,
-    /// Its value.
+    /// Its value, a finite number; one that is `null` is dropped.
     pub value: Option<f64>,
     /// Its unit, or empty.
     #[serde(default)]
@@ -344,6 +355,8 @@ fn excerpt(line: &[u8]) -> String {
         80,
     )
 }
+
+pub mod schema;
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,22 @@ use std::io::Cursor;
 use super::*;
 
 #[test]
-fn the_examples_of_the_protocol_document_are_messages() {
-    let document = include_str!("../../../../docs/worker-protocol.md");
-    let mut asks = 0;
-    let mut tells = 0;
-    for text in document.lines() {
-        if let Some(ask) = text.strip_prefix("> ") {
-            parse::<Ask>(ask.as_bytes()).unwrap();
-            asks += 1;
-        } else if let Some(tell) = text.strip_prefix("< ") {
-            parse::<Tell>(tell.as_bytes()).unwrap();
-            tells += 1;
-        }
+fn the_schema_of_the_documents_is_that_of_the_types() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/worker-protocol.schema.json"
+    );
+    let mut now = serde_json::to_string_pretty(&schema::schema()).unwrap();
+    now.push('\n');
+    if std::env::var_os("SNAPSHOTS").is_some_and(|word| word == "overwrite") {
+        std::fs::write(path, &now).unwrap();
     }
-    assert!(asks >= 6 && tells >= 6, "{asks} asks and {tells} tells");
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == now,
+        "the messages have changed: see in docs/worker-protocol.md what may change within a \
+         version, then write the new schema with `SNAPSHOTS=overwrite cargo test -p checkd protocol`"
+    );
 }
 
 #[test]
