@@ -1,4 +1,4 @@
-//! Runs `docs/plugin-guide.md`, `docs/operations.md` and `docs/notifications.md`: every block is written to a file, or executed and its output compared.
+//! Runs `docs/plugin-guide.md`, its sister for Python, `docs/operations.md` and `docs/notifications.md`: every block is written to a file, or executed and its output compared.
 //!
 //! - ```` ```toml title="Cargo.toml" ```` (in any language) is written to that file.
 //! - ```` ```sh ```` is executed, beginning where the block before it ended. It must succeed, or with
@@ -41,19 +41,30 @@ impl Block {
 
 #[test]
 fn every_block_of_the_plugin_guide_does_what_it_says() {
-    let [written, executed, compared] = follow("docs/plugin-guide.md", &Desk::new());
+    let checkd = Checkd::prepare("");
+    let desk = Desk::of(&checkd);
+    let [written, executed, compared] = follow("docs/plugin-guide.md", &desk);
     assert!(
-        written >= 3 && executed >= 5 && compared >= 3,
+        written >= 5 && executed >= 15 && compared >= 10,
+        "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
+    );
+}
+
+#[test]
+fn every_block_of_the_plugin_guide_for_python_does_what_it_says() {
+    let checkd = Checkd::prepare("");
+    let desk = Desk::of(&checkd);
+    let [written, executed, compared] = follow("docs/plugin-guide-python.md", &desk);
+    assert!(
+        written >= 3 && executed >= 12 && compared >= 9,
         "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
     );
 }
 
 #[test]
 fn every_block_of_the_guide_for_c_does_what_it_says() {
-    // Its members are found and ended by what they inherit, also when a block fails.
     let checkd = Checkd::prepare("");
-    let mut desk = Desk::new();
-    desk.environment = inherited(&checkd);
+    let desk = Desk::of(&checkd);
     let [written, executed, compared] = follow("docs/plugin-guide-c.md", &desk);
     assert!(
         written == 2 && executed >= 9 && compared >= 5,
@@ -61,24 +72,10 @@ fn every_block_of_the_guide_for_c_does_what_it_says() {
     );
 }
 
-/// By what the members of a page are found again.
-fn inherited(checkd: &Checkd) -> Vec<(OsString, OsString)> {
-    let verb = checkd.verb(["status"]);
-    let inherited: Vec<_> = verb
-        .get_envs()
-        .filter(|(name, _)| name.to_string_lossy().starts_with("CHECKD_TEST"))
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-        .collect();
-    assert_eq!(inherited.len(), 1);
-    inherited
-}
-
 #[test]
 fn every_block_of_the_operations_page_does_what_it_says() {
-    // Its members are found and ended by what they inherit, also when a block fails.
     let checkd = Checkd::prepare("");
-    let mut desk = Desk::new();
-    desk.environment = inherited(&checkd);
+    let desk = Desk::of(&checkd);
     let [written, executed, compared] = follow("docs/operations.md", &desk);
     assert!(
         written >= 3 && executed >= 15 && compared >= 9,
@@ -153,6 +150,20 @@ struct Desk {
 }
 
 impl Desk {
+    /// One whose daemons and members are found and ended by what they inherit, with `checkd`, also
+    /// when a block fails.
+    fn of(checkd: &Checkd) -> Self {
+        let mut desk = Self::new();
+        let inherited = checkd.verb(["status"]);
+        desk.environment = inherited
+            .get_envs()
+            .filter(|(name, _)| name.to_string_lossy().starts_with("CHECKD_TEST"))
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        assert_eq!(desk.environment.len(), 1);
+        desk
+    }
+
     fn new() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("guide-")
@@ -168,6 +179,8 @@ impl Desk {
             .expect("target/debug/lib")
             .to_path_buf();
         let path = std::env::var("PATH").unwrap_or_default();
+        // The guide's reader has checkd's sources in a folder.
+        std::os::unix::fs::symlink(root(), directory.path().join("checkd")).expect("a link");
         Self {
             directory,
             path: format!("{}:{path}", bin.display()),
@@ -185,12 +198,30 @@ impl Desk {
         fs::create_dir_all(file.parent().expect("it is below")).expect("a directory");
         let text = beside(text);
         fs::write(file, text).expect("a file of the guide is written");
-        if file.ends_with("Cargo.toml") {
-            // The versions that are tested, and no look at a registry.
-            let lock = root().join("docs/examples/spool-check/Cargo.lock");
-            fs::copy(lock, file.with_file_name("Cargo.lock")).expect("the lock file");
-            let link = file.with_file_name("target");
-            std::os::unix::fs::symlink(&self.target, link).expect("a link to target");
+        self.prepare_crates();
+    }
+
+    /// The crates that were begun here; not the sources, which are linked.
+    fn crates(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.directory.path()).into_iter().flatten();
+        entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|of| of.is_dir()))
+            .map(|entry| entry.path())
+            .filter(|path| path.join("Cargo.toml").exists())
+            .collect()
+    }
+
+    /// Gives each new crate the versions that are tested, so that no registry is looked at, and the
+    /// shared target directory.
+    fn prepare_crates(&self) {
+        for path in self.crates() {
+            if !path.join("Cargo.lock").exists() {
+                let lock = root().join("docs/examples/spool-check/Cargo.lock");
+                fs::copy(lock, path.join("Cargo.lock")).expect("the lock file");
+                let link = path.join("target");
+                std::os::unix::fs::symlink(&self.target, link).expect("a link to target");
+            }
         }
     }
 
@@ -227,6 +258,7 @@ impl Desk {
             block.text
         );
         let ended = fs::read_to_string(&end).expect("the block says where it ended");
+        self.prepare_crates();
         let printed = if stdout.is_empty() { stderr } else { stdout };
         (printed, PathBuf::from(ended.trim_end()))
     }
@@ -244,18 +276,11 @@ fn text(bytes: &[u8]) -> String {
 impl Drop for Desk {
     /// Takes what was built for this desk out of the shared directory.
     fn drop(&mut self) {
-        for entry in fs::read_dir(self.directory.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if !entry.path().join("Cargo.toml").exists() {
-                continue;
-            }
+        for path in self.crates() {
             let cleaned = Command::new("cargo")
                 .args(["clean", "--quiet", "--offline", "--package"])
-                .arg(entry.file_name())
-                .current_dir(entry.path())
+                .arg(path.file_name().unwrap_or_default())
+                .current_dir(&path)
                 .status();
             // Only room on the disk is lost.
             drop(cleaned);

@@ -337,7 +337,10 @@ fn a_plugin_that_lies_about_itself_is_told_by_name_and_the_others_are_used() {
         let command = [&*python, "-I", "-S", &liar(), lie].map(str::to_owned);
         let plugin = PluginPlan {
             name: format!("p_{lie}"),
-            source: PluginSource::Command(command.into()),
+            source: PluginSource::Command {
+                words: command.into(),
+                directory: None,
+            },
             sha256: None,
             isolation: Isolation::Process,
         };

@@ -14,7 +14,9 @@ pub fn fits(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
         Value::Bool(true) => return Ok(()),
         Value::Bool(false) => return Err(format!("{at}: nothing is allowed here")),
         Value::Object(words) => words,
-        _ => panic!("{schema} is no schema"),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            panic!("{schema} is no schema")
+        }
     };
     for (word, says) in words {
         let holds = match word.as_str() {
@@ -27,10 +29,11 @@ pub fn fits(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
                 let named = named.unwrap_or_else(|| panic!("{says} leads nowhere"));
                 return fits(root, named, value, at);
             }
-            "type" => match says {
-                Value::Array(several) => several.iter().any(|one| is(one, value)),
-                one => is(one, value),
-            },
+            "type" => says
+                .as_array()
+                .map_or(std::slice::from_ref(says), Vec::as_slice)
+                .iter()
+                .any(|one| is(one, value)),
             "const" => says == value,
             "enum" => says.as_array().is_some_and(|words| words.contains(value)),
             "anyOf" => fitting(root, says, value, at) >= 1,

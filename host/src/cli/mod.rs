@@ -56,7 +56,7 @@ enum Verb {
     Check(check::Args),
     /// List what can be checked, or describe one kind.
     Kinds(kinds::Args),
-    /// Look at plugins.
+    /// Begin a plugin, or look at plugins.
     Plugin(plugin::Args),
     /// Show groups and members, their verdicts, and what each waits for.
     Status(status::Args),

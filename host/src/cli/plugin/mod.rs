@@ -1,7 +1,9 @@
-//! `checkd plugin`: look at plugins without running them in this process. One file a verb.
+//! `checkd plugin`: begin a plugin, and look at plugins without running them in this process. One
+//! file a verb.
 
 mod inspect;
 mod list;
+mod new;
 mod verify;
 
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write the project of a new plugin: it builds, passes its own tests and loads at once.
+    New(new::Args),
     /// Say what one library offers, or why it is no plugin. It is loaded in a process of its own.
     Inspect {
         /// The library.
@@ -46,6 +50,7 @@ enum Verb {
 /// Runs the verb.
 pub fn run(args: Args) -> ExitCode {
     match args.verb {
+        Verb::New(args) => new::new(&args),
         Verb::Inspect { file, json } => inspect::inspect(&file, json),
         Verb::Verify(args) => verify::run(args),
         Verb::List { layers, json } => list::list(&layers, json),
