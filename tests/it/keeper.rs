@@ -158,6 +158,10 @@ settle = "0s"
     );
     checkd.run();
     let pid = eventually("it runs", PATIENCE, || checkd.member_pid("web/web-0"));
+    eventually("its life is noted", PATIENCE, || {
+        let history = checkd.ask(["history", "web/web-0"]).stdout;
+        history.contains(&format!("pid {pid}")).then_some(())
+    });
     checkd.end(Signal::KILL);
     fs::write(checkd.dir().join("go"), "").expect("a file is written");
     eventually("it ends", PATIENCE, || (!alive(pid)).then_some(()));

@@ -457,6 +457,7 @@ impl Daemon {
                 };
                 let wall = Both::read().wall_ms(notice.at);
                 self.notifier.tell(&notice, &self.plan, wall);
+                self.journal.hurry();
             }
             None if before => self.talk.own("the keeper answers again"),
             Some(_) | None => {}

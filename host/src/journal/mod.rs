@@ -210,6 +210,12 @@ impl Journal {
         self.send(Message::Keep(kept));
     }
 
+    /// Has what was recorded written soon: people are told of it, and a daemon that is killed now must
+    /// not leave one behind that finds it out anew, and tells it once more.
+    pub fn hurry(&self) {
+        self.queue.hurry();
+    }
+
     fn send(&self, message: Message) {
         let Err((refusal, message)) = self.queue.send(message) else {
             return;

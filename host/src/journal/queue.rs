@@ -238,6 +238,16 @@ impl Queue {
         Ok(())
     }
 
+    /// What waits is not to be gathered any longer.
+    pub(super) fn hurry(&self) {
+        let mut waiting = self.waiting();
+        if !waiting.messages.is_empty() {
+            waiting.due = Some(Clock::now());
+            drop(waiting);
+            self.came.notify_one();
+        }
+    }
+
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.waiting().closed = true;
