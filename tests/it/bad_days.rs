@@ -86,6 +86,16 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
     let root = rustix::process::geteuid().is_root();
     checkd.run_below(if root { &below } else { &unprivileged });
     let [first, _] = healthy_pair(&checkd);
+    for member in ["web/web-0", "web/web-1"] {
+        eventually(
+            "that it is healthy is written down",
+            Duration::from_mins(1),
+            || {
+                let history = checkd.ask(["history", member]).stdout;
+                history.contains("start was effective").then_some(())
+            },
+        );
+    }
 
     let fill = PathBuf::from(format!("/proc/{}/root{state}/fill", checkd.pid()));
     let written = fs::write(&fill, vec![1_u8; 4 << 20]);
