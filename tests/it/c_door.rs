@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkd_tests::{Answer, Checkd, root};
+use checkd_tests::{Answer, Checkd, checkd_binary, root};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
 
@@ -129,6 +129,51 @@ fn the_example_in_cpp_holds_the_contract_also_before_silent_peers() {
         answer.stdout.contains("pass  a silent peer is a Fail"),
         "{answer:#?}"
     );
+}
+
+#[test]
+fn a_project_begun_in_c_builds_everywhere_and_passes_its_own_tests() {
+    let checkd = Checkd::prepare("");
+    let answer = checkd.ask(["plugin", "new", "acme-queue", "--c"]);
+    assert_eq!(answer.code, Some(0), "{answer:#?}");
+    let project = checkd.dir().join("acme-queue");
+    let library = project.join("libacme_queue.so");
+    for standard in ["-std=c99", "-std=c11"] {
+        let brought_along = format!("-I{}", project.display());
+        let source = project.join("check.c");
+        compile("cc", &[standard, &brought_along], &source, &library);
+    }
+    fs::remove_file(&library).expect("it was built");
+    let bin = checkd_binary().parent().expect("it is in a directory");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("make")
+        .args(["test", "CFLAGS=-Wall -Wextra -Werror"])
+        .current_dir(&project)
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .output()
+        .unwrap_or_else(|error| panic!("make does not run: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:#?}");
+    assert!(said.contains(", 0 failed, "), "{said}");
+    assert!(said.contains("ok      2 waiting, over 1"), "{said}");
+    let library = library.to_string_lossy();
+    let answer = checkd.ask(["kinds", "acme_queue", "--plugin", &*library]);
+    assert!(answer.stdout.contains("(acme-queue 0.1.0)"), "{answer:#?}");
+
+    // Its own tests find a check that no longer does what they say.
+    let source = project.join("check.c");
+    let broken = fs::read_to_string(&source).expect("it was written");
+    let broken = broken.replace("files > queue->max_depth", "files < queue->max_depth");
+    fs::write(&source, broken).expect("written");
+    let output = Command::new("make")
+        .arg("test")
+        .current_dir(&project)
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .output()
+        .unwrap_or_else(|error| panic!("make does not run: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{output:#?}");
+    assert!(said.contains("FAILED  expected 2, 2 waiting"), "{said}");
 }
 
 /// A plugin whose tables are of another size or another version, or whose runs lie, as `HOW` says.

@@ -1,4 +1,4 @@
-//! Runs `docs/plugin-guide.md`, its sister for Python, `docs/operations.md` and `docs/notifications.md`: every block is written to a file, or executed and its output compared.
+//! Runs `docs/plugin-guide.md`, its sisters for Python and C, `docs/operations.md` and `docs/notifications.md`: every block is written to a file, or executed and its output compared.
 //!
 //! - ```` ```toml title="Cargo.toml" ```` (in any language) is written to that file.
 //! - ```` ```sh ```` is executed, beginning where the block before it ended. It must succeed, or with
@@ -67,7 +67,7 @@ fn every_block_of_the_guide_for_c_does_what_it_says() {
     let desk = Desk::of(&checkd);
     let [written, executed, compared] = follow("docs/plugin-guide-c.md", &desk);
     assert!(
-        written == 2 && executed >= 9 && compared >= 5,
+        written >= 3 && executed >= 12 && compared >= 10,
         "only {written} files, {executed} commands, {compared} outputs: this test looks wrongly"
     );
 }

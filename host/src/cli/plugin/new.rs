@@ -105,9 +105,12 @@ pub(super) struct Args {
     /// Write it in Python [default: Rust].
     #[arg(long)]
     python: bool,
+    /// Write it in C.
+    #[arg(long, conflicts_with = "python")]
+    c: bool,
     /// Where the sources of checkd-plugin-api are [default: where this checkd was built from, else
     /// the published crate].
-    #[arg(long, value_name = "DIR", conflicts_with = "python")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["python", "c"])]
     sdk: Option<PathBuf>,
 }
 
@@ -115,6 +118,8 @@ pub(super) struct Args {
 pub(super) fn new(args: &Args) -> ExitCode {
     let template = if args.python {
         &template::PYTHON
+    } else if args.c {
+        &template::C
     } else {
         &template::RUST
     };

@@ -151,6 +151,37 @@ pub(super) static RUST: Template = Template {
     ],
 };
 
+pub(super) static C: Template = Template {
+    language: "C",
+    files: &[
+        file(
+            "check.c",
+            template!("c/check.c.in"),
+            "the check: begin here",
+        ),
+        program("test.sh", template!("c/test.sh.in"), "its tests"),
+        file(
+            "Makefile",
+            template!("c/Makefile.in"),
+            "builds and tests it",
+        ),
+        file("README.md", template!("c/README.md.in"), "how to use it"),
+        file(".gitignore", "*.so\n", ""),
+        File {
+            says: "the border to checkd, brought along",
+            ..verbatim(
+                "checkd_plugin.h",
+                include_str!("../../../../../plugin-api/include/checkd_plugin.h"),
+            )
+        },
+    ],
+    next: &[
+        "cd @NAME@",
+        "make test",
+        "checkd kinds @KIND@ --plugin lib@KIND@.so",
+    ],
+};
+
 pub(super) static PYTHON: Template = Template {
     language: "Python",
     files: &[

@@ -44,6 +44,11 @@ fn the_guides_show_what_is_written() {
             include_str!("../../../../../docs/plugin-guide-python.md"),
             &["checks.py", "test_checks.py"],
         ),
+        (
+            &template::C,
+            include_str!("../../../../../docs/plugin-guide-c.md"),
+            &["check.c", "test.sh"],
+        ),
     ];
     let project = template::Project {
         name: "spool",
@@ -67,13 +72,15 @@ fn the_guides_show_what_is_written() {
 
 #[test]
 fn nothing_of_a_template_is_left_open() {
-    for template in [&template::RUST, &template::PYTHON] {
+    for template in [&template::RUST, &template::PYTHON, &template::C] {
         for sdk in [None, Some(Path::new("/a \"path\""))] {
             let name = "acme-queue";
             let project = template::Project { name, sdk };
             for file in template.files {
                 let text = project.fill(file);
-                assert!(!text.contains("@NAME@") && !text.contains("@SDK"), "{text}");
+                for open in ["@NAME@", "@KIND@", "@TYPE@", "@SDK"] {
+                    assert!(!text.contains(open), "{text}");
+                }
                 assert!(text.is_empty() || text.ends_with('\n'), "{}", file.path);
                 if file.path == "Cargo.toml" {
                     let read: toml::Table = text.parse().unwrap();
