@@ -69,6 +69,18 @@ pub struct PluginPlan {
     pub sha256: Option<String>,
     /// Where its checks run.
     pub isolation: Isolation,
+    /// What its worker may take and be.
+    pub confine: ConfinePlan,
+}
+
+/// What the worker of a plugin may take and be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfinePlan {
+    /// Resource limits; what is not named here is as checkd was started with it, but for core files:
+    /// none.
+    pub limits: BTreeMap<Resource, Bounds>,
+    /// The user that it runs as; `None`: checkd's.
+    pub user: Option<String>,
 }
 
 /// Where a plugin comes from.

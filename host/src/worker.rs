@@ -2,63 +2,125 @@
 //!
 //! Its standard input is the stream; its output is captured by the host. It dies with its host: a
 //! thread that does nothing else waits for the end of the stream, so a plugin that hangs cannot keep
-//! it alive.
+//! it alive; and a guard below the host sees that nothing of it lives on.
+//!
+//! With `--command` it becomes another program once it is guarded and confined.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::FdFlags;
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
-use rustix::process::{
-    Resource, Rlimit, Signal, getpgrp, getpid, kill_process, kill_process_group, setrlimit,
-};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
+use crate::plugin::confine::Confine;
+use crate::plugin::guard;
 use crate::plugin::loader::{Instance, Library};
+use crate::plugin::probe::why_not_started;
 use crate::plugin::protocol::{
     Ask, Problem, SampleText, Target, Tell, VERSIONS, line, parse, read_line,
 };
 
-/// Serves `library` until the stream ends. Returns only when it could not begin.
-pub fn serve(library: &Path) -> io::Error {
-    let stream = match take_stream() {
-        Ok(stream) => stream,
-        Err(error) => return error,
+/// Guards and confines this process, and then serves the library that is the first of `words` until
+/// the stream ends, or becomes the program that `words` are. Returns only when it could not begin.
+pub fn serve(confine: &str, command: bool, words: &[OsString]) -> io::Error {
+    let Some((first, rest)) = words.split_first() else {
+        return io::Error::other("there is nothing to serve");
     };
-    match begin(library, stream) {
+    let begun = guarded().and_then(|guard| {
+        // While we may still read it: the copy belongs to the host's user.
+        let library = (!command).then(|| std::fs::File::open(first)).transpose()?;
+        let confined = Confine::read(confine).and_then(|confine| confine.apply());
+        if let Err(why) = confined {
+            return refuse("C0217", &why);
+        }
+        if let Some(guard) = guard {
+            guard::end_with(guard)?;
+        }
+        if command {
+            let error = Command::new(first).args(rest).exec();
+            return refuse("C0209", &why_not_started(&first.to_string_lossy(), &error));
+        }
+        let path = match &library {
+            Some(library) => format!("/proc/self/fd/{}", library.as_raw_fd()).into(),
+            None => PathBuf::from(first),
+        };
+        begin(&path, take_stream()?)
+    });
+    match begun {
         Ok(()) => end(),
         Err(error) => error,
     }
 }
 
+/// Closes what was inherited by accident, and gets a guard.
+fn guarded() -> io::Result<Option<Pid>> {
+    is_stream()?;
+    // Somebody above the daemon may have left descriptors open for whoever comes.
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().into_string().unwrap_or_default();
+        let Some(number) = number.parse::<RawFd>().ok().filter(|&number| number > 2) else {
+            continue;
+        };
+        // SAFETY: nothing of ours is open yet but this directory, whose descriptor closes itself
+        // all the same: it is only marked.
+        #[expect(unsafe_code, reason = "what was inherited has no owner")]
+        let inherited = unsafe { BorrowedFd::borrow_raw(number) };
+        rustix::io::fcntl_setfd(inherited, FdFlags::CLOEXEC)?;
+    }
+    guard::enter()
+}
+
+/// Answers the host's first line by why this worker cannot begin.
+fn refuse(code: &str, why: &str) -> io::Result<()> {
+    let mut stream = take_stream()?;
+    let told = Tell::Error {
+        code: code.into(),
+        message: why.into(),
+        notes: Vec::new(),
+        help: None,
+    };
+    stream.write_all(&line(&told).unwrap_or_default())?;
+    // The host ends us when it has read it.
+    let (mut reader, mut buffer) = (BufReader::new(stream), Vec::new());
+    while read_line(&mut reader, &mut buffer)? {}
+    Ok(())
+}
+
+/// Whether standard input is a stream of the protocol.
+fn is_stream() -> io::Result<()> {
+    if socket_domain(io::stdin().as_fd()).ok() == Some(AddressFamily::UNIX) {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "standard input is no stream of the worker protocol: checkd itself starts workers",
+    ))
+}
+
 /// Takes the stream off standard input, where a plugin would find it.
 fn take_stream() -> io::Result<UnixStream> {
     let stdin = io::stdin();
-    if socket_domain(stdin.as_fd()).ok() != Some(AddressFamily::UNIX) {
-        return Err(io::Error::other(
-            "standard input is no stream of the worker protocol: checkd itself starts workers",
-        ));
-    }
     let stream = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
     let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
     rustix::stdio::dup2_stdin(&nothing)?;
     Ok(UnixStream::from(stream))
 }
 
-/// Ends this process and whatever the plugin started, now: nothing of a plugin, no destructor and no
-/// handler, gets a say.
+/// Ends this process now: nothing of a plugin, no destructor and no handler, gets a say. The guard
+/// ends whatever the plugin started.
 fn end() -> ! {
     loop {
-        // Only a group of our own: a person may have started us from a shell.
-        if getpgrp() == getpid() {
-            let _cannot_fail = kill_process_group(getpid(), Signal::KILL);
-        }
         let _cannot_fail = kill_process(getpid(), Signal::KILL);
         thread::park();
     }
@@ -66,14 +128,6 @@ fn end() -> ! {
 
 /// Speaks until the stream ends.
 fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
-    // A crash is told by how the process ends; the memory of a plugin is nobody's business.
-    let off = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    setrlimit(Resource::Core, off)?;
-    // Before the first thread, so that it holds for all of them. A check needs no more than we have.
-    rustix::thread::set_no_new_privs(true)?;
     let watched = stream.try_clone()?;
     thread::Builder::new()
         .name("worker-watch".into())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkd_core::CheckKind;
-use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use checkd_host::plugin::{Catalog, Offer, Problem, Target};
 use checkd_host::runner::{Hand, Held};
 use checkd_plugin_api::host::{KindFacts, Request};
@@ -40,6 +40,7 @@ impl Behind {
             source: PluginSource::Library(path.to_string_lossy().into_owned()),
             sha256: None,
             isolation,
+            confine: ConfinePlan::default(),
         };
         let (catalog, told) = Catalog::open_alone(checkd_binary(), &[plugin]);
         assert_eq!(told, []);
@@ -151,6 +152,7 @@ fn a_kind_that_is_built_in_and_in_a_plugin_is_nobodys() {
         source: PluginSource::Library(path.to_string_lossy().into_owned()),
         sha256: None,
         isolation: Isolation::Process,
+        confine: ConfinePlan::default(),
     };
     let (catalog, told) = Catalog::open_with(checkd_binary(), &[plugin], &[]);
     assert_eq!(catalog.kinds().len(), 0);

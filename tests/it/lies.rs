@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::slice;
 use std::time::Duration;
 
 use checkd_core::CheckKind;
-use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use checkd_host::plugin::Catalog;
 use checkd_tests::{Checkd, alive, checkd_binary, eventually, root};
 use serde_json::Value;
@@ -77,6 +78,11 @@ const LIES: &[Lie] = &[
     lie("no_json", (UNKNOWN, OVERRAN, LATE), "broke the protocol"),
     lie("deep", (UNKNOWN, OVERRAN, LATE), "broke the protocol"),
     // Too much of everything.
+    lie(
+        "long_type",
+        (UNKNOWN, OVERRAN, LATE),
+        "unknown variant `tttt",
+    ),
     lie("message", (UNKNOWN, CRASHED, LONG), LONG),
     lie("million", (UNKNOWN, CRASHED, LONG), LONG),
     lie("long_message", ("pass", None, "mmm"), ""),
@@ -124,6 +130,11 @@ const LIES: &[Lie] = &[
         (UNKNOWN, CRASHED, "closed its stream"),
         "closed its stream",
     ),
+    lie(
+        "fork",
+        (UNKNOWN, CRASHED, "exited with code 3"),
+        "exited with code 3",
+    ),
 ];
 
 /// These break their worker, so each is a plugin of its own; all the others share one.
@@ -136,6 +147,7 @@ const ALONE: &[&str] = &[
     "drip",
     "noise",
     "closes",
+    "fork",
     "honest",
 ];
 
@@ -149,7 +161,7 @@ fn plugin_of(lie: &str) -> String {
 }
 
 /// Each lie is a check; `honest` is one that does not lie.
-fn config() -> String {
+fn config(left: &Path) -> String {
     let mut text = String::from(
         r#"
 [group.web]
@@ -162,7 +174,7 @@ fast_interval = "3s"
 timeout = "1500ms"
 "#,
     );
-    let (python, liar) = (python(), liar());
+    let (python, liar, left) = (python(), liar(), left.display());
     let mut plugins: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for name in LIES.iter().map(|lie| lie.name).chain(["honest"]) {
         plugins.entry(plugin_of(name)).or_default().push(name);
@@ -174,7 +186,7 @@ timeout = "1500ms"
         write!(
             text,
             "\n[plugin.{plugin}]\n\
-             command = [\"{python}\", \"-I\", \"-S\", \"{liar}\", \"{lies}\"]\n"
+             command = [\"{python}\", \"-I\", \"-S\", \"{liar}\", \"{lies}\", \"{left}\"]\n"
         )
         .expect("a text grows");
     }
@@ -184,7 +196,8 @@ timeout = "1500ms"
 #[test]
 fn each_lie_is_told_with_the_name_of_its_plugin_and_costs_a_bounded_amount() {
     let mut checkd = Checkd::prepare("");
-    checkd.write_config(&config());
+    let left = checkd.dir().join("left");
+    checkd.write_config(&config(&left));
     checkd.run();
     wait(&checkd, "honest", |leaf| leaf["latest"] == "pass");
     for Lie { name, sample, log } in LIES {
@@ -229,8 +242,15 @@ fn each_lie_is_told_with_the_name_of_its_plugin_and_costs_a_bounded_amount() {
     assert!(after.threads < most && after.files < 2 * most, "{after:?}");
     wait(&checkd, "honest", |leaf| leaf["latest"] == "pass");
 
+    // What it left behind, in a session of its own, went with its worker.
     let member = checkd.member_pid("web/web-0").expect("it runs");
     assert!(alive(member), "a lie cost the member its life");
+    let forked = fs::read_to_string(&left).expect("something was left behind");
+    let forked: Vec<u32> = forked.lines().filter_map(|pid| pid.parse().ok()).collect();
+    assert!(!forked.is_empty());
+    eventually("nothing stays behind", Duration::from_mins(1), || {
+        forked.iter().all(|&pid| !alive(pid)).then_some(())
+    });
 }
 
 /// Waits until a check shows this. A busy machine may need its time: a plugin that did not come up
@@ -343,6 +363,7 @@ fn a_plugin_that_lies_about_itself_is_told_by_name_and_the_others_are_used() {
             },
             sha256: None,
             isolation: Isolation::Process,
+            confine: ConfinePlan::default(),
         };
         // A busy machine may not even start Python within the five seconds of a hello.
         let slow = "it did not answer within";

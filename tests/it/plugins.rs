@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use checkd_core::{Cause, CheckKind, Sample, Status};
 use checkd_host::plugin::{Catalog, Target};
 use checkd_host::runner::{Hand, Held};
@@ -22,6 +22,7 @@ fn hostile(isolation: Isolation) -> PluginPlan {
         source: PluginSource::Library(path.to_string_lossy().into_owned()),
         sha256: None,
         isolation,
+        confine: ConfinePlan::default(),
     }
 }
 
@@ -174,7 +175,11 @@ fn a_worker_dies_with_its_host_also_while_its_plugin_loops() {
     let worker = eventually(
         "a worker burns the processor",
         Duration::from_secs(20),
-        || children_of(host.id()).into_iter().find(|&pid| runs(pid)),
+        || {
+            // Between them is the worker's guard.
+            let guards = children_of(host.id()).into_iter();
+            guards.flat_map(children_of).find(|&pid| runs(pid))
+        },
     );
     host.kill().expect("it is killed");
     host.wait().expect("it has ended");
@@ -223,9 +228,10 @@ fn what_a_plugin_leaves_behind_ends_with_its_killed_host() {
         .spawn()
         .expect("checkd starts");
     let left = eventually("a process is left", Duration::from_secs(20), || {
-        let worker = children_of(host.id()).into_iter().next()?;
+        let guard = children_of(host.id()).into_iter().next()?;
+        let worker = children_of(guard).into_iter().next()?;
         let child = children_of(worker).into_iter().next()?;
-        Some([worker, child])
+        Some([guard, worker, child])
     });
     host.kill().expect("it is killed");
     host.wait().expect("it has ended");

@@ -240,7 +240,9 @@ fn launch<'a>(
     }
     let environment = environment(reader, section, name, &allowed);
     let (output, output_file) = resources::output(reader, section, name, &allowed);
-    let limits = resources::limits(reader, section, name);
+    let limits = resources::limits(reader, section, Of::Limits(name), |limit| {
+        Of::Limit(name, limit)
+    });
     let text = |key| section.text(key).map(str::to_owned);
     Launch {
         directory: text("directory"),

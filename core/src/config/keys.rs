@@ -242,8 +242,18 @@ pub const PLUGIN: &[Key] = &[
         Said::Text("process"),
         "Where its checks run: in a worker process, where a crash costs one worker, or in the daemon itself.",
     ),
-    later("limits", Form::Table, "Limits of its worker process."),
-    later("user", Form::Text, "The user that its worker runs as."),
+    key(
+        "limits",
+        Form::Table,
+        Said::Words("as checkd was started with, and no core file"),
+        "Resource limits of each process of its worker.",
+    ),
+    key(
+        "user",
+        Form::Text,
+        Said::Words("checkd's user"),
+        "The user that its worker runs as; only root can give one.",
+    ),
     later(
         "allow",
         Form::Table,
@@ -1004,6 +1014,11 @@ pub const SHAPES: &[Shape] = &[
         DEFAULTS,
     ),
     shape("plugin.N", "One plugin with settings of its own.", PLUGIN),
+    shape(
+        "plugin.N.limits",
+        "Resource limits of each process of a plugin's worker, as those of a group's members.",
+        LIMITS,
+    ),
     shape(
         "maintenance.N",
         "A time in which no member of some groups is restarted, nor started again when it dies; what a person asks for is done, and so is the first start. N is a name for it.",

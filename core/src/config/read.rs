@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::keys;
+use super::resources;
 use super::section::{MISSING, Of, Section};
 use super::{Document, Draft, Kinds, Node, Table, UnknownKinds, Value, group, maintenance, notify};
 use crate::diagnostic::{Diagnostic, Place, Severity};
-use crate::plan::{DaemonPlan, Isolation, OnExit, Plan, PluginPlan, PluginSource};
+use crate::plan::{ConfinePlan, DaemonPlan, Isolation, OnExit, Plan, PluginPlan, PluginSource};
 use crate::{CheckName, GroupName};
 
 pub(super) const NAME: &str = "C0109";
@@ -204,13 +205,34 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
+        let isolation = match section.choice("isolation") {
+            Some("in-process") => Isolation::InProcess,
+            _ => Isolation::Process,
+        };
+        let limits = resources::limits(self, &section, Of::PluginLimits(name), |limit| {
+            Of::PluginLimit(name, limit)
+        });
+        for key in ["limits", "user"] {
+            if let (Isolation::InProcess, Some(place)) = (isolation, section.place(key)) {
+                self.out.push(
+                    Diagnostic::error(
+                        super::form::VALUE,
+                        format!("`{key}` is about a worker process, and there is none"),
+                    )
+                    .at(place, format!("in `[plugin.{name}]`"))
+                    .note("with `isolation = \"in-process\"` its checks run in the daemon itself")
+                    .help("take one of the two out"),
+                );
+            }
+        }
         Some(PluginPlan {
             name: name.to_owned(),
             source,
             sha256: section.sha256("sha256"),
-            isolation: match section.choice("isolation") {
-                Some("in-process") => Isolation::InProcess,
-                _ => Isolation::Process,
+            isolation,
+            confine: ConfinePlan {
+                limits,
+                user: section.text("user").map(str::to_owned),
             },
         })
     }

@@ -87,14 +87,15 @@ impl Resource {
 /// `limits = { … }`, each of them one value or two.
 pub(super) fn limits<'a>(
     reader: &mut Reader<'a>,
-    group: &Section<'a>,
-    name: &'a str,
+    above: &Section<'a>,
+    whose: Of<'a>,
+    one: impl Fn(&'static str) -> Of<'a>,
 ) -> BTreeMap<Resource, Bounds> {
     let mut limits = BTreeMap::new();
     let section = Section::open(
-        group.table_of("limits"),
+        above.table_of("limits"),
         keys::LIMITS,
-        Of::Limits(name),
+        whose,
         &mut reader.out,
     );
     for (key, resource) in RESOURCES {
@@ -108,7 +109,7 @@ pub(super) fn limits<'a>(
             }
             continue;
         };
-        let of = Of::Limit(name, key);
+        let of = one(key);
         let two = Section::open(Some(table), keys::bounds_of(unit), of, &mut reader.out);
         let hard = two.bound("hard", unit);
         let place = section.place(key).unwrap_or_default();

@@ -648,6 +648,27 @@ fn a_missing_plugin_is_tolerated_when_told_so() {
 }
 
 #[test]
+fn what_a_worker_may_have_is_said_only_of_a_worker() {
+    let with = |isolation: &str| {
+        document(&json!({ "plugin": { "a": {
+            "path": "/a.so",
+            "isolation": isolation,
+            "limits": { "open_files": 64, "memory": { "soft": "1GiB" } },
+            "user": "nobody",
+        } } }))
+    };
+    let (found, _, told) = plugins(&with("process"));
+    assert_eq!(told, []);
+    let confine = &found[0].confine;
+    assert_eq!(confine.user.as_deref(), Some("nobody"));
+    let soft: Vec<u64> = confine.limits.values().map(|bounds| bounds.soft).collect();
+    assert_eq!(soft, [64, 1 << 30]);
+    let (_, _, told) = plugins(&with("in-process"));
+    let codes: Vec<&str> = told.iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["C0106", "C0106"]);
+}
+
+#[test]
 fn plugins_are_known_before_kinds_are() {
     let document = document(&json!({
         "daemon": { "plugins": ["/usr/lib/checkd"] },

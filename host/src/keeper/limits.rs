@@ -7,7 +7,7 @@ use rustix::process::{self, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// A limit in the kernel's words.
-pub(super) type Set = (process::Resource, Rlimit);
+pub(crate) type Set = (process::Resource, Rlimit);
 
 /// What is to be set in the new process; what is not said stays as we were started with it.
 ///
@@ -51,7 +51,7 @@ pub(crate) fn sets(limits: &[(Resource, Bounds)]) -> Result<Vec<Set>, String> {
 }
 
 /// Sets them for this process: between fork and exec, before the user changes.
-pub(super) fn apply(sets: &[Set]) -> io::Result<()> {
+pub(crate) fn apply(sets: &[Set]) -> io::Result<()> {
     for (resource, limit) in sets {
         setrlimit(*resource, *limit)?;
     }

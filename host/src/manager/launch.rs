@@ -212,7 +212,7 @@ pub(crate) fn has_user(user: &str) -> Result<(), String> {
 }
 
 /// What `/etc/passwd` and `/etc/group` say about a user, and its home.
-fn find_account(user: &str) -> Result<(Account, String), String> {
+pub(crate) fn find_account(user: &str) -> Result<(Account, String), String> {
     let read = |path: &str| {
         std::fs::read_to_string(path).map_err(|e| format!("cannot read `{path}`: {}", plain(&e)))
     };

@@ -2,7 +2,7 @@
 //!
 //! The own manager is a client of the keeper (`crate::keeper`), which is the members' parent.
 
-mod launch;
+pub(crate) mod launch;
 mod leaving;
 mod link;
 mod placeholders;

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use checkd_core::CheckKind;
 use checkd_core::config::{KindFacts, Kinds};
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use checkd_plugin_api::host::Registration;
 use serde_json::{Map, Value};
 
 use crate::manager::plain;
 
+use super::confine::Confine;
 use super::image::Image;
 use super::linked::BuiltIn;
 use super::loader::Library;
@@ -151,6 +152,7 @@ struct Source {
     what: PluginSource,
     sha256: Option<String>,
     isolation: Isolation,
+    confine: ConfinePlan,
 }
 
 impl Catalog {
@@ -425,6 +427,7 @@ impl Source {
             what: plan.source.clone(),
             sha256: plan.sha256.clone(),
             isolation: plan.isolation,
+            confine: plan.confine.clone(),
         }
     }
 
@@ -492,6 +495,7 @@ fn sources(
                             origin,
                             sha256: None,
                             isolation: Isolation::Process,
+                            confine: ConfinePlan::default(),
                         });
                     }
                 }
@@ -530,14 +534,17 @@ pub(super) fn launch(
     source: &PluginSource,
     origin: &str,
 ) -> Result<Launch, Diagnostic> {
+    let program = Path::new(THIS_PROGRAM);
+    let confine = Confine::of(&ConfinePlan::default()).map_err(|fault| fault.diagnostic(origin))?;
     match source {
         PluginSource::Command { words, directory } => {
-            Ok(Launch::command(name, words, directory.as_deref()))
+            let directory = directory.as_deref();
+            Ok(Launch::command(name, program, words, directory, &confine))
         }
         PluginSource::Library(path) => {
             let image =
                 Image::take(Path::new(path), None).map_err(|fault| fault.diagnostic(origin))?;
-            Ok(Launch::library(name, Path::new(THIS_PROGRAM), image))
+            Ok(Launch::library(name, program, image, &confine))
         }
     }
 }
@@ -545,12 +552,13 @@ pub(super) fn launch(
 /// Asks a plugin what it offers.
 fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindText>), Diagnostic> {
     let (origin, told) = (&source.origin, source.told());
+    let confine = Confine::of(&source.confine).map_err(|fault| fault.diagnostic(told))?;
     let fingerprint;
     let launch = match &source.what {
         PluginSource::Command { words, directory } => {
             let directory = directory.as_deref();
             fingerprint = program::fingerprint(words, directory);
-            Launch::command(&source.name, words, directory)
+            Launch::command(&source.name, program, words, directory, &confine)
         }
         PluginSource::Library(path) => {
             let image = Image::take(Path::new(path), source.sha256.as_deref())
@@ -573,7 +581,7 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
                 return Ok((Arc::new(plugin), described.kinds));
             }
             fingerprint = image.sha256.clone();
-            Launch::library(&source.name, program, image)
+            Launch::library(&source.name, program, image, &confine)
         }
     };
     let about = |diagnostic: Diagnostic| match &source.what {

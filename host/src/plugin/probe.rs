@@ -411,7 +411,7 @@ pub(crate) fn log(plugin: &str, level: &str, message: &str) {
 
 /// The stable codes that a worker may answer with; another one becomes the general code.
 fn known_code(code: &str) -> &'static str {
-    ["C0201", "C0202", "C0203", "C0204"]
+    ["C0201", "C0202", "C0203", "C0204", "C0209", "C0217"]
         .into_iter()
         .find(|&known| known == code)
         .unwrap_or("C0207")
@@ -421,21 +421,22 @@ fn cannot_use(code: &'static str, origin: &str) -> Diagnostic {
     Diagnostic::error(code, format!("cannot use plugin `{origin}`"))
 }
 
-fn not_started(launch: &Launch, origin: &str, error: &io::Error) -> Diagnostic {
-    let told = cannot_use("C0209", origin);
-    let program = launch.arguments.first().map(|word| word.to_string_lossy());
-    match (program, error.kind()) {
-        (Some(program), io::ErrorKind::NotFound) => {
-            let program = bounded(&program, 256);
-            let place = if program.contains('/') {
-                ""
-            } else {
-                " in PATH"
-            };
-            told.note(format!("there is no program `{program}`{place}"))
-        }
-        _ => told.note(format!("it cannot be started: {}", plain(error))),
+/// Why a program cannot be started, in a person's words.
+pub(crate) fn why_not_started(program: &str, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::NotFound {
+        return format!("it cannot be started: {}", plain(error));
     }
+    let place = if program.contains('/') {
+        ""
+    } else {
+        " in PATH"
+    };
+    format!("there is no program `{}`{place}", bounded(program, 256))
+}
+
+fn not_started(launch: &Launch, origin: &str, error: &io::Error) -> Diagnostic {
+    let program = launch.arguments.first().map(|word| word.to_string_lossy());
+    cannot_use("C0209", origin).note(why_not_started(&program.unwrap_or_default(), error))
 }
 
 /// A worker that did not even say hello: what it does before that is loading its library.

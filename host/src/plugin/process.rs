@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, PipeReader};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,12 +16,19 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
 
+use super::confine::Confine;
 use super::image::Image;
 use super::limiter::{Limiter, Line};
 use super::protocol::bounded;
 
 /// How long a worker that closed its stream may take to end by itself, so that we learn how.
 const ENDING: Duration = Duration::from_millis(500);
+
+/// How long a guard may take to end a worker and whatever that started.
+const SWEEPING: Timespec = Timespec {
+    tv_sec: 3,
+    tv_nsec: 0,
+};
 
 /// The longest line of output that is kept.
 const OUTPUT_LINE_MAX: usize = 1 << 10;
@@ -36,32 +44,57 @@ pub(crate) struct Launch {
     directory: Option<String>,
     /// Kept as long as a worker may be started on it.
     image: Option<Arc<Image>>,
+    /// Whether a guard comes before it, for it is `checkd worker`.
+    guarded: bool,
 }
 
 impl Launch {
     /// `program worker LIBRARY`.
-    pub(crate) fn library(plugin: &str, program: &Path, image: Image) -> Self {
-        let arguments = vec![
-            program.into(),
-            "worker".into(),
-            "--".into(),
-            image.path().into(),
-        ];
+    pub(crate) fn library(plugin: &str, program: &Path, image: Image, confine: &Confine) -> Self {
+        let mut arguments = worker(program, confine);
+        arguments.extend(["--".into(), image.path().into()]);
         Self {
             plugin: plugin.into(),
             arguments,
             directory: None,
             image: Some(Arc::new(image)),
+            guarded: true,
         }
     }
 
-    /// A program that speaks the protocol itself.
-    pub(crate) fn command(plugin: &str, command: &[String], directory: Option<&str>) -> Self {
+    /// `program worker --command WORDS`: a program that speaks the protocol itself.
+    pub(crate) fn command(
+        plugin: &str,
+        program: &Path,
+        command: &[String],
+        directory: Option<&str>,
+        confine: &Confine,
+    ) -> Self {
+        // The program of unit tests is no checkd.
+        if cfg!(test) {
+            return Self::bare(plugin, command, directory);
+        }
+        let mut arguments = worker(program, confine);
+        arguments.extend(["--command".into(), "--".into()]);
+        arguments.extend(command.iter().map(OsString::from));
+        Self {
+            plugin: plugin.into(),
+            arguments,
+            directory: directory.map(str::to_owned),
+            image: None,
+            guarded: true,
+        }
+    }
+
+    /// A program that speaks the protocol itself, without a guard before it: for tests of what lies
+    /// above it.
+    pub(crate) fn bare(plugin: &str, command: &[String], directory: Option<&str>) -> Self {
         Self {
             plugin: plugin.into(),
             arguments: command.iter().map(OsString::from).collect(),
             directory: directory.map(str::to_owned),
             image: None,
+            guarded: false,
         }
     }
 
@@ -72,18 +105,28 @@ impl Launch {
 
     /// Starts it: its standard input is the other end of the stream, its output goes to the log.
     ///
-    /// It leads a process group of its own, so a Ctrl-C at the daemon's terminal is not for it, and
-    /// what it started dies with it.
+    /// It leads a process group of its own, so a Ctrl-C at the daemon's terminal is not for it. Its
+    /// guard sees to it that what it started dies with it.
     pub(crate) fn start(&self) -> io::Result<(Process, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         let (output, printer) = io::pipe()?;
+        let (guard, leash) = if self.guarded {
+            let (ours, theirs) = UnixStream::pair()?;
+            (Some(ours), Some(theirs))
+        } else {
+            (None, None)
+        };
+        let errors = match leash {
+            Some(leash) => OwnedFd::from(leash),
+            None => printer.try_clone()?.into(),
+        };
         let mut words = self.arguments.iter();
         let program = words
             .next()
             .ok_or_else(|| io::Error::other("the command is empty"))?;
         let directory = self.directory.as_deref();
         let program = match program.to_str() {
-            Some(word) if !self.is_library() => super::program::program(word, directory),
+            Some(word) if !self.guarded => super::program::program(word, directory),
             _ => program.into(),
         };
         let mut command = Command::new(program);
@@ -93,8 +136,8 @@ impl Launch {
         let child = command
             .args(words)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(printer.try_clone()?)
-            .stderr(printer)
+            .stdout(printer)
+            .stderr(errors)
             .process_group(0)
             .spawn()?;
         let last = Arc::new(Mutex::new(LastLine::default()));
@@ -110,11 +153,18 @@ impl Launch {
             Process {
                 pid: child.id(),
                 child: Mutex::new(Some(child)),
+                guard,
                 last,
             },
             ours,
         ))
     }
+}
+
+/// The words that make a program a guarded and confined worker.
+fn worker(program: &Path, confine: &Confine) -> Vec<OsString> {
+    let confine = confine.argument().into();
+    vec![program.into(), "worker".into(), "--confine".into(), confine]
 }
 
 /// A started worker. Dropping it kills it.
@@ -123,6 +173,8 @@ pub(crate) struct Process {
     pid: u32,
     /// `None` once it was reaped: from then on its pid may be another's.
     child: Mutex<Option<Child>>,
+    /// The other end is the guard's: at its end it ends the worker, and whatever that started.
+    guard: Option<UnixStream>,
     last: Arc<Mutex<LastLine>>,
 }
 
@@ -142,6 +194,9 @@ impl Process {
 
     /// Kills it and what it started. Its stream ends.
     pub(crate) fn kill(&self) {
+        if self.leave_to_guard() {
+            return;
+        }
         if let Some(child) = self
             .child
             .lock()
@@ -189,7 +244,7 @@ impl Process {
         // another's. A group that is empty is no error for us.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let lived_on = pid.is_some_and(|pid| matches!(waitid(WaitId::Pid(pid), options), Ok(None)));
-        kill_group(&mut child);
+        self.finish(&mut child);
         let ending = match child.wait() {
             Ok(_) if lived_on => "closed its stream and was killed".into(),
             Ok(status) => how(status),
@@ -199,6 +254,25 @@ impl Process {
             line if line.is_empty() => ending,
             line => format!("{ending}; its last output: {line}"),
         }
+    }
+
+    /// Lets the guard, where there is one, end the worker and whatever that started.
+    fn leave_to_guard(&self) -> bool {
+        let leash = self.guard.as_ref();
+        leash.is_some_and(|leash| leash.shutdown(Shutdown::Both).is_ok())
+    }
+
+    /// Ends a child that was not reaped yet with whatever it started. Blocks.
+    fn finish(&self, child: &mut Child) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let Some(pidfd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+            && self.leave_to_guard()
+        {
+            let _nothing_if_it_fails =
+                poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&SWEEPING));
+        }
+        // A guard that was stopped or killed ends nobody.
+        kill_group(child);
     }
 
     /// The last line that it printed; waits a moment for the pipe to be read to its end.
@@ -217,9 +291,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut child) = child.take() {
-            kill_group(&mut child);
+        let child = self
+            .child
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut child) = child {
+            self.finish(&mut child);
             // After SIGKILL this is over at once; without it a zombie would stay.
             let _reaped = child.wait();
         }

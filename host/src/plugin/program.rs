@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use checkd_core::plan::{Isolation, PluginPlan, PluginSource};
+use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use sha2::{Digest, Sha256};
 
 use super::elf;
@@ -39,6 +39,7 @@ pub fn named(file: &Path) -> PluginPlan {
         source,
         sha256: None,
         isolation: Isolation::Process,
+        confine: ConfinePlan::default(),
     }
 }
 

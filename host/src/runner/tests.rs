@@ -183,6 +183,7 @@ async fn a_kind_of_a_plugin_that_is_missing_says_which_and_why_and_what_to_look_
         source: checkd_core::plan::PluginSource::Library("/no where/libspool.so".into()),
         sha256: None,
         isolation: checkd_core::plan::Isolation::Process,
+        confine: checkd_core::plan::ConfinePlan::default(),
     };
     let (catalog, _) = Catalog::open(&[missing], &[]);
     let (sender, mut events) = unbounded_channel();

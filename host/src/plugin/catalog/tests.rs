@@ -12,6 +12,7 @@ fn command(name: &str) -> PluginPlan {
         },
         sha256: None,
         isolation: Isolation::Process,
+        confine: ConfinePlan::default(),
     }
 }
 

@@ -12,7 +12,7 @@ fn client(arguments: &[&str]) -> Arc<Client> {
         .chain(arguments)
         .map(|&word| word.into())
         .collect();
-    Arc::new(Client::new(Launch::command("demo", &command, None)))
+    Arc::new(Client::new(Launch::bare("demo", &command, None)))
 }
 
 fn leaf(check: u32) -> LeafId {
@@ -158,7 +158,7 @@ async fn a_worker_that_does_not_answer_the_cancel_is_replaced_and_killed() {
 
 #[tokio::test]
 async fn a_program_that_cannot_be_started_is_unavailable_and_tried_again() {
-    let client = Arc::new(Client::new(Launch::command(
+    let client = Arc::new(Client::new(Launch::bare(
         "demo",
         &["/nowhere/at/all".into()],
         None,

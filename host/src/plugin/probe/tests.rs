@@ -9,7 +9,7 @@ fn shell(answers: &[&str], then: &str) -> Launch {
         script.push_str(&format!("read -r ask; printf '%s\\n' '{answer}' >&0\n"));
     }
     script.push_str(then);
-    Launch::command("demo", &["sh".into(), "-c".into(), script], None)
+    Launch::bare("demo", &["sh".into(), "-c".into(), script], None)
 }
 
 const HELLO: &str = r#"{"type":"hello","version":1,"plugin":"demo","release":"1.2"}"#;
@@ -61,7 +61,7 @@ fn a_worker_that_cannot_be_used_is_told_with_its_reason() {
         ),
         (shell(&[refused], ""), "C0203", "built for abi 2.0"),
         (
-            Launch::command("demo", &["/nowhere".into()], None),
+            Launch::bare("demo", &["/nowhere".into()], None),
             "C0209",
             "there is no program `/nowhere`",
         ),

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::*;
 
 fn shell(script: &str) -> Launch {
-    Launch::command("demo", &["sh".into(), "-c".into(), script.into()], None)
+    Launch::bare("demo", &["sh".into(), "-c".into(), script.into()], None)
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn endless_output_is_read_on_and_bounded() {
 
 #[test]
 fn a_program_that_is_not_there_is_an_error() {
-    let launch = Launch::command("demo", &["/nowhere/at/all".into()], None);
+    let launch = Launch::bare("demo", &["/nowhere/at/all".into()], None);
     assert_eq!(launch.start().unwrap_err().kind(), io::ErrorKind::NotFound);
-    assert!(Launch::command("demo", &[], None).start().is_err());
+    assert!(Launch::bare("demo", &[], None).start().is_err());
 }
