@@ -108,7 +108,7 @@ fn a_worker_ends_with_its_guard_and_comes_back() {
     });
     checkd.wait("web/web-0", "is told by another worker", |member| {
         let leaf = &member["checks"][0];
-        let other = leaf["message"].as_str()? != said && leaf["status"] == "pass";
+        let other = leaf["message"].as_str()? != said && leaf["latest"] == "pass";
         other.then_some(())
     });
 }
