@@ -130,7 +130,8 @@ pub enum Command {
         /// Another person's pause too.
         force: bool,
     },
-    /// Forget futile restarts, backoff and giving up.
+    /// Forget futile restarts, backoff and giving up. The hold of its group ends when it is one of those
+    /// that the group is held for.
     Reset,
 }
 

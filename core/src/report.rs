@@ -697,6 +697,12 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
             },
         ));
     }
+    if view.group.hold.is_some() && view.group.supplied {
+        all.push(advice(
+            format!("reset {}", view.group_plan.name),
+            "ends the hold: whoever is sick is restarted, no more at once than the budget allows",
+        ));
+    }
     if report.control.starts_with("paused") {
         all.push(advice(
             format!("resume {path}"),

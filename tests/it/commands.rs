@@ -122,7 +122,7 @@ fn reload_notices_a_changed_script_by_its_content() {
     edit_worker(&checkd, "import jason", "import json");
     let answer = checkd.ask(["reload"]);
     assert!(
-        answer.stdout.contains("no member or check differs"),
+        answer.stdout.contains("nothing in it differs"),
         "{answer:?}"
     );
 }

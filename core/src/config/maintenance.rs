@@ -2,6 +2,7 @@
 
 use super::keys;
 use super::notify::groups;
+use super::policy::SELDOM_MEANT;
 use super::read::Reader;
 use super::section::{MISSING, Of, Section};
 use super::{Table, units};
@@ -10,6 +11,8 @@ use crate::plan::{DAYS, MaintenancePlan};
 
 /// A time of day that is none, or a window without a length.
 const TIME: &str = "C0130";
+/// In minutes.
+const DAY: u16 = 24 * 60;
 
 pub(super) fn windows<'a>(
     reader: &mut Reader<'a>,
@@ -56,6 +59,14 @@ fn window<'a>(
     }
     let days = section.choices("days");
     let on = |day: &&str| days.as_ref().is_none_or(|days| days.contains(day));
+    if to.saturating_sub(from) == DAY && DAYS.iter().all(&on) {
+        reader.out.push(
+            Diagnostic::warning(SELDOM_MEANT, format!("maintenance `{name}` never ends"))
+                .at(at, "the whole of each day")
+                .note("no sick member is ever restarted in it, and no dead one started again")
+                .help("for a group that is only watched write `mode = \"observe\"` in it"),
+        );
+    }
     Some(MaintenancePlan {
         name: name.to_owned(),
         groups,

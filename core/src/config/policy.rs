@@ -1,6 +1,7 @@
 //! `[group.N.policy]`: how restarts are decided, and whether every limit can be reached.
 
 mod lints;
+pub(super) use self::lints::SELDOM_MEANT;
 
 use super::check::Checks;
 use super::form::Share;
@@ -96,6 +97,7 @@ pub(super) fn policy<'a>(
     let judge = Judge {
         policy,
         defaults: defaults_table,
+        group,
         at,
         members,
         stop_timeout,
@@ -108,6 +110,7 @@ pub(super) fn policy<'a>(
 struct Judge<'a> {
     policy: Section<'a>,
     defaults: Section<'a>,
+    group: &'a Section<'a>,
     at: Place,
     members: u32,
     stop_timeout: Span,

@@ -821,6 +821,27 @@ fn what_is_seldom_meant_is_a_warning_with_its_arithmetic() {
             Some("8 of 8 are 8 in a row"),
         ),
         (none.clone(), &json!({ "n_of_m": "6 of 10" }), None),
+        (
+            json!({ "settle": "30d" }),
+            &none,
+            Some("more than 1h is seldom meant"),
+        ),
+        (json!({ "settle": "1h" }), &none, None),
+        (
+            json!({ "canary_after": "2h" }),
+            &none,
+            Some("`canary_after` is very long"),
+        ),
+        (
+            json!({ "allow_group_restart": true }),
+            &none,
+            Some("`allow_group_restart` has no effect"),
+        ),
+        (
+            json!({ "allow_group_restart": true, "strategy": "rolling" }),
+            &none,
+            None,
+        ),
     ] {
         let found = warned(&policy, check);
         match told {
@@ -829,6 +850,51 @@ fn what_is_seldom_meant_is_a_warning_with_its_arithmetic() {
                 assert_eq!(found.len(), 1, "{policy} {check}: {found:?}");
                 assert!(found[0].contains("C0137"), "{found:?}");
                 assert!(found[0].contains(told), "{found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn settings_that_have_no_effect_or_no_end_are_warned_of() {
+    let rolling = json!({ "allow_group_restart": true, "strategy": "rolling" });
+    let window = json!({ "from": "00:00", "to": "24:00" });
+    let weekdays = json!({ "from": "00:00", "to": "24:00", "days": ["mon", "tue"] });
+    for (more, window, told) in [
+        (
+            json!({ "policy": rolling }),
+            None,
+            Some("the group has one member"),
+        ),
+        (
+            json!({ "policy": rolling, "processes": 4, "mode": "observe" }),
+            None,
+            Some("nobody is restarted"),
+        ),
+        (json!({ "policy": rolling, "processes": 4 }), None, None),
+        (
+            json!({ "restart": "transient", "success_codes": [0, 78] }),
+            None,
+            Some("exit code 78 is a success and permanent"),
+        ),
+        (json!({}), Some(window), Some("`nightly` never ends")),
+        (json!({}), Some(weekdays), None),
+    ] {
+        let mut all = group(&more);
+        if let Some(window) = window {
+            all["maintenance"] = json!({ "nightly": window });
+        }
+        let (plan, found) = read(&document(&all), &kinds(), UnknownKinds::Refuse);
+        assert!(plan.is_some(), "{found:?}");
+        let found: Vec<String> = found.iter().map(|it| format!("{it:?}")).collect();
+        match told {
+            None => assert!(found.is_empty(), "{more}: {found:?}"),
+            Some(told) => {
+                assert_eq!(found.len(), 1, "{more}: {found:?}");
+                assert!(
+                    found[0].contains("C0137") && found[0].contains(told),
+                    "{found:?}"
+                );
             }
         }
     }

@@ -72,6 +72,12 @@ impl Troubles {
         self.onsets.remove(&(since, member));
     }
 
+    /// A person knows of all who are in trouble now: they are no reason to hold the group again.
+    pub(crate) fn known(&mut self) {
+        self.onsets.clear();
+        self.kills.clear();
+    }
+
     /// How many got into trouble within the last minute and still are.
     pub(crate) fn together(&self, now: Instant) -> u32 {
         let old = self

@@ -4,6 +4,7 @@
 //! and hands each effect to whoever carries it out.
 
 mod calendar;
+mod difference;
 pub(crate) use self::calendar::zone;
 mod log;
 mod reload;

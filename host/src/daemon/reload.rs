@@ -4,17 +4,18 @@
 //! on meanwhile. What is taken over changes in one turn of the loop: nobody is started or killed by it,
 //! checks that did not change keep their counters and their place in time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use checkd_core::MemberId;
 use checkd_core::config::changed;
 use checkd_core::engine::{Command, Event};
-use checkd_core::plan::{Mode, Plan, SinkPlan};
+use checkd_core::plan::{Mode, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::difference::{SAME, difference};
 use super::watcher::Watcher;
 use super::{Daemon, NotTaken, Question, width_of};
 use crate::config::{Configured, Purpose, configure};
@@ -24,9 +25,6 @@ use crate::runner::Runner;
 
 /// The runner before may finish what it began for so long: longer than any check may take.
 const DRAIN: Duration = Duration::from_mins(2);
-
-/// What is said when nothing differs.
-const SAME: &str = "no member or check differs";
 
 /// Who is told what became of a reload: text for a person, `Err` when nothing was changed.
 pub(super) type Told = oneshot::Sender<Result<String, NotTaken>>;
@@ -340,79 +338,5 @@ async fn forward(
         {
             return;
         }
-    }
-}
-
-/// `1 group new, 2 members gone, 3 checks changed`.
-fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]) -> String {
-    let names = |plan: &Plan| -> BTreeMap<String, String> {
-        let checks = plan.groups.iter().flat_map(|group| {
-            group.checks.iter().map(move |check| {
-                let what = format!("{:?} {:?} {:?}", check.kind, check.options, check.interval);
-                (format!("{}:{}", group.name, check.name), what)
-            })
-        });
-        checks.collect()
-    };
-    let (before, after) = (names(old), names(new));
-    let members =
-        |plan: &Plan| -> BTreeSet<String> { plan.members().map(|id| plan.path(id)).collect() };
-    let (was, is) = (members(old), members(new));
-    let counts = [
-        (is.difference(&was).count(), "member", "new"),
-        (was.difference(&is).count(), "member", "gone"),
-        (
-            after.keys().filter(|c| !before.contains_key(*c)).count(),
-            "check",
-            "new",
-        ),
-        (
-            before.keys().filter(|c| !after.contains_key(*c)).count(),
-            "check",
-            "gone",
-        ),
-        (
-            after
-                .iter()
-                .filter(|(c, what)| before.get(*c).is_some_and(|was| was != *what))
-                .count(),
-            "check",
-            "changed",
-        ),
-    ];
-    let sinks = |plan: &Plan| -> BTreeMap<String, SinkPlan> {
-        let sinks = plan.notify.iter();
-        sinks.map(|one| (one.name.clone(), one.clone())).collect()
-    };
-    let (told, tells) = (sinks(old), sinks(new));
-    let differing = tells
-        .iter()
-        .filter(|(name, one)| told.get(*name) != Some(one));
-    let gone_sinks = told.keys().filter(|name| !tells.contains_key(*name));
-    let of_sinks = [
-        (differing.count(), "sink", "new or changed"),
-        (gone_sinks.count(), "sink", "gone"),
-    ];
-    let mut parts: Vec<String> = counts
-        .into_iter()
-        .chain(of_sinks)
-        .filter(|(n, ..)| *n > 0)
-        .map(|(n, what, how)| format!("{n} {what}{} {how}", if n == 1 { "" } else { "s" }))
-        .collect();
-    if !rebuilt.is_empty() {
-        let names: Vec<String> = rebuilt.iter().map(|name| format!("`{name}`")).collect();
-        let s = if names.len() == 1 { "" } else { "s" };
-        parts.push(format!("plugin{s} {} rebuilt", names.join(", ")));
-    }
-    if gone > 0 {
-        parts.push(format!(
-            "{gone} running process{} stopped",
-            if gone == 1 { " is" } else { "es are" }
-        ));
-    }
-    if parts.is_empty() {
-        SAME.to_owned()
-    } else {
-        parts.join(", ")
     }
 }

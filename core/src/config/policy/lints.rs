@@ -5,14 +5,20 @@ use crate::Span;
 use crate::config::check::Checks;
 use crate::config::read::Reader;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{CheckPlan, PolicyPlan, Scope};
+use crate::plan::{CheckPlan, PolicyPlan, Scope, Strategy};
 
-const SELDOM_MEANT: &str = "C0137";
+pub(in crate::config) const SELDOM_MEANT: &str = "C0137";
+
+/// A wait longer than this is more likely a slip of the unit.
+const LONG: Span = Span::mins(60);
 
 impl Judge<'_> {
     pub(super) fn lints(&self, reader: &mut Reader<'_>, plan: &PolicyPlan, checks: &Checks<'_>) {
         self.canary(reader, plan, checks);
         self.budget(reader, plan);
+        self.long_waits(reader, plan);
+        self.strategy_without_effect(reader, plan);
+        self.codes(reader, plan);
         for check in &checks.plans {
             n_of_m(reader, check);
         }
@@ -75,6 +81,105 @@ impl Judge<'_> {
                 )),
             );
         }
+    }
+}
+
+impl Judge<'_> {
+    /// A wait of hours in which nothing sick is helped.
+    fn long_waits(&self, reader: &mut Reader<'_>, plan: &PolicyPlan) {
+        let waits = [
+            (
+                "settle",
+                plan.settle,
+                "after each start of checkd no sick member is restarted for so long",
+            ),
+            (
+                "canary_after",
+                plan.canary_after,
+                "in a hold nobody is restarted for so long, also where a restart helps",
+            ),
+            (
+                "startup_timeout",
+                plan.startup_timeout,
+                "a start that hangs is not noticed for so long",
+            ),
+            (
+                "backoff_cap",
+                plan.sick_backoff.cap,
+                "from one attempt to the next a member may wait so long",
+            ),
+        ];
+        for (key, span, so) in waits {
+            let Some(place) = self.written(&[key]).filter(|_| span > LONG) else {
+                continue;
+            };
+            reader.once(
+                Diagnostic::warning(
+                    SELDOM_MEANT,
+                    format!("`{key}` is very long {}", In(self.policy)),
+                )
+                .at(
+                    place,
+                    format!("{span}, and more than {LONG} is seldom meant"),
+                )
+                .note(so),
+            );
+        }
+    }
+
+    /// A strategy for many where there is one, or where nothing is done.
+    fn strategy_without_effect(&self, reader: &mut Reader<'_>, plan: &PolicyPlan) {
+        let several = plan.strategy != Strategy::OneForOne;
+        let observes = self.group.choice("mode") == Some("observe");
+        // What stands in `[defaults]` is meant for the others.
+        let (key, why) = if several && self.members == 1 {
+            ("strategy", "the group has one member")
+        } else if several && observes {
+            ("strategy", "with `mode = \"observe\"` nobody is restarted")
+        } else if !several && self.policy.boolean("allow_group_restart") == Some(true) {
+            (
+                "allow_group_restart",
+                "without a `strategy` members are restarted one by one",
+            )
+        } else {
+            return;
+        };
+        let Some(place) = self.policy.place(key) else {
+            return;
+        };
+        reader.once(
+            Diagnostic::warning(
+                SELDOM_MEANT,
+                format!("`{key}` has no effect {}", In(self.policy)),
+            )
+            .at(place, why),
+        );
+    }
+
+    /// An exit code that is good and hopeless at once.
+    fn codes(&self, reader: &mut Reader<'_>, plan: &PolicyPlan) {
+        let permanent = plan.permanent_codes.iter();
+        let Some(code) = permanent
+            .copied()
+            .find(|it| plan.success_codes.contains(it))
+        else {
+            return;
+        };
+        let keys = ["success_codes", "permanent_codes"];
+        let Some(place) = keys.iter().find_map(|key| self.group.place(key)) else {
+            return;
+        };
+        reader.once(
+            Diagnostic::warning(
+                SELDOM_MEANT,
+                format!(
+                    "exit code {code} is a success and permanent {}",
+                    self.group.of
+                ),
+            )
+            .at(place, "stands in `success_codes` and in `permanent_codes`")
+            .note("it counts as permanent: the member is given up at once and not started again"),
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! What many members have together, on virtual time.
 
-use crate::event::Act;
+use crate::event::{Act, Command};
 use crate::plan::{GroupPlan, Scope};
 use crate::policy::sim::{World, group};
 use crate::{Cause, LeafId, Span, Status};
@@ -92,6 +92,35 @@ fn a_canary_that_does_not_help_is_the_only_one_for_long() {
     );
     world.pass(Span::mins(7));
     assert_eq!(world.restarts(), 2, "then ten");
+}
+
+/// Whoever knows that restarting helps need not wait for a canary, and the budget still holds.
+#[test]
+fn a_person_who_resets_a_member_ends_the_hold() {
+    let mut world = healthy(group(8, &["ping"], 2));
+    all_say(&mut world, 8, Status::Fail);
+    world.pass(Span::secs(30));
+    let report = world.engine.explain(World::id(3), world.now).unwrap();
+    let offered = report.can_do.iter().map(|it| it.command.as_str());
+    assert!(
+        offered.clone().any(|it| it == "checkd reset web"),
+        "{:?}",
+        offered.collect::<Vec<_>>()
+    );
+    assert_eq!(world.restarts(), 0);
+    for member in 0..8 {
+        world.command(member, Command::Reset).unwrap();
+    }
+    // The others have been in trouble for a while: that is what was decided on, and no news.
+    world.pass(Span::mins(4));
+    assert_eq!(world.restarts(), 8, "{}", world.happened());
+    assert!(world.most_down <= 2, "through the budget");
+    let ledger = world.happened();
+    assert!(
+        ledger.contains("web not held any more: ended by "),
+        "{ledger}"
+    );
+    assert_eq!(ledger.matches("web held: ").count(), 1, "{ledger}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ impl Turn<'_> {
         let idle = member.attempt.is_none();
         let roll = (member.asked.as_ref()).is_some_and(|it| it.step == Step::Restart && !it.now);
         let told = member.incident.is_some() || member.blind_told.is_some();
+        let in_trouble = member.trouble.is_some();
         let (alive, wanted) = (member.generation.is_some(), member.wanted);
         let now = self.now;
         let ask = |step, at_once| Asked {
@@ -168,6 +169,10 @@ impl Turn<'_> {
                 self.change(id, |member| member.control = Control::Auto);
             }
             Command::Reset => {
+                // Whoever was given up is not what the group is held for.
+                if in_trouble {
+                    self.hold_ended_by(id.group, by);
+                }
                 self.change(id, |member| member.ledger = Ledger::default());
                 for leaf in self.leaves_of(id) {
                     self.set_run(leaf);

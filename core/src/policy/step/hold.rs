@@ -143,6 +143,17 @@ impl Turn<'_> {
         self.again.insert(index);
     }
 
+    /// A person wants its members restarted as if they had not failed together.
+    pub(super) fn hold_ended_by(&mut self, index: u32, by: &str) {
+        if !self.is_held(index) {
+            return;
+        }
+        self.leave_hold(index, &format!("ended by {by}"));
+        if let Some(group) = self.group_mut(index) {
+            group.troubles.known();
+        }
+    }
+
     /// Whether a group is held just now.
     pub(super) fn is_held(&self, index: u32) -> bool {
         (self.state.group(index)).is_some_and(|group| group.hold.is_some())
