@@ -11,6 +11,9 @@ pub(super) const SAME: &str = "nothing in it differs from before";
 /// So many names are said; of more only the number.
 const NAMES: usize = 3;
 
+/// A setting of a group, as text that differs when it does.
+type Setting = fn(&Plan, &GroupPlan) -> String;
+
 /// `2 members gone, 3 checks changed, policy of web changed`.
 ///
 /// `gone` processes are stopped because of it, and these plugins are other files than before.
@@ -33,7 +36,7 @@ pub(super) fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]
     let mut parts = Vec::new();
     parts.extend(Changes::new(&members(old), &members(new)).counted("member"));
     parts.extend(Changes::new(&checks(old), &checks(new)).counted("check"));
-    let settings: [(&str, fn(&Plan, &GroupPlan) -> String); 6] = [
+    let settings: [(&str, Setting); 6] = [
         ("mode", |_, group| format!("{:?}", group.mode)),
         ("policy", |_, group| format!("{:?}", group.policy)),
         ("live, ready or startup", |_, group| {
