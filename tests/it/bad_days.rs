@@ -120,8 +120,6 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
     // Killed there and then, it begins all the same, and takes over who runs.
     let keeper = checkd_tests::parent(first).expect("the keeper lives");
     checkd.end(Signal::KILL);
-    let fill = PathBuf::from(format!("/proc/{keeper}/root{state}/fill"));
-    drop(fs::write(&fill, vec![1_u8; 4 << 20]));
     let (target, enter) = (
         keeper.to_string(),
         format!("cd {} && exec \"$@\"", checkd.dir().display()),
@@ -134,13 +132,45 @@ fn a_full_disk_keeps_acts_back_until_there_is_room() {
         &below[1..],
     ]
     .concat();
-    checkd.run_below(if root { &below } else { &unprivileged });
-    // What fits into the room that the journal had before is still written, so that it may even act.
+    let below = if root { &below[..] } else { &unprivileged };
+    let fill = PathBuf::from(format!("/proc/{keeper}/root{state}/fill"));
+    fs::remove_file(&fill).expect("there is room for a moment");
+    fold_journal(below, &checkd.state_dir());
+    let written = fs::write(&fill, vec![1_u8; 4 << 20]);
+    assert!(written.is_err(), "the disk takes more than it has room for");
+    checkd.run_below(below);
     wait_said(&checkd, "taken over");
+    wait_said(&checkd, "warning[C0501]");
+    left_alone(&checkd, first);
+    let answer = checkd.ask(["history", "web/web-0"]);
+    assert!(answer.stderr.contains("no room at all"), "{answer:?}");
 
     fs::remove_file(&fill).expect("the disk has room again");
+    wait_said(&checkd, "journal takes entries again");
     checkd.wait_replaced("web/web-0", first);
     checkd.wait_health("web/web-0", "healthy");
+    // What nobody else could read meanwhile can be read again.
+    eventually("the restart is in its history", SOON, || {
+        let history = checkd.ask(["history", "web/web-0"]).stdout;
+        history.contains("restart was effective").then_some(())
+    });
+}
+
+/// Folds the journal's log into the journal, so that its room is no room for what comes.
+fn fold_journal(below: &[&str], state: &Path) {
+    let script = "import sqlite3, sys\n\
+                  journal = sqlite3.connect(sys.argv[1])\n\
+                  journal.execute('SELECT count(*) FROM sqlite_schema').fetchall()\n\
+                  print(*journal.execute('PRAGMA wal_checkpoint(TRUNCATE)'))";
+    let (program, words) = below.split_first().expect("a program");
+    let folded = Command::new(program)
+        .args(words)
+        .args(["python3", "-c", script])
+        .arg(state.join("journal.db"))
+        .output()
+        .expect("python runs");
+    let said = String::from_utf8_lossy(&folded.stdout);
+    assert_eq!(said.trim(), "(0, 0, 0)", "{folded:?}");
 }
 
 #[test]

@@ -90,7 +90,63 @@ pub(super) fn readable(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Which locks a journal is used with.
+#[derive(Clone, Copy)]
+enum Locks {
+    /// Others read while we write. SQLite keeps the index of its log in a file that all share.
+    Shared,
+    /// Nobody else uses it. The index is in memory: where a disk has no room at all, even for that
+    /// file, the journal can be read all the same.
+    Alone,
+}
+
+impl Locks {
+    /// Before anything is read: later there is a file already.
+    fn set(self, connection: &Connection) -> rusqlite::Result<()> {
+        match self {
+            Self::Shared => Ok(()),
+            Self::Alone => connection.pragma_update(None, "locking_mode", "EXCLUSIVE"),
+        }
+    }
+
+    /// Does it for others to read too, and else alone.
+    fn either<T>(each: impl Fn(Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        match each(Self::Shared) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                each(Self::Alone)
+            }
+            done => done,
+        }
+    }
+}
+
+/// Whether nobody else can read the journal meanwhile, for want of room.
+pub(super) fn is_alone(connection: &Connection) -> bool {
+    let mode = connection.pragma_query_value(None, "locking_mode", |row| row.get::<_, String>(0));
+    mode.is_ok_and(|mode| mode == "exclusive")
+}
+
+/// Lets others read again. Where there is still no room for that nothing is lost, and it is worth
+/// another try later.
+pub(super) fn share(connection: &Connection) -> rusqlite::Result<()> {
+    // Memory is left only where the log is left: it is folded in, and begun anew.
+    for (name, value) in [
+        ("journal_mode", "DELETE"),
+        ("locking_mode", "NORMAL"),
+        ("journal_mode", "WAL"),
+    ] {
+        connection.pragma_update(None, name, value)?;
+        // What is asked for takes effect with the next look at the file.
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
 fn look(path: &Path) -> rusqlite::Result<Found> {
+    Locks::either(|locks| look_with(path, locks))
+}
+
+fn look_with(path: &Path, locks: Locks) -> rusqlite::Result<Found> {
     match std::fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
         Ok(meta) if meta.is_file() && meta.len() == 0 => return Ok(Found::Empty),
@@ -100,6 +156,7 @@ fn look(path: &Path) -> rusqlite::Result<Found> {
         Ok(_) | Err(_) => {}
     }
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    locks.set(&connection)?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
     if application != APPLICATION_ID {
@@ -152,8 +209,13 @@ pub(super) fn anew(
 }
 
 pub(super) fn begin(path: &Path) -> rusqlite::Result<Connection> {
+    Locks::either(|locks| begin_with(path, locks))
+}
+
+fn begin_with(path: &Path, locks: Locks) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
+    locks.set(&connection)?;
     // Only a file that is new takes it, and before anything else; any other would have to be written.
     let pages: i64 = connection.pragma_query_value(None, "page_count", |r| r.get(0))?;
     if pages == 0 {
@@ -208,6 +270,18 @@ pub(crate) fn words(error: &rusqlite::Error) -> String {
         return text.clone();
     }
     error.to_string()
+}
+
+/// Why a reader gets nothing.
+pub(super) fn unread(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "it is locked, by a program that holds it, or by its writer because the disk has no room \
+             at all; `df` shows that"
+                .to_owned()
+        }
+        _ => words(error),
+    }
 }
 
 /// Renames what cannot be read as a journal; gives its new name, and what is to be told.

@@ -127,7 +127,7 @@ impl Reader {
                 .query_map([], |r| r.get(0))?
                 .collect::<rusqlite::Result<Vec<String>>>()
         };
-        self.open().and_then(members).map_err(|e| open::words(&e))
+        self.open().and_then(members).map_err(|e| open::unread(&e))
     }
 
     /// The newest rows that `filter` lets pass, oldest first.
@@ -135,7 +135,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read; SQLite's words.
     pub fn rows(&self, filter: &Filter) -> Result<Vec<Row>, String> {
-        let mut rows = self.query(filter).map_err(|e| open::words(&e))?;
+        let mut rows = self.query(filter).map_err(|e| open::unread(&e))?;
         // Evidence is in the files, and nowhere else: what was removed is not told of.
         if filter.check.is_none()
             && let Some(state_dir) = self.path.parent()
@@ -209,7 +209,7 @@ impl Reader {
                     .query_row(sql, [group, member], |r| r.get(0))
                     .optional()
             })
-            .map_err(|e| open::words(&e))
+            .map_err(|e| open::unread(&e))
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Writer {
     /// What was found when the file was looked through.
     damage: Option<String>,
     failing: bool,
+    /// The disk was so full that nobody but us could read the file.
+    alone: bool,
     /// Lives and what is kept of members, of batches that SQLite does not take, whatever time passes:
     /// the next daemon must know them, so they are tried again with the next batch. At most three of a
     /// member.
@@ -88,6 +90,7 @@ impl Writer {
         };
         let writer = Self {
             place: Place::of(path),
+            alone: open::is_alone(&connection),
             connection,
             plan,
             events,
@@ -219,6 +222,9 @@ impl Writer {
                 tracing::warn!("the journal takes entries again");
             }
             queue.committed(durable);
+            if self.alone {
+                self.alone = open::share(&self.connection).is_err();
+            }
             pass(&batch, COMMITTED);
             for intent in intents {
                 self.send(Event::IntentStored(intent));
