@@ -24,6 +24,7 @@ mod first_process;
 mod garbled;
 mod guide;
 mod hangs;
+mod inspect;
 mod keeper;
 mod kills;
 mod leaving;

@@ -154,6 +154,14 @@ fn describe(offer: &Offer) -> String {
         text.push_str(&format!(" ({})", offer.package));
     }
     text.push('\n');
+    text.push_str(&body(offer));
+    text
+}
+
+/// Its options, each on a line, and its example.
+pub(super) fn body(offer: &Offer) -> String {
+    let facts = &offer.facts;
+    let mut text = String::new();
     let rows = options(&facts.options);
     if rows.is_empty() {
         text.push_str("\nno options\n");
@@ -165,6 +173,7 @@ fn describe(offer: &Offer) -> String {
             ["OPTION", "TYPE", "DEFAULT", "MEANING"],
             &rows,
         );
+        text.push_str(&written(&rows));
     }
     if !offer.example.is_empty() {
         text.push_str("\nexample:\n");
@@ -174,6 +183,34 @@ fn describe(offer: &Offer) -> String {
             text.push_str(format!("  {}", plain(line)).trim_end());
             text.push('\n');
         }
+    }
+    text
+}
+
+/// How quantities and the like are written in a configuration.
+const WRITTEN: [(&str, &str); 5] = [
+    ("span", "\"30s\""),
+    ("size", "\"512MiB\""),
+    ("percent", "\"25%\""),
+    ("port", "8080 or \"{port}\""),
+    ("secret", "{ env = \"X\" } or { file = \"x\" }"),
+];
+
+/// How the types are written that do not say it themselves, where there are any.
+fn written(rows: &[[String; 4]]) -> String {
+    let is_used = |word: &str| {
+        let mut types = rows.iter().flat_map(|[_, of, ..]| of.split([' ', '|']));
+        types.any(|one| one == word)
+    };
+    let all: Vec<String> = WRITTEN
+        .iter()
+        .filter(|(word, _)| is_used(word))
+        .map(|(word, example)| format!("{word} {example}"))
+        .collect();
+    let mut text = String::new();
+    if !all.is_empty() {
+        let words = all.join(", ");
+        Paper::of_stdout().hang(&mut text, "\nwritten: ", 9, &words, Ink::Quiet);
     }
     text
 }

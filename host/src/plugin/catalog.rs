@@ -21,7 +21,7 @@ use super::linked::BuiltIn;
 use super::loader::Library;
 use super::probe::Probe;
 use super::process::Launch;
-use super::program::{self, file_name};
+use super::program;
 use super::protocol::{KindText, Problem, TEXT_MAX, Target, bounded};
 use super::{builtin, convert, options};
 
@@ -99,6 +99,8 @@ pub struct Plugin {
     pub origin: String,
     /// What it calls itself, with its version; may be empty.
     pub package: String,
+    /// What it says that it was built with, for a person; may be empty.
+    pub built_with: String,
     /// What it is, as a hash: of a library its content, of a command its words and the content of
     /// those that are files. Another one is a plugin that has changed.
     pub fingerprint: String,
@@ -119,17 +121,6 @@ pub(crate) enum Door {
     Worker(Launch),
 }
 
-/// One library, as it describes itself.
-#[derive(Debug)]
-pub struct Inspected {
-    /// Who it is.
-    pub plugin: Arc<Plugin>,
-    /// What it offers.
-    pub offers: Vec<Offer>,
-    /// What is wrong with some of its kinds.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
 /// A plugin that could not be loaded: its checks are Unknown(plugin unavailable), and it is tried
 /// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +133,17 @@ pub struct Unavailable {
     pub file: Option<String>,
     /// Why it could not be used when it was last tried, one line.
     pub why: String,
+}
+
+/// A plugin beside the built-ins.
+pub(super) struct Examined {
+    pub(super) plugin: Arc<Plugin>,
+    /// Its well-formed kinds.
+    pub(super) offers: Vec<Offer>,
+    /// Those of them that somebody offers already.
+    pub(super) clashing: BTreeSet<CheckKind>,
+    /// What is wrong with some of its kinds.
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// A plugin as the configuration or a directory names it.
@@ -189,7 +191,8 @@ impl Catalog {
         mut offers: Vec<Offer>,
         mut diagnostics: Vec<Diagnostic>,
     ) -> (Self, Vec<Diagnostic>) {
-        let sources = sources(plugins, dirs, &mut diagnostics);
+        let plans = plans(plugins, dirs, &mut diagnostics);
+        let sources: Vec<Source> = plans.iter().map(Source::of).collect();
         // At once: a plugin that hangs costs its five seconds only once.
         let described: Vec<_> = std::thread::scope(|scope| {
             let asked: Vec<_> = sources
@@ -240,21 +243,29 @@ impl Catalog {
         (catalog, diagnostics)
     }
 
-    /// What one plugin, named by its file, says about itself: the plugin, its kinds, and what is wrong
-    /// with some of them. It is looked at in a worker, never loaded into this process.
+    /// What one plugin offers beside the built-ins, and what of it cannot be used.
     ///
     /// # Errors
     /// It is no plugin for this host.
-    pub fn inspect(file: &Path) -> Result<Inspected, Diagnostic> {
-        let source = Source::of(&program::named(file));
-        let (plugin, kinds) = describe(Path::new(THIS_PROGRAM), &source)?;
+    pub(super) fn examine(plan: &PluginPlan) -> Result<Examined, Diagnostic> {
+        let (plugin, kinds) = describe(Path::new(THIS_PROGRAM), &Source::of(plan))?;
         let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
         for kind in kinds {
             offer(&plugin, kind, &mut offers, &mut diagnostics);
         }
-        Ok(Inspected {
+        let built_ins = built_ins(&mut diagnostics);
+        let mut clashing = BTreeSet::new();
+        for kind in offers.iter().map(|offer| &offer.facts.kind) {
+            let all = built_ins.iter().chain(&offers);
+            let same: Vec<&Offer> = all.filter(|other| other.facts.kind == *kind).collect();
+            if same.len() > 1 && clashing.insert(kind.clone()) {
+                diagnostics.push(twice(kind, &same));
+            }
+        }
+        Ok(Examined {
             plugin,
             offers,
+            clashing,
             diagnostics,
         })
     }
@@ -469,18 +480,17 @@ impl Plugin {
 }
 
 /// The plugins that the configuration and the directories name.
-fn sources(
+pub(crate) fn plans(
     plugins: &[PluginPlan],
     dirs: &[String],
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Source> {
+) -> Vec<PluginPlan> {
     let mut seen = BTreeSet::new();
-    let mut sources = Vec::new();
+    let mut plans = plugins.to_vec();
     for plan in plugins {
         if let PluginSource::Library(path) = &plan.source {
             seen.insert(real(Path::new(path)));
         }
-        sources.push(Source::of(plan));
     }
     for dir in dirs {
         match libraries(Path::new(dir)) {
@@ -488,15 +498,7 @@ fn sources(
                 for path in found {
                     // One that has a table of its own, or is in two directories, is taken once.
                     if seen.insert(real(&path)) {
-                        let origin = path.to_string_lossy().into_owned();
-                        sources.push(Source {
-                            name: file_name(&path),
-                            what: PluginSource::Library(origin.clone()),
-                            origin,
-                            sha256: None,
-                            isolation: Isolation::Process,
-                            confine: ConfinePlan::default(),
-                        });
+                        plans.push(program::library(&path));
                     }
                 }
             }
@@ -507,7 +509,7 @@ fn sources(
             ),
         }
     }
-    sources
+    plans
 }
 
 /// Every `*.so` of a directory, sorted.
@@ -574,6 +576,7 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
                     name: source.name.clone(),
                     origin: origin.clone(),
                     package: package(&described.name, &described.version),
+                    built_with: library.built_with(&described.sdk),
                     fingerprint: image.sha256.clone(),
                     door: Door::Library(Arc::new(library)),
                     probe: Mutex::default(),
@@ -594,6 +597,7 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
         name: source.name.clone(),
         origin: origin.clone(),
         package: package(&probe.plugin, &probe.release),
+        built_with: probe.built_with.clone(),
         fingerprint,
         door: Door::Worker(launch),
         probe: Mutex::new(Some(probe)),
@@ -616,6 +620,7 @@ fn built_ins(diagnostics: &mut Vec<Diagnostic>) -> Vec<Offer> {
         name: "built in".into(),
         origin: "built in".into(),
         package: format!("checkd {}", env!("CARGO_PKG_VERSION")),
+        built_with: String::new(),
         fingerprint: String::new(),
         door: Door::Linked,
         probe: Mutex::default(),
@@ -683,6 +688,7 @@ fn settle(
             }
             (Some(last), false) => {
                 offers.push(last);
+                let offers: Vec<&Offer> = offers.iter().collect();
                 diagnostics.push(twice(&kind, &offers));
             }
             (None, _) => {}
@@ -691,7 +697,7 @@ fn settle(
     settled
 }
 
-fn twice(kind: &CheckKind, offers: &[Offer]) -> Diagnostic {
+fn twice(kind: &CheckKind, offers: &[&Offer]) -> Diagnostic {
     let times = if offers.len() == 2 {
         "twice".into()
     } else {

@@ -13,6 +13,7 @@ pub(crate) mod convert;
 pub(crate) mod elf;
 pub(crate) mod guard;
 pub(crate) mod image;
+pub mod inspect;
 pub(crate) mod limiter;
 pub(crate) mod linked;
 pub(crate) mod loader;
@@ -23,5 +24,5 @@ pub mod program;
 pub(crate) mod trust;
 pub mod verify;
 
-pub use catalog::{Catalog, Inspected, Offer, Plugin, Unavailable};
+pub use catalog::{Catalog, Offer, Plugin, Unavailable};
 pub use protocol::{Problem, Target};

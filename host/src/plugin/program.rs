@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
@@ -19,24 +20,38 @@ const FILE_MAX: u64 = 64 << 20;
 /// A script begins with `#!`; of other files the name and the header say which they are. Whatever is
 /// neither is taken for a library, whose loader says what is wrong with it.
 pub fn named(file: &Path) -> PluginPlan {
+    if !is_program(file) {
+        return library(file);
+    }
     let path = file.to_string_lossy().into_owned();
-    let source = if is_program(file) {
-        // A bare name would be looked for in PATH.
-        let word = if path.contains('/') {
-            path
-        } else {
-            format!("./{path}")
-        };
-        PluginSource::Command {
-            words: vec![word],
-            directory: None,
-        }
+    // A bare name would be looked for in PATH.
+    let word = if path.contains('/') {
+        path
     } else {
-        PluginSource::Library(path)
+        format!("./{path}")
     };
+    command(file_name(file), vec![word])
+}
+
+/// A library that nobody has configured.
+pub(super) fn library(file: &Path) -> PluginPlan {
     PluginPlan {
         name: file_name(file),
-        source,
+        source: PluginSource::Library(file.to_string_lossy().into_owned()),
+        sha256: None,
+        isolation: Isolation::Process,
+        confine: ConfinePlan::default(),
+    }
+}
+
+/// A command that nobody has configured, started where we are.
+pub fn command(name: String, words: Vec<String>) -> PluginPlan {
+    PluginPlan {
+        name,
+        source: PluginSource::Command {
+            words,
+            directory: None,
+        },
         sha256: None,
         isolation: Isolation::Process,
         confine: ConfinePlan::default(),
@@ -68,6 +83,15 @@ pub(super) fn program(word: &str, directory: Option<&str>) -> PathBuf {
         Some(directory) if word.contains('/') => Path::new(directory).join(word),
         _ => word.into(),
     }
+}
+
+/// Whether a program of this name is found as a command's first word is.
+pub fn in_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| {
+        let found = directory.join(name).metadata();
+        found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
 }
 
 /// What a command is: its words, and what stands in those of them that are files. Another one is

@@ -25,6 +25,27 @@ const TOLD_MAX: usize = 5;
 /// Refuses the library that was opened at `path` when others than root and this process's user can
 /// change it, or any directory on the way to it.
 pub(crate) fn look(path: &Path, opened: &File) -> Result<(), Fault> {
+    let told = faults(path, opened)?;
+    if told.is_empty() {
+        return Ok(());
+    }
+    let more = told.len().saturating_sub(TOLD_MAX);
+    let mut notes = told.into_iter().take(TOLD_MAX);
+    let mut fault = Fault::new("C0214", notes.next().unwrap_or_default());
+    for note in notes {
+        fault = fault.note(note);
+    }
+    if more > 0 {
+        fault = fault.note(format!("and {more} more directories"));
+    }
+    Err(fault
+        .note("whoever can change it has their code run as checkd's user; it was not loaded")
+        .help("take the right away (`chmod go-w`, `chown`), or pin the file's `sha256` in `[plugin.N]`"))
+}
+
+/// Who besides root and this process's user can change the file that was opened at `path`, or any
+/// directory on the way to it: a line each.
+pub(crate) fn faults(path: &Path, opened: &File) -> Result<Vec<String>, Fault> {
     let unreadable = |error: &io::Error| {
         let error = crate::manager::plain(error);
         Fault::new("C0201", format!("its owner cannot be found: {error}"))
@@ -53,21 +74,7 @@ pub(crate) fn look(path: &Path, opened: &File) -> Result<(), Fault> {
         let found = directory.metadata().map_err(|error| unreadable(&error))?;
         told.extend(us.objects(&directory, &found, true));
     }
-    if told.is_empty() {
-        return Ok(());
-    }
-    let more = told.len().saturating_sub(TOLD_MAX);
-    let mut notes = told.into_iter().take(TOLD_MAX);
-    let mut fault = Fault::new("C0214", notes.next().unwrap_or_default());
-    for note in notes {
-        fault = fault.note(note);
-    }
-    if more > 0 {
-        fault = fault.note(format!("and {more} more directories"));
-    }
-    Err(fault
-        .note("whoever can change it has their code run as checkd's user; it was not loaded")
-        .help("take the right away (`chmod go-w`, `chown`), or pin the file's `sha256` in `[plugin.N]`"))
+    Ok(told)
 }
 
 /// Who may change what we run.

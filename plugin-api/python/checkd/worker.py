@@ -102,7 +102,16 @@ class Worker:
         self._stream = stream
         self._kinds = kinds
         self._described = described
-        self._hello = {"type": "hello", "version": VERSION, "plugin": name, "release": version}
+        from . import __version__
+
+        python = ".".join(str(part) for part in sys.version_info[:2])
+        self._hello = {
+            "type": "hello",
+            "version": VERSION,
+            "plugin": name,
+            "release": version,
+            "built_with": f"checkd for Python {__version__}, Python {python}",
+        }
         self._pid = os.getpid()
         self._writing = threading.Lock()
         self._lock = threading.Lock()

@@ -24,6 +24,8 @@ class WorkerTest(unittest.TestCase):
 
     def test_it_greets_and_describes_itself(self):
         hello = self.host.ask(type="hello", versions=[7, 1], later="unknown fields are ignored")
+        built_with = hello.pop("built_with")
+        self.assertTrue(built_with.startswith("checkd for Python 1."), built_with)
         self.assertEqual(hello, {"type": "hello", "version": 1, "plugin": "hostile", "release": "1.2.3"})
         kinds = {one["kind"]: one for one in self.host.ask(type="describe")["kinds"]}
         self.assertEqual(kinds["py_passes"]["package"], "hostile 1.2.3")

@@ -6,7 +6,6 @@ mod list;
 mod new;
 mod verify;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -26,14 +25,9 @@ pub struct Args {
 enum Verb {
     /// Write the project of a new plugin: it builds, passes its own tests and loads at once.
     New(new::Args),
-    /// Say what one library offers, or why it is no plugin. It is loaded in a process of its own.
-    Inspect {
-        /// The library.
-        file: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Say all that can be said about one plugin: what it offers, who can change it, and what of it
+    /// would be refused. It is looked at in a process of its own.
+    Inspect(inspect::Args),
     /// Hold a library or a command to the contract of every check, clause by clause, each in a worker
     /// of its own.
     Verify(verify::Args),
@@ -51,7 +45,7 @@ enum Verb {
 pub fn run(args: Args) -> ExitCode {
     match args.verb {
         Verb::New(args) => new::new(&args),
-        Verb::Inspect { file, json } => inspect::inspect(&file, json),
+        Verb::Inspect(args) => inspect::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::List { layers, json } => list::list(&layers, json),
     }
@@ -63,6 +57,7 @@ fn of<'a>(plugin: &Plugin, offers: impl Iterator<Item = &'a Offer>) -> Value {
         "name": plugin.name,
         "origin": plugin.origin,
         "package": plugin.package,
+        "built_with": plugin.built_with,
         "kinds": offers.map(kinds::json).collect::<Vec<Value>>(),
     })
 }

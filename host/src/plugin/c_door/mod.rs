@@ -30,8 +30,11 @@ use super::protocol::{KINDS_MAX, KindText, MEASUREMENTS_MAX, TEXT_MAX, bounded};
 /// The symbol that a plugin exports.
 pub(super) const SYMBOL: &str = "checkd_plugin_entry_v1";
 
+/// The header, as people call it.
+pub(super) const HEADER_NAME: &str = "checkd_plugin.h";
+
 /// The version of the header that this host serves.
-const HEADER: (u32, u32) = (1, 0);
+pub(super) const HEADER: (u32, u32) = (1, 0);
 
 /// So many options of one kind are taken.
 const OPTIONS_MAX: usize = 256;
@@ -98,7 +101,7 @@ impl Plugin {
         let table: PluginTable = unsafe { take(at, size) };
         if table.header_major != HEADER.0 {
             let (major, minor) = (table.header_major, table.header_minor);
-            let told = format!("plugin was built with checkd_plugin.h {major}.{minor}");
+            let told = format!("plugin was built with {HEADER_NAME} {major}.{minor}");
             return Err(Fault::new("C0203", told)
                 .note(format!("this host serves {}.x", HEADER.0))
                 .help(REBUILD));
@@ -134,7 +137,7 @@ impl Plugin {
                 kinds: texts,
             },
             built_with: format!(
-                "checkd_plugin.h {}.{}",
+                "{HEADER_NAME} {}.{}",
                 table.header_major, table.header_minor
             ),
             door: Door::new(Arc::new(make)),
