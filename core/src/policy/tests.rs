@@ -629,6 +629,13 @@ fn starts_that_help_all_day_are_chronic_and_told_once_a_day() {
 }
 
 fn in_vain(strategy: Strategy) -> World {
+    let mut world = in_vain_until(strategy, "restarted together");
+    world.cured_by_restart = true;
+    world
+}
+
+/// `web-1` and `web-2` are restarted and do not get better, until something with these words happens.
+fn in_vain_until(strategy: Strategy, words: &str) -> World {
     let mut plan = group(4, &["ping"], 1);
     plan.policy.strategy = strategy;
     plan.policy.hold_at = u32::MAX;
@@ -641,11 +648,10 @@ fn in_vain(strategy: Strategy) -> World {
     world.say(2, 0, Status::Fail);
     for _ in 0..300 {
         world.pass(Span::secs(1));
-        if (world.ledger.iter()).any(|line| line.contains("restarted together")) {
+        if (world.ledger.iter()).any(|line| line.contains(words)) {
             break;
         }
     }
-    world.cured_by_restart = true;
     world
 }
 
@@ -1087,14 +1093,16 @@ fn in_a_maintenance_window_a_group_is_left_alone() {
     // And when it is ended early.
     world.event(&window(&world, 30));
     world.say(3, 0, Status::Fail);
+    world.die(World::id(2), Exit::Code(1));
     world.pass(Span::mins(5));
-    assert_eq!(world.restarts(), 2);
+    assert_eq!((world.restarts(), world.life(2)), (2, "dead".to_owned()));
     world.event(&Event::Maintenance {
         group: 0,
         window: None,
     });
     world.pass(Span::secs(30));
     assert_eq!(world.restarts(), 3);
+    assert_eq!(world.life(2), "up", "{}", world.happened());
 }
 
 /// A group whose program on disk is broken: whoever is started again dies at once.

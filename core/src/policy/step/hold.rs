@@ -10,7 +10,7 @@ use crate::policy::hold::{self, Hold};
 use crate::policy::keep::Kept;
 use crate::policy::likeness::Likeness;
 use crate::policy::state::{Group, Health, Member};
-use crate::policy::{About, NoticeKind, judge};
+use crate::policy::{About, GateName, NoticeKind, judge};
 use crate::{Instant, IntentId, MemberId, Span, Status};
 
 /// When a dependency is there again its dependents are tried within this long, not all at once.
@@ -143,9 +143,11 @@ impl Turn<'_> {
         self.again.insert(index);
     }
 
-    /// A person wants its members restarted as if they had not failed together.
+    /// A person wants its members restarted as if they had not failed together. While what they need
+    /// is missing it goes on, for it is that which keeps them.
     pub(super) fn hold_ended_by(&mut self, index: u32, by: &str) {
-        if !self.is_held(index) {
+        let supplied = (self.state.group(index)).is_some_and(|group| group.supplied);
+        if !self.is_held(index) || !supplied {
             return;
         }
         self.leave_hold(index, &format!("ended by {by}"));
@@ -356,6 +358,19 @@ impl Turn<'_> {
                 self.group_changed(index, "maintenance", "maintenance", "auto", "it is over");
             }
             _ => {}
+        }
+        // It may end before the time that was said, when the configuration is another one.
+        let over = open(&was) && is.is_none();
+        let members = (self.state.group(index).filter(|_| over)).map_or(0, Group::size);
+        for member in 0..members {
+            let id = MemberId {
+                group: index,
+                member,
+            };
+            let refusal = self.state.member(id).and_then(|member| member.refusal);
+            if refusal.is_some_and(|refusal| refusal.closed.contains(GateName::Control)) {
+                self.wait(id);
+            }
         }
         self.again.insert(index);
     }

@@ -4,6 +4,7 @@
 //! on purpose. A new life, health, phase, event or command does not compile, or fails here, before it
 //! has its rows.
 
+mod around;
 mod events;
 mod situations;
 

@@ -1,5 +1,6 @@
 //! Every state that a member can be in, and how it comes to be in it.
 
+use super::around;
 use super::events::pause;
 use crate::event::{Command, Event, Exit};
 use crate::plan::RestartType;
@@ -119,6 +120,7 @@ pub(super) fn situations(
         (Life::Stopped, Health::Unproven, Some(Acting)) => all![
             "its first start is under way" =>
                 || in_phase(World::new(vec![group(2, &["ping"], 1)]), "acting"),
+            "it is gone with its group, and its stop is not told yet" => around::gone_with_its_group,
         ],
         (Life::Starting { .. }, Health::Unproven, None) => all![
             "given up, and somebody else started it" => adopted,
@@ -146,29 +148,42 @@ pub(super) fn situations(
             "all is well" => healthy,
             "all is well, paused" => || paused(healthy()),
             "four failures in a row" => suspect,
+            "four failures in a row, as of all others: its group is held" => around::suspect_in_a_hold,
         ],
         (Life::Up { .. }, Health::Healthy { .. }, Some(Storing)) => all![
             "a restart by hand is decided" => || restart(healthy()),
+            "its group is restarted one by one, and its turn is the first" => around::in_a_roll,
             "a stop by hand is decided" => || asked(healthy(), Command::Stop),
         ],
         (Life::Up { .. }, Health::Healthy { .. }, Some(Acting)) => all![
             "a restart by hand is under way" => || in_phase(restart(healthy()), "acting"),
             "a stop by hand is under way" =>
                 || in_phase(asked(healthy(), Command::Stop), "acting"),
+            "it is stopped with its group" => around::stopped_together,
         ],
         (Life::Up { .. }, Health::Failed { .. }, None) => all![
             "sick, the budget is spent" => || sick(spent()),
             "sick and paused" => || sick(paused(healthy())),
             "given up, left running" => given_up,
+            "sick, its group is held" => around::held,
+            "sick, another one is the canary of the hold" => around::beside_the_canary,
+            "sick, only observed" => around::observed,
+            "sick in a maintenance window" => around::sick_in_a_window,
+            "sick, what it needs has failed" => around::unsupplied,
+            "sick, this machine stalls" => around::stalled,
+            "sick, the daemon began a moment ago" => around::settling,
+            "sick, the journal takes nothing" => around::unwritable,
         ],
         (Life::Up { .. }, Health::Failed { .. }, Some(Storing)) => all![
             "sick, its restart is decided" => || in_phase(failing(healthy()), "storing"),
         ],
         (Life::Up { .. }, Health::Failed { .. }, Some(Acting)) => all![
             "sick, its restart is under way" => || in_phase(failing(healthy()), "acting"),
+            "sick, the canary of a hold" => around::canary,
         ],
         (Life::Dead { .. }, Health::Unproven, None) => all![
             "it died and waits out its backoff" => dead,
+            "it died in a maintenance window" => around::dead_in_a_window,
             "given up, on parole" => parole,
             "given up: it said that starting it is useless" => useless,
         ],
@@ -182,7 +197,7 @@ pub(super) fn situations(
     }
 }
 
-fn healthy() -> World {
+pub(super) fn healthy() -> World {
     let mut world = World::new(vec![group(2, &["ping"], 1)]);
     world.pass(Span::mins(2));
     world
@@ -212,13 +227,13 @@ fn restart_now(world: World) -> World {
     asked(world, Command::Restart { now: true })
 }
 
-fn paused(world: World) -> World {
+pub(super) fn paused(world: World) -> World {
     let pause = pause(world.now);
     asked(world, pause)
 }
 
 /// Goes on to the instant in which its attempt is in this phase.
-fn in_phase(mut world: World, phase: &str) -> World {
+pub(super) fn in_phase(mut world: World, phase: &str) -> World {
     for _ in 0..120_000 {
         if !world.engine.attempts().is_empty() {
             let report = world.engine.explain(World::id(0), world.now).unwrap();
@@ -269,7 +284,7 @@ fn failing(mut world: World) -> World {
     world
 }
 
-fn sick(world: World) -> World {
+pub(super) fn sick(world: World) -> World {
     let mut world = failing(world);
     world.pass(Span::secs(40));
     world
