@@ -137,12 +137,14 @@ const LIES: &[Lie] = &[
     ),
 ];
 
-/// These break their worker, so each is a plugin of its own; all the others share one.
+/// These break their worker, or must be told from those who break the protocol, so each is a plugin of
+/// its own; all the others share one.
 const ALONE: &[&str] = &[
     "message",
     "million",
     "flood",
     "configured_other",
+    "silence",
     "deaf",
     "drip",
     "noise",
@@ -221,6 +223,12 @@ fn each_lie_is_told_with_the_name_of_its_plugin_and_costs_a_bounded_amount() {
                 talk.lines().any(told).then_some(())
             },
         );
+    }
+
+    // Who does not answer in time and answers the cancel breaks nothing.
+    let silent = plugin_of("silence");
+    for line in checkd.talk().lines().filter(|line| line.contains(&silent)) {
+        assert!(!line.contains("broke the protocol"), "{line}");
     }
 
     // All of them go on lying. Whatever was begun for one run must be over with it.

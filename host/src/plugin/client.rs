@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use checkd_core::{Cause, LeafId, Span};
+use checkd_core::{Cause, LeafId, Span, Status};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -141,13 +141,22 @@ struct Table {
     instances: HashMap<u64, (LeafId, oneshot::Sender<Vec<Problem>>)>,
     runs: HashMap<u64, (LeafId, oneshot::Sender<SampleText>)>,
     /// Runs that are over for us and not for the worker.
-    overran: HashSet<u64>,
+    overran: HashMap<u64, GivenUp>,
     /// No new runs; to be killed when `runs` is empty.
     retiring: bool,
     /// A sample came: the worker works.
     proven: bool,
     /// How it ended.
     ended: Option<String>,
+}
+
+/// What we know of a run that we gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GivenUp {
+    /// Its worker was told, and has not answered.
+    Told,
+    /// Its worker has answered that it still hangs in there.
+    Hangs,
 }
 
 /// An instance in a worker. Dropping it drops it there.
@@ -273,7 +282,7 @@ impl Client {
                 let told = trouble.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(CANCEL).await;
-                    if worker.table().overran.contains(&run) {
+                    if worker.table().still_there(run) {
                         client.strike(leaf, told);
                         client.retire(&worker).await;
                     }
@@ -679,14 +688,21 @@ impl Table {
             let _nobody_waits = answer.send(sample);
             return Ok(());
         }
-        if self.overran.contains(&run) {
-            // Given up and gone, or given up and still there: then the worker is replaced.
-            if !says_overran(&sample) {
+        if self.overran.get(&run) == Some(&GivenUp::Told) {
+            if says_overran(&sample) {
+                // Only a new worker is free of it.
+                self.overran.insert(run, GivenUp::Hangs);
+            } else {
                 self.overran.remove(&run);
             }
-            return Err(format!(
-                "the sample of run {run} came after it overran; dropped"
-            ));
+            // An unknown is the answer to our cancel; anything else is the check's own, and too late.
+            return if sample.status == Status::Unknown.as_str() {
+                Ok(())
+            } else {
+                Err(format!(
+                    "the sample of run {run} came after it overran; dropped"
+                ))
+            };
         }
         Err(if run == 0 || run > self.last {
             format!("a sample for run {run}, which was never asked for; dropped")
@@ -699,9 +715,14 @@ impl Table {
     fn overrun(&mut self, run: u64) -> bool {
         let given_up = self.runs.remove(&run).is_some();
         if given_up {
-            self.overran.insert(run);
+            self.overran.insert(run, GivenUp::Told);
         }
         given_up
+    }
+
+    /// Whether a run that was given up still occupies its worker, as far as we know.
+    fn still_there(&self, run: u64) -> bool {
+        self.overran.contains_key(&run)
     }
 
     /// The worker ended: the leaves whose calls were in it, whether it was retiring, whether it

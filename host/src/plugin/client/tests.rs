@@ -185,6 +185,60 @@ async fn a_worker_that_starts_slower_than_a_run_may_wait_is_there_for_a_later_ru
     }
 }
 
+/// What a table with one run that was given up says to these samples, one after the other.
+fn given_up(samples: &[(&str, Option<&str>)]) -> (Vec<Result<(), String>>, bool) {
+    let mut table = Table::default();
+    let (answer, _answered) = oneshot::channel();
+    let run = table.expect_run(leaf(0), answer);
+    assert!(table.overrun(run));
+    let mut said = Vec::new();
+    for (status, cause) in samples {
+        let sample = SampleText {
+            status: (*status).into(),
+            cause: cause.map(str::to_owned),
+            ..SampleText::default()
+        };
+        said.push(table.sample(run, sample));
+    }
+    (said, table.still_there(run))
+}
+
+#[test]
+fn the_answer_to_a_cancel_is_no_fault_and_a_second_one_is() {
+    for cause in [None, Some("crashed"), Some("misconfigured")] {
+        let (said, hangs) = given_up(&[("unknown", cause), ("unknown", cause)]);
+        let [Ok(()), Err(second)] = &*said else {
+            unreachable!("{said:?}");
+        };
+        assert!(second.contains("a second sample"), "{second}");
+        assert!(!hangs);
+    }
+}
+
+#[test]
+fn a_worker_that_says_that_its_run_hangs_answers_the_cancel_and_is_replaced() {
+    let hung = ("unknown", Some("overran"));
+    let (said, hangs) = given_up(&[hung, hung, ("unknown", None)]);
+    let [Ok(()), Err(second), Err(third)] = &*said else {
+        unreachable!("{said:?}");
+    };
+    assert!(second.contains("a second sample"), "{second}");
+    assert!(third.contains("a second sample"), "{third}");
+    assert!(hangs, "what it says later does not take it back");
+}
+
+#[test]
+fn an_answer_of_the_check_that_comes_after_the_run_was_given_up_is_told() {
+    for status in ["pass", "warn", "fail", "sick"] {
+        let (said, hangs) = given_up(&[(status, None)]);
+        let [Err(late)] = &*said else {
+            unreachable!("{said:?}");
+        };
+        assert!(late.contains("came after it overran"), "{late}");
+        assert!(!hangs);
+    }
+}
+
 #[test]
 fn waits_double_up_to_their_cap() {
     for (times, wait) in [
