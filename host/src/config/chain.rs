@@ -30,7 +30,7 @@ pub struct Configured {
     pub catalog: Option<Catalog>,
     /// The merged tree: what diagnostics point into.
     pub document: Document,
-    /// Everything that was found, in the order of the sources.
+    /// Everything that was found: of plugins, then in the order of the sources.
     pub diagnostics: Vec<Diagnostic>,
     /// The configuration file.
     pub file: Option<PathBuf>,
@@ -55,7 +55,8 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
             let (opened, told) = Catalog::open(&plugins, &directories);
             (&*catalog.insert(opened), told)
         };
-        let missing = !whole || (purpose == Purpose::Run && !catalog.unavailable().is_empty());
+        // Nor is one that cannot be loaded refused twice: what it says of itself is the cause.
+        let missing = !whole || !catalog.unavailable().is_empty();
         let strict = if missing {
             UnknownKinds::Tolerate
         } else {
@@ -80,7 +81,8 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
             }
             plan = Some(read);
         }
-        diagnostics.extend(of_plugins);
+        // First, for what follows may follow from it.
+        diagnostics.splice(0..0, of_plugins);
     }
     Configured {
         plan,
