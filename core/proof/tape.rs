@@ -10,7 +10,8 @@ use checkd_core::engine::{Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::{Between, Kept};
-use checkd_core::replay::{Input, Recorder, replay};
+use checkd_core::policy::{About, Notice};
+use checkd_core::replay::{Input, Recorder, Written, replay};
 use checkd_core::{Instant, IntentId, LeafId};
 
 use super::watch::Broken;
@@ -21,27 +22,64 @@ pub(crate) struct Tape {
     begin: (Arc<Plan>, u64, IntentId, Instant),
     restored: Option<(Vec<Kept>, Between)>,
     told: Vec<(Instant, Told)>,
-    /// What of it a journal needs to hold, until the first reload.
-    lean: Lean,
+    /// What of it a journal needs to hold: stretch by stretch, the last one is being written.
+    lean: Vec<Lean>,
 }
 
-/// The inputs that are written down, and what was answered that a person sees.
-#[derive(Clone, Debug, Default)]
+/// After so many events what the engine knows is written down anew, and a stretch begins.
+const STRETCH: u64 = 400;
+
+/// The engine that a stretch begins with, the inputs that are written down, and what was answered that
+/// a person sees.
+#[derive(Clone, Debug)]
 struct Lean {
+    begin: Result<Written, Broken>,
     recorder: Recorder,
+    events: u64,
     inputs: Vec<Input>,
     /// For each leaf the passes that are being counted.
     counted: BTreeMap<LeafId, usize>,
     answered: Vec<String>,
-    /// After a reload another one would begin.
-    over: bool,
 }
 
 impl Lean {
-    fn took(&mut self, event: &Event, now: Instant, answered: &[Effect]) {
-        if self.over {
-            return;
+    fn begin(engine: &Engine) -> Self {
+        Self {
+            begin: engine.written().map_err(|error| error.to_string()),
+            recorder: Recorder::beside(engine),
+            events: 0,
+            inputs: Vec::new(),
+            counted: BTreeMap::new(),
+            answered: Vec::new(),
         }
+    }
+
+    /// Tells another engine what is written down.
+    fn replay(&self) -> Result<(), Broken> {
+        let mut answered = Vec::new();
+        let begin = self.begin.as_ref().map_err(Broken::clone)?;
+        let mut engine = Engine::read(begin).map_err(|why| format!("I6: {why}"))?;
+        replay(&mut engine, &self.inputs, |now, effect| {
+            answered.extend(seen(now, effect));
+        });
+        for (index, was) in self.answered.iter().enumerate() {
+            let is = answered.get(index).map_or("nothing", String::as_str);
+            if was != is {
+                return Err(format!(
+                    "I6: replayed from what is written down, {is} and not {was}"
+                ));
+            }
+        }
+        match answered.get(self.answered.len()) {
+            None => Ok(()),
+            Some(more) => Err(format!(
+                "I6: replayed from what is written down, also {more}"
+            )),
+        }
+    }
+
+    fn took(&mut self, event: &Event, now: Instant, answered: &[Effect]) {
+        self.events += 1;
         let input = self.recorder.take(event, now, answered);
         for effect in answered {
             self.answered.extend(seen(now, effect));
@@ -52,20 +90,28 @@ impl Lean {
                 Effect::Record(Entry::Run { leaf, .. } | Entry::Steady { leaf, .. }) => {
                     self.counted.remove(leaf);
                 }
-                // What a pass means to somebody may have changed: when the next one came counts.
+                // The next pass is told by itself where somebody was told of those before: when the last of
+                // them came stands in the words.
                 Effect::Record(
                     Entry::Transition { member, .. }
                     | Entry::Decision { member, .. }
                     | Entry::Operator { member, .. },
-                ) => {
+                )
+                | Effect::Notify(Notice {
+                    about: About::Member(member),
+                    ..
+                }) => {
                     let other = |leaf: &LeafId| leaf.member.is_some_and(|it| it != member.member);
                     self.counted
                         .retain(|leaf, _| leaf.group != member.group || other(leaf));
                 }
-                Effect::Record(
-                    Entry::Outcome { .. } | Entry::Intent { .. } | Entry::Group { .. },
-                ) => {
-                    self.counted.clear();
+                Effect::Record(Entry::Group { group, .. })
+                | Effect::Notify(Notice {
+                    about: About::Group(group),
+                    ..
+                }) => {
+                    self.counted
+                        .retain(|leaf, _| leaf.group != *group || leaf.member.is_some());
                 }
                 _ => {}
             }
@@ -122,7 +168,7 @@ impl Tape {
             begin: (plan, seed, first, now),
             restored: None,
             told: Vec::new(),
-            lean: Lean::default(),
+            lean: Vec::new(),
         }
     }
 
@@ -130,14 +176,23 @@ impl Tape {
         self.restored = Some((kept, between));
     }
 
-    pub(crate) fn took(&mut self, event: &Event, now: Instant, answered: &[Effect]) {
-        self.lean.took(event, now, answered);
-        self.told
-            .push((now, Told::Event(event.clone(), sum(answered))));
+    /// `engine` is as it is after the event.
+    pub(crate) fn took(&mut self, event: &Event, now: Instant, out: &[Effect], engine: &Engine) {
+        if self.lean.is_empty() {
+            self.lean.push(Lean::begin(&self.engine()));
+        }
+        if let Some(lean) = self.lean.last_mut() {
+            lean.took(event, now, out);
+            if lean.events == STRETCH {
+                self.lean.push(Lean::begin(engine));
+            }
+        }
+        self.told.push((now, Told::Event(event.clone(), sum(out))));
     }
 
-    pub(crate) fn reloaded(&mut self, next: &Arc<Plan>, now: Instant) {
-        self.lean.over = true;
+    /// `engine` is as it is after the reload.
+    pub(crate) fn reloaded(&mut self, next: &Arc<Plan>, now: Instant, engine: &Engine) {
+        self.lean.push(Lean::begin(engine));
         self.told.push((now, Told::Reload(Arc::clone(next))));
     }
 
@@ -150,33 +205,11 @@ impl Tape {
         engine
     }
 
-    /// Tells another engine what a journal needs to hold of it.
-    fn replay_lean(&self) -> Result<(), Broken> {
-        let mut answered = Vec::new();
-        let mut engine = self.engine();
-        replay(&mut engine, &self.lean.inputs, |now, effect| {
-            answered.extend(seen(now, effect));
-        });
-        let first = &self.lean.answered;
-        for (index, was) in first.iter().enumerate() {
-            let is = answered.get(index).map_or("nothing", String::as_str);
-            if was != is {
-                return Err(format!(
-                    "I6: replayed from what is written down, {is} and not {was}"
-                ));
-            }
-        }
-        match answered.get(first.len()) {
-            None => Ok(()),
-            Some(more) => Err(format!(
-                "I6: replayed from what is written down, also {more}"
-            )),
-        }
-    }
-
     /// Tells another engine the same.
     pub(crate) fn replay(&self) -> Result<(), Broken> {
-        self.replay_lean()?;
+        for lean in &self.lean {
+            lean.replay()?;
+        }
         let mut engine = self.engine();
         for (now, told) in &self.told {
             match told {

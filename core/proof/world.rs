@@ -255,7 +255,7 @@ impl World {
         self.engine.step(event, self.now, &mut out);
         self.events += 1;
         if let Some(tape) = &mut self.tape {
-            tape.took(event, self.now, &out);
+            tape.took(event, self.now, &out, &self.engine);
         }
         self.effects(out)?;
         match self.crash_in {

@@ -123,6 +123,21 @@ impl Engine {
         self.state.member(member)?.generation
     }
 
+    /// When it wants to be woken next.
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.state.wake_at
+    }
+
+    /// All that it knows.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// An engine that knows this already.
+    pub(crate) const fn of(plan: Arc<Plan>, state: State) -> Self {
+        Self { plan, state }
+    }
+
     /// The plan in force.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan

@@ -109,7 +109,7 @@ pub enum Isolation {
 }
 
 /// A named set of members with one policy.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupPlan {
     /// Its name.
     pub name: GroupName,
@@ -147,7 +147,7 @@ pub enum Mode {
 }
 
 /// One supervised process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberPlan {
     /// `GROUP-INDEX` under the own manager.
     pub name: MemberName,
@@ -158,7 +158,7 @@ pub struct MemberPlan {
 }
 
 /// A configured use of a kind in a group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckPlan {
     /// Its name, unique in the group.
     pub name: CheckName,
@@ -166,7 +166,9 @@ pub struct CheckPlan {
     pub kind: CheckKind,
     /// Per member, or once for the group.
     pub scope: Scope,
-    /// The kind's own options, placeholders not yet replaced.
+    /// The kind's own options, placeholders not yet replaced. No decision rests on them, and they may
+    /// name what is nobody else's business: they are not written down with the plan.
+    #[serde(skip)]
     pub options: serde_json::Map<String, serde_json::Value>,
     /// From one run to the next.
     pub interval: Span,
@@ -189,6 +191,7 @@ pub struct CheckPlan {
     /// Its samples come unasked; silence is Fail(stale).
     pub passive: bool,
     /// Index into the document's places: where this check is written.
+    #[serde(skip)]
     pub place: crate::diagnostic::Place,
 }
 
@@ -216,7 +219,7 @@ pub enum Scope {
 
 /// `[group.N.policy]`, every default filled in. Defaults and their reasons:
 /// `config::defaults`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PolicyPlan {
     /// Until the first success failures do not count.
     pub startup_timeout: Span,
@@ -256,6 +259,7 @@ pub struct PolicyPlan {
     pub permanent_codes: Vec<i32>,
     /// Run before a sick member is killed, to keep what it says; placeholders not yet replaced, `{dir}`
     /// among them. Empty: none.
+    #[serde(skip)]
     pub evidence_command: Vec<String>,
 }
 
@@ -329,26 +333,36 @@ impl RestartType {
     }
 }
 
-/// How the own manager starts and stops a member.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// How the own manager starts and stops a member. Of this a decision tells how it is stopped, and no
+/// more is written down with the plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Launch {
     /// Program and arguments, placeholders not yet replaced.
+    #[serde(skip)]
     pub command: Vec<String>,
     /// Working directory.
+    #[serde(skip)]
     pub directory: Option<String>,
     /// User to run as.
+    #[serde(skip)]
     pub user: Option<String>,
     /// Environment on top of the daemon's.
+    #[serde(skip)]
     pub environment: BTreeMap<String, Text>,
     /// Files of `KEY=value` lines.
+    #[serde(skip)]
     pub env_file: Vec<String>,
     /// File mode creation mask.
+    #[serde(skip)]
     pub umask: Option<u32>,
     /// Resource limits; what is not named here is as checkd was started with it.
+    #[serde(skip)]
     pub limits: BTreeMap<Resource, Bounds>,
     /// Where standard output and error go; `None`: a file in the state directory.
+    #[serde(skip)]
     pub output: Option<String>,
     /// How that file is kept.
+    #[serde(skip)]
     pub output_file: OutputFile,
     /// The signal that asks a member to stop: `TERM`, `INT`, `QUIT`, …
     pub stop_signal: String,

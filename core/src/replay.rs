@@ -5,6 +5,8 @@
 //! is told again word for word. What the engine asked for by itself is not needed at all, for the same
 //! engine asks for it again.
 
+mod beginning;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,8 @@ use crate::journal::Entry;
 use crate::policy::host::{LATE, STILL};
 use crate::schedule::GRAIN;
 use crate::{Instant, LeafId, MemberId, Sample, Span, Status};
+
+pub use beginning::Written;
 
 /// One thing that an engine was told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,9 +58,13 @@ impl Input {
         let Some(gaps) = count.checked_sub(1).filter(|gaps| *gaps > 0) else {
             return true;
         };
-        let usual = last.since(*first).0 / gaps;
-        usual.abs_diff(at.since(*last).0) < LATE.0
+        regular(last.since(*first).0 / gaps, at.since(*last))
     }
+}
+
+/// Whether after a time of `usual` milliseconds between one pass and the next this one is no other.
+fn regular(usual: u64, gap: Span) -> bool {
+    usual.abs_diff(gap.0) < LATE.0
 }
 
 /// Sorts out, beside an engine, what must be written down of what it is told.
@@ -68,6 +76,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Beside an engine that has done something already: what comes now is told to one that begins as
+    /// this one is.
+    pub fn beside(engine: &Engine) -> Self {
+        Self {
+            wake_at: engine.wake_at(),
+            ..Self::default()
+        }
+    }
+
     /// The input to be written down of an event that the engine took at `now` and answered with
     /// `effects`; `None` when it can be done without.
     pub fn take(&mut self, event: &Event, now: Instant, effects: &[Effect]) -> Option<Input> {
@@ -132,6 +149,7 @@ pub fn replay(engine: &mut Engine, inputs: &[Input], mut heard: impl FnMut(Insta
         effects: Vec::new(),
         passes: BTreeMap::new(),
     };
+    player.wake_at = player.engine.wake_at();
     for (place, input) in inputs.iter().enumerate() {
         if let Input::Passes {
             leaf,

@@ -10,6 +10,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Instant, Span};
 
 /// Due times are multiples of this (architecture.md section 7: slots of 20 ms).
@@ -19,10 +21,34 @@ pub const GRAIN: Span = Span::millis(20);
 const NEVER: Instant = Instant(u64::MAX);
 
 /// The times of all slots.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Due", into = "Due")]
 pub struct Schedule {
     due: Vec<Instant>,
     heap: BinaryHeap<Reverse<(Instant, u32)>>,
+}
+
+/// A schedule as it is written down: for each slot when it is due, if it is set.
+#[derive(Serialize, Deserialize)]
+struct Due(Vec<Option<Instant>>);
+
+impl From<Schedule> for Due {
+    fn from(schedule: Schedule) -> Self {
+        let due = schedule.due.into_iter();
+        Self(due.map(|at| (at != NEVER).then_some(at)).collect())
+    }
+}
+
+impl From<Due> for Schedule {
+    fn from(due: Due) -> Self {
+        let due = due.0.into_iter().map(|at| at.unwrap_or(NEVER)).collect();
+        let mut schedule = Self {
+            due,
+            heap: BinaryHeap::new(),
+        };
+        schedule.heap = schedule.set_slots();
+        schedule
+    }
 }
 
 impl Schedule {
@@ -98,13 +124,22 @@ impl Schedule {
     /// rest, the heap is made anew, so memory is bounded by the number of slots.
     fn shrink(&mut self) {
         if self.heap.len() > 64 + 2 * self.due.len() {
-            let slots = 0u32..;
-            self.heap = slots
-                .zip(&self.due)
-                .filter(|&(_, &at)| at != NEVER)
-                .map(|(slot, &at)| Reverse((at, slot)))
-                .collect();
+            self.heap = self.set_slots();
         }
+    }
+
+    fn set_slots(&self) -> BinaryHeap<Reverse<(Instant, u32)>> {
+        let slots = 0u32..;
+        slots
+            .zip(&self.due)
+            .filter(|&(_, &at)| at != NEVER)
+            .map(|(slot, &at)| Reverse((at, slot)))
+            .collect()
+    }
+
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.due.len()
     }
 }
 
@@ -132,7 +167,7 @@ pub fn phase([group, member, check]: [&str; 3]) -> u64 {
 }
 
 /// A stable hash (FNV-1a, then mixed) of texts, one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Hash(u64);
 
 impl Default for Hash {

@@ -105,10 +105,10 @@ impl World {
         let known = |path: &String| wanted.contains(path) || groups.contains(&path.as_str());
         self.kept.retain(|path, _| known(path));
         self.durable.retain(|path, _| known(path));
+        drop(self.engine.reload(Arc::clone(&next), self.now));
         if let Some(tape) = &mut self.tape {
-            tape.reloaded(&next, self.now);
+            tape.reloaded(&next, self.now, &self.engine);
         }
-        drop(self.engine.reload(next, self.now));
         self.event(&Event::Wake)
     }
 }

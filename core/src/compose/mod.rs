@@ -14,7 +14,7 @@ pub use parse::{MAX_DEPTH, MAX_TEXT, WORDS};
 pub use resolve::{MAX_PARTS, Names};
 
 /// An expression with the text that it was written as.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Complex {
     /// As written; `all(ping, memory)` for a default.
     pub text: String,

@@ -1,10 +1,12 @@
 //! The wait before the next attempt: doubling, capped, drawn from its upper half.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Span;
 use crate::plan::Backoff;
 
 /// Chance as a number in the state: the same seed gives the same waits (policy.md P1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chance(u64);
 
 impl Chance {

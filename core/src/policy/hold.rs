@@ -46,7 +46,7 @@ pub(crate) struct Hold {
 }
 
 /// Who turned bad lately in a group, and how often it was acted on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Troubles {
     /// When each member that is in trouble got into it; forgotten after [`TOGETHER`].
     onsets: BTreeSet<(Instant, u32)>,

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::likeness::Likeness;
 use crate::{Instant, IntentId, MemberId, Span};
 
@@ -27,7 +29,7 @@ pub(crate) const AFTERMATH: Span = Span::secs(10);
 pub(crate) const KILL_GAP: Span = Span::secs(1);
 
 /// What stands about the machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Host {
     /// Processor cores that we may use.
     pub(crate) cores: u32,
@@ -44,14 +46,14 @@ pub(crate) struct Host {
 }
 
 /// A stall in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stall {
     since: Instant,
     why: String,
 }
 
 /// Acts of one kind: those under way, and who waits for them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Pool {
     /// Decided and not yet carried out.
     pub(crate) acting: BTreeSet<IntentId>,

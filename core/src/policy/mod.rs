@@ -280,7 +280,7 @@ impl fmt::Display for Missing {
 }
 
 /// A set of gates, as bits in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct GateSet(u16);
 
 impl GateSet {

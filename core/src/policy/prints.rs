@@ -1,16 +1,18 @@
 //! Fingerprints of what a plan says, made once: what tells a check, or what a member is started with,
 //! from another one.
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::{CheckPlan, Launch, Plan, Scope};
 use crate::schedule::Hash;
 
 /// Those of a whole plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Prints {
     groups: Vec<GroupPrints>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct GroupPrints {
     checks: Box<[u64]>,
     /// Of what all members are started with; the port of each is added to it.

@@ -5,7 +5,7 @@ use crate::{LeafId, MemberId};
 
 /// Numbers all that the schedule knows densely: for each group its leaves, its members, itself; then
 /// the machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     /// First slot of each group, and one past the last group's.
     starts: Vec<u32>,

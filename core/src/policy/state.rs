@@ -36,7 +36,7 @@ pub(crate) const PAROLE: [Span; 5] = [
 pub(crate) const PORTION: usize = 512;
 
 /// All mutable state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
     /// When this engine began.
     pub(crate) began: Instant,
@@ -60,6 +60,8 @@ pub struct State {
     /// Members whose act may begin as soon as the journal has answered others, in their order.
     pub(crate) next: VecDeque<MemberId>,
     pub(crate) schedule: Schedule,
+    /// Follows from the plan.
+    #[serde(skip)]
     pub(crate) slots: Slots,
     pub(crate) prints: Prints,
     /// Which groups need the same.
@@ -73,7 +75,7 @@ pub struct State {
 }
 
 /// The journal could not store an intent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) at: Instant,
     /// The first of those in a row.
@@ -84,7 +86,7 @@ pub(crate) struct Refused {
 }
 
 /// One group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) members: Vec<Member>,
     /// Leaves of scope `host` and `dependency`, by check; the other checks' places stay empty.
@@ -109,7 +111,7 @@ pub(crate) struct Group {
 }
 
 /// What a group knows of its members as numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     /// Out by our hand (see [`Member::out`]).
     pub(crate) out: u32,
@@ -138,7 +140,7 @@ impl Counts {
 }
 
 /// One member.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Member {
     pub(crate) wanted: Wanted,
     pub(crate) generation: Option<Generation>,
@@ -230,7 +232,7 @@ pub(crate) enum Health {
 }
 
 /// A proposal before closed gates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) step: Step,
     /// The gates that were closed when it was last recorded.
@@ -494,6 +496,29 @@ impl State {
             stall_told: None,
             wake_at: None,
         }
+    }
+
+    /// Whether a state that was written down is one of this plan; what follows from the plan is filled in.
+    pub(crate) fn fits(&mut self, plan: &Plan) -> bool {
+        self.slots = Slots::new(plan);
+        for group in &mut self.groups {
+            group.recount();
+        }
+        let fits = |(group, plan): (&Group, &GroupPlan)| {
+            let new = Group::new(plan);
+            let places = |leaves: &[Option<Leaf>]| -> Vec<bool> {
+                leaves.iter().map(Option::is_some).collect()
+            };
+            let members = group.members.iter().zip(&new.members);
+            group.members.len() == new.members.len()
+                && places(&group.shared) == places(&new.shared)
+                && members.fold(true, |all, (member, new)| {
+                    all && places(&member.leaves) == places(&new.leaves)
+                })
+        };
+        self.schedule.len() == self.slots.len()
+            && self.groups.len() == plan.groups.len()
+            && self.groups.iter().zip(&plan.groups).all(fits)
     }
 
     pub(crate) fn group(&self, index: u32) -> Option<&Group> {

@@ -1,5 +1,7 @@
 //! What many members have together: trouble, holds and canaries, dependencies that go and come.
 
+use serde::{Deserialize, Serialize};
+
 use super::Turn;
 use crate::config::defaults::HOLD_LEAST;
 use crate::event::{Effect, Window};
@@ -421,7 +423,7 @@ fn in_trouble(plan: &GroupPlan, group: &Group, member: &Member) -> bool {
 }
 
 /// Which groups need the same, and which of them failed last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Suppliers {
     /// For each group the sets that it is in.
     sets: Vec<Vec<u32>>,
