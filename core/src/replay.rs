@@ -8,6 +8,7 @@
 mod beginning;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,16 +56,18 @@ impl Input {
         else {
             return false;
         };
-        let Some(gaps) = count.checked_sub(1).filter(|gaps| *gaps > 0) else {
-            return true;
-        };
-        regular(last.since(*first).0 / gaps, at.since(*last))
+        goes_on((*first, *last, *count), at)
     }
 }
 
-/// Whether after a time of `usual` milliseconds between one pass and the next this one is no other.
-fn regular(usual: u64, gap: Span) -> bool {
-    usual.abs_diff(gap.0) < LATE.0
+/// Whether a pass at `at` is one more of so many between a first and a last one: it came after as long a
+/// time as each of them did.
+pub fn goes_on((first, last, count): (Instant, Instant, u64), at: Instant) -> bool {
+    let Some(gaps) = count.checked_sub(1).filter(|gaps| *gaps > 0) else {
+        return true;
+    };
+    let usual = last.since(first).0 / gaps;
+    usual.abs_diff(at.since(last).0) < LATE.0
 }
 
 /// Sorts out, beside an engine, what must be written down of what it is told.
@@ -122,8 +125,27 @@ impl Recorder {
         needed.then(|| Input::Event {
             at: now,
             asked,
-            event: event.clone(),
+            event: without_measurements(event),
         })
+    }
+}
+
+/// Nothing is decided by what a check measured; it has judged that itself.
+fn without_measurements(event: &Event) -> Event {
+    match event {
+        Event::Sample { leaf, sample } => Event::Sample {
+            leaf: *leaf,
+            sample: Sample {
+                status: sample.status,
+                cause: sample.cause,
+                message: Arc::clone(&sample.message),
+                measurements: Vec::new(),
+                at: sample.at,
+                took: sample.took,
+                generation: sample.generation,
+            },
+        },
+        other => other.clone(),
     }
 }
 

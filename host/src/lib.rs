@@ -15,6 +15,7 @@ mod open_files;
 pub mod plugin;
 pub mod points;
 pub mod render;
+mod replay;
 pub mod runner;
 pub mod state_dir;
 mod wall;

@@ -14,7 +14,7 @@ use checkd_core::{
     Cause, CheckKind, CheckName, Generation, GroupName, Instant, IntentId, LeafId, Measurement,
     MemberName, Sample, Span, Status,
 };
-use checkd_host::journal::Journal;
+use checkd_host::journal::{Journal, Scribe};
 use rusqlite::Connection;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -70,6 +70,7 @@ pub(crate) struct World {
     plan: Arc<Plan>,
     engine: Engine,
     journal: Option<Journal>,
+    scribe: Option<Scribe>,
     pub(crate) events: UnboundedReceiver<Event>,
     /// What the runner and the keeper would say next.
     pub(crate) heard: VecDeque<Event>,
@@ -104,10 +105,15 @@ impl World {
             assert!(warning.is_none());
             journal
         });
+        let engine = Engine::new(Arc::clone(plan), 7, IntentId(1), now);
+        let scribe = journal
+            .as_ref()
+            .map(|journal| Scribe::begin(journal, &engine, "daemon started", now));
         let mut world = Self {
             plan: Arc::clone(plan),
-            engine: Engine::new(Arc::clone(plan), 7, IntentId(1), now),
+            engine,
             journal,
+            scribe,
             events,
             heard: VecDeque::new(),
             effects: Vec::new(),
@@ -195,6 +201,11 @@ impl World {
         }
         let mut effects = std::mem::take(&mut self.effects);
         self.engine.step(event, now, &mut effects);
+        if let (Some(scribe), Some(journal)) = (&mut self.scribe, &self.journal) {
+            let began = Clock::now();
+            scribe.took(journal, event, now, &mut effects);
+            self.calls.push(micros(began.elapsed()));
+        }
         for effect in effects.drain(..) {
             self.carry_out(effect, now);
         }

@@ -56,6 +56,11 @@ pub(crate) fn place(daemon: &Daemon) -> Place {
     if let Some(path) = std::env::var_os("CHECKD_CONTROL").filter(|path| !path.is_empty()) {
         return named(path.into(), "$CHECKD_CONTROL");
     }
+    by_configuration()
+}
+
+/// The same by the configuration alone, so that its files are known.
+pub(crate) fn by_configuration() -> Place {
     // A mistake elsewhere in the configuration is no reason not to find the daemon.
     let layers = Layers {
         file: None,

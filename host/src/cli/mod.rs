@@ -19,6 +19,7 @@ pub mod logs;
 pub mod notify;
 pub(crate) mod paint;
 pub mod plugin;
+pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod status;
@@ -64,6 +65,8 @@ enum Verb {
     Explain(explain::Args),
     /// Show what happened, from the journal.
     History(history::Args),
+    /// Decide everything in the journal again, and say whether the same comes out.
+    Replay(replay::Args),
     /// Show what a member wrote, and go on with what it writes.
     Logs(logs::Args),
     /// Try out who is told when a person is needed.
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::History(args) => history::run(args),
+        Verb::Replay(args) => replay::run(args),
         Verb::Logs(args) => logs::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Wait(args) => wait::run(args),

@@ -34,7 +34,7 @@ use tokio::sync::{oneshot, watch};
 use crate::api;
 use crate::cli::Layers;
 use crate::evidence::{Desk, Subject};
-use crate::journal::{Journal, Past};
+use crate::journal::{Journal, Past, Scribe};
 use crate::manager::Manager;
 use crate::notify::Notifier;
 use crate::plugin::Catalog;
@@ -205,19 +205,17 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
     }
     let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
         .map_err(|e| broken("start the threads of checks", e))?;
+    let began = crate::clock::now();
     let mut engine = Engine::new(
         Arc::clone(&plan),
         seed(),
         // A journal that begins anew must not give out again what the keeper remembers.
         past.next_intent
             .max(IntentId(manager.highest_intent().0 + 1)),
-        crate::clock::now(),
+        began,
     );
-    engine.restore(
-        &past.kept,
-        &between(&past, &manager.begun()),
-        crate::clock::now(),
-    );
+    engine.restore(&past.kept, &between(&past, &manager.begun()), began);
+    let scribe = Scribe::begin(&journal, &engine, "daemon started", began);
     let over: BTreeSet<IntentId> = past.open.difference(&engine.attempts()).copied().collect();
     Point::DaemonRestored.pass();
     journal.interrupted(over);
@@ -252,6 +250,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         manager,
         runner,
         journal,
+        scribe,
         talk,
         watcher: Watcher::default(),
         wake_at: None,
@@ -308,6 +307,8 @@ struct Daemon {
     manager: Manager,
     runner: Runner,
     journal: Journal,
+    /// Writes down what the engine is told.
+    scribe: Scribe,
     talk: Talk,
     watcher: Watcher,
     wake_at: Option<Instant>,
@@ -400,6 +401,7 @@ impl Daemon {
                     self.look_at_calendar();
                     self.note_ends();
                     self.look_at_keeper();
+                    self.scribe.go_on(&self.journal, &self.engine, crate::clock::now());
                     if self.journal.is_ousted() {
                         self.say_ousted();
                         break End::Ousted;
@@ -491,7 +493,9 @@ impl Daemon {
             }
         }
         let mut effects = std::mem::take(&mut self.effects);
-        self.engine.step(event, crate::clock::now(), &mut effects);
+        let now = crate::clock::now();
+        self.engine.step(event, now, &mut effects);
+        self.scribe.took(&self.journal, event, now, &mut effects);
         let lines = self.watcher.lines(&self.plan, event, &effects);
         for effect in effects.drain(..) {
             self.carry_out(effect);
@@ -657,6 +661,8 @@ impl Daemon {
         events: &mut UnboundedReceiver<Event>,
         signals: &mut Signals,
     ) {
+        // Of what comes now not all is decided by the engine.
+        self.journal.end_segment();
         self.look_no_more();
         let not_begun = self.manager.no_more_starts();
         self.acting.retain(|intent| !not_begun.contains(intent));

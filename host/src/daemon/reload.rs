@@ -19,6 +19,7 @@ use super::difference::{SAME, difference};
 use super::watcher::Watcher;
 use super::{Daemon, NotTaken, Question, width_of};
 use crate::config::{Configured, Purpose, configure};
+use crate::journal::Scribe;
 use crate::plugin::Catalog;
 use crate::render;
 use crate::runner::Runner;
@@ -129,6 +130,8 @@ impl Daemon {
         // Everything that can fail comes first.
         let runner = Runner::new(catalog, Arc::clone(&plan), sender.clone())
             .map_err(|e| format!("cannot start the threads of checks: {e}; nothing was changed"))?;
+        // What is said of members that leave is no answer of the engine.
+        self.journal.end_segment();
         for entry in leaving {
             self.journal.record(entry);
         }
@@ -142,6 +145,7 @@ impl Daemon {
         // What is on its way under the old plan arrives under the new one.
         let mut before = std::mem::replace(events, receiver);
         self.engine.reload(Arc::clone(&plan), now);
+        self.scribe = Scribe::begin(&self.journal, &self.engine, "configuration taken", now);
         let stopped = self
             .manager
             .reload(Arc::clone(&plan), sender.clone(), stored);

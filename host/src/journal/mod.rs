@@ -4,6 +4,7 @@
 //! disk.
 
 mod check;
+mod inputs;
 mod moment;
 mod open;
 mod past;
@@ -11,6 +12,8 @@ mod queue;
 mod read;
 mod rescue;
 mod rows;
+mod scribe;
+mod segments;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ use checkd_core::engine::{Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::Kept;
+use checkd_core::replay::Input;
 use checkd_core::{Generation, IntentId, LeafId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -37,6 +41,8 @@ use queue::{Outlet, Passes, Queue};
 
 pub(crate) use open::{is_damage, words};
 pub use read::{Filter, Reader, Row};
+pub use scribe::Scribe;
+pub use segments::{Copy, Segment, Segments, Told};
 
 /// The writing end of the journal.
 #[derive(Debug)]
@@ -48,6 +54,7 @@ pub struct Journal {
     changes: watch::Sender<u64>,
     writer: Option<JoinHandle<()>>,
     ousted: Arc<AtomicBool>,
+    wants_beginning: Arc<AtomicBool>,
     check: Option<check::Check>,
 }
 
@@ -100,6 +107,12 @@ enum Message {
     Unplanned(unplanned::Unplanned),
     Keep(Kept),
     Interrupted(BTreeSet<IntentId>),
+    /// What the engine was told.
+    Input(Box<Input>),
+    /// A segment of that begins.
+    Begin(Box<inputs::Begin>),
+    /// And ends.
+    End,
     Switch(Arc<Plan>, UnboundedSender<Event>, watch::Sender<Written>),
     /// The file is damaged: what was found.
     Damaged(String),
@@ -133,6 +146,7 @@ impl Journal {
             warning = Some(open::unwritable(path, &why));
         }
         let ousted = writer.ousted();
+        let wants_beginning = writer.wants_beginning();
         let queue = Queue::new(queue::ROOM);
         let outlet = Outlet(Arc::clone(&queue));
         let thread = std::thread::Builder::new()
@@ -160,6 +174,7 @@ impl Journal {
             ),
             writer: Some(thread),
             ousted,
+            wants_beginning,
             check,
         };
         Ok((journal, past, warning))
@@ -249,6 +264,12 @@ impl Journal {
     /// stored any more.
     pub fn is_ousted(&self) -> bool {
         self.ousted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has lost something of what the engine was told, and the next segment is to begin. Says so
+    /// once.
+    fn wants_beginning(&self) -> bool {
+        self.wants_beginning.swap(false, Ordering::Relaxed)
     }
 
     /// How many entries found no place in the queue, or could not be written.

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant as Clock};
 
 use checkd_core::journal::Entry;
 use checkd_core::policy::keep::Kept;
+use checkd_core::replay::{Input, goes_on};
 use checkd_core::{Instant, IntentId, LeafId};
 
-use super::Message;
+use super::{Message, inputs};
 
 /// So many bytes may wait for the disk.
 pub(super) const ROOM: usize = 32 << 20;
@@ -49,6 +50,17 @@ impl Passes {
         }
     }
 
+    /// Whether those that came after these did so at the same pace: then a first, a last and a count say
+    /// when each of them was.
+    pub(super) fn go_on_with(&self, later: &Self) -> bool {
+        let these = |passes: &Self| (passes.first, passes.last, passes.count);
+        let as_those = match later.count {
+            0 | 1 => true,
+            _ => goes_on(these(later), later.last + later.first.since(self.last)),
+        };
+        as_those && goes_on(these(self), later.first)
+    }
+
     /// Counts those that came after these.
     pub(super) fn add(&mut self, later: Self) {
         let between = later.first.since(self.last).0;
@@ -56,6 +68,13 @@ impl Passes {
         self.last = later.last;
         self.count += later.count;
     }
+}
+
+/// A leaf by its group and its member, and only then by its check.
+type Of = (u32, Option<u32>, u32);
+
+fn of(leaf: LeafId) -> Of {
+    (leaf.group, leaf.member, leaf.check)
 }
 
 /// Why something was not taken.
@@ -94,7 +113,7 @@ struct Waiting {
     bytes: usize,
     /// Where the latest passes of a leaf are counted, by number; none once a run of it came that was
     /// more than a steady pass.
-    steady: BTreeMap<LeafId, u64>,
+    steady: BTreeMap<Of, u64>,
     /// Where what is kept of a member waits, by its path.
     kept: BTreeMap<String, u64>,
     /// When they are to be taken.
@@ -176,6 +195,7 @@ impl Queue {
         }
         if let Message::Passes(leaf, passes) = &message
             && let Some(before) = waiting.passes(*leaf)
+            && before.go_on_with(passes)
         {
             before.add(*passes);
             return Ok(());
@@ -194,11 +214,17 @@ impl Queue {
         };
         let room = match run {
             Some(_) => self.room / 4 * RUNS_QUARTERS,
-            // Without the first two what comes after would be taken for something else; of the last at
-            // most one of a member waits.
+            // Without them what comes after would be taken for something else; of what is kept at most one
+            // of a member waits.
+            // They come with runs.
+            None if matches!(message, Message::Input(_)) => self.room / 4 * RUNS_QUARTERS,
             None if matches!(
                 message,
-                Message::Switch(..) | Message::Damaged(_) | Message::Keep(_)
+                Message::Switch(..)
+                    | Message::Damaged(_)
+                    | Message::Keep(_)
+                    | Message::Begin(_)
+                    | Message::End
             ) =>
             {
                 usize::MAX
@@ -210,8 +236,8 @@ impl Queue {
         }
         let number = waiting.first + waiting.messages.len() as u64;
         match (&message, run) {
-            (Message::Passes(..), Some(leaf)) => drop(waiting.steady.insert(leaf, number)),
-            (_, Some(leaf)) => drop(waiting.steady.remove(&leaf)),
+            (Message::Passes(..), Some(leaf)) => drop(waiting.steady.insert(of(leaf), number)),
+            (_, Some(leaf)) => drop(waiting.steady.remove(&of(leaf))),
             // What comes now has the ids of another plan.
             (Message::Switch(..), None) => {
                 waiting.switches += 1;
@@ -221,6 +247,9 @@ impl Queue {
             (Message::Keep(kept), None) => {
                 waiting.kept.insert(kept.path().to_owned(), number);
             }
+            // What it counts anew is counted from here.
+            (Message::Begin(_), None) => waiting.steady.clear(),
+            (Message::Entry(entry), None) => waiting.end_passes(entry),
             (_, None) => {}
         }
         waiting.bytes += bytes;
@@ -344,10 +373,31 @@ impl Queue {
 impl Waiting {
     /// The latest passes of a leaf, where they still wait and nothing else of it came since.
     fn passes(&mut self, leaf: LeafId) -> Option<&mut Passes> {
-        let index = self.steady.get(&leaf)?.checked_sub(self.first)?;
+        let index = self.steady.get(&of(leaf))?.checked_sub(self.first)?;
         match self.messages.get_mut(usize::try_from(index).ok()?) {
             Some(Message::Passes(of, passes)) if *of == leaf => Some(passes),
             _ => None,
+        }
+    }
+
+    /// Somebody is told of what passed: passes after that are not counted with those before.
+    fn end_passes(&mut self, entry: &Entry) {
+        let (group, member) = match entry {
+            Entry::Transition { member, .. }
+            | Entry::Decision { member, .. }
+            | Entry::Operator { member, .. } => (member.group, Some(member.member)),
+            Entry::Group { group, .. } => (*group, None),
+            Entry::Run { .. }
+            | Entry::Steady { .. }
+            | Entry::Intent { .. }
+            | Entry::Outcome { .. } => return,
+        };
+        for whose in [member, None] {
+            let all = (group, whose, 0)..=(group, whose, u32::MAX);
+            let ended: Vec<Of> = self.steady.range(all).map(|(of, _)| *of).collect();
+            for of in ended {
+                self.steady.remove(&of);
+            }
         }
     }
 
@@ -432,6 +482,9 @@ impl Message {
             | Self::Unplanned(_)
             | Self::Keep(_)
             | Self::Interrupted(_)
+            | Self::Input(_)
+            | Self::Begin(_)
+            | Self::End
             | Self::Switch(..)
             | Self::Damaged(_)
             | Self::Nothing => None,
@@ -450,6 +503,9 @@ impl Message {
             | Self::Started(..)
             | Self::Exited(..)
             | Self::Keep(_)
+            | Self::Input(_)
+            | Self::Begin(_)
+            | Self::End
             | Self::Nothing => false,
         }
     }
@@ -469,12 +525,16 @@ impl Message {
         let heap = match self {
             Self::Entry(entry) => size_of::<Entry>() + heap_of(entry),
             Self::Interrupted(intents) => intents.len() * 2 * size_of::<IntentId>(),
+            Self::Input(input) => size_of::<Input>() + inputs::heap_of(input),
             // Short texts.
             Self::Unplanned(_) => 128,
             Self::Passes(..)
             | Self::Started(..)
             | Self::Exited(..)
             | Self::Keep(_)
+            // As much as the engine itself, once.
+            | Self::Begin(_)
+            | Self::End
             | Self::Switch(..)
             | Self::Damaged(_)
             | Self::Nothing => 0,

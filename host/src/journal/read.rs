@@ -61,7 +61,7 @@ pub struct Row {
 
 /// The columns of every part: wall, seq, group, member, check, what, word, text, incident, intent,
 /// detail.
-const PARTS: [&str; 5] = [
+pub(super) const PARTS: [&str; 5] = [
     "SELECT wall_ms, seq, group_name, nullif(member, ''), NULL, 'transition', to_word,
         axis || ': ' || from_word || ' → ' || to_word || CASE why WHEN '' THEN '' ELSE ', ' || why END,
         incident, NULL, json_object('axis', axis, 'from', from_word, 'to', to_word, 'why', why)

@@ -8,7 +8,7 @@ use checkd_core::plan::Plan;
 use checkd_core::policy::keep::Kept;
 use checkd_core::report;
 use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use super::queue::Passes;
@@ -72,7 +72,7 @@ impl Folds {
 
 /// The rows of one batch.
 pub(super) struct Rows<'a> {
-    pub(super) all: &'a Transaction<'a>,
+    pub(super) all: &'a Connection,
     pub(super) plan: &'a Plan,
     pub(super) steady: &'a mut Folds,
     pub(super) daemon: i64,
@@ -95,10 +95,15 @@ impl Rows<'_> {
     pub(super) fn entry(&mut self, entry: &Entry) -> rusqlite::Result<()> {
         let seq = self.next_seq();
         match entry {
-            Entry::Run { leaf, sample } => {
-                self.close_fold(*leaf)?;
-                self.run(*leaf, sample)
-            }
+            Entry::Run { leaf, .. } => self.close_fold(*leaf)?,
+            Entry::Transition { member, .. }
+            | Entry::Decision { member, .. }
+            | Entry::Operator { member, .. } => self.close_folds_of(*member)?,
+            Entry::Group { group, .. } => self.close_folds_in(*group, &[None])?,
+            Entry::Steady { .. } | Entry::Intent { .. } | Entry::Outcome { .. } => {}
+        }
+        match entry {
+            Entry::Run { leaf, sample } => self.run(*leaf, sample),
             Entry::Steady { leaf, at } => self.steady(*leaf, Passes::one(*at)),
             Entry::Transition {
                 member,
@@ -327,11 +332,15 @@ impl Rows<'_> {
 
     /// Counts passes that changed nothing in the row of the passes before them.
     pub(super) fn steady(&mut self, leaf: LeafId, passes: Passes) -> rusqlite::Result<()> {
-        let fold = if let Some(mut fold) = self.steady.rows.get(&leaf).copied() {
+        let before = self.steady.rows.get(&leaf).copied();
+        let fold = if let Some(mut fold) = before
+            && fold.passes.go_on_with(&passes)
+        {
             fold.passes.add(passes);
             fold.changed = true;
             fold
         } else {
+            self.close_fold(leaf)?;
             self.next_seq();
             self.insert_run(leaf, "pass", None, "", None, None, None, passes.first)?;
             Fold {
@@ -342,6 +351,33 @@ impl Rows<'_> {
         };
         self.steady.set(leaf, Some(fold));
         Ok(())
+    }
+
+    /// Somebody is told of what the checks of a member said: when the last passes of each came stands in
+    /// the words, so those after it are counted by themselves.
+    fn close_folds_of(&mut self, member: MemberId) -> rusqlite::Result<()> {
+        self.close_folds_in(member.group, &[Some(member.member), None])
+    }
+
+    fn close_folds_in(&mut self, group: u32, members: &[Option<u32>]) -> rusqlite::Result<()> {
+        let checks = self.plan.group(group).map_or(0, |plan| plan.checks.len());
+        for check in (0u32..).take(checks) {
+            for &member in members {
+                self.close_fold(LeafId {
+                    group,
+                    check,
+                    member,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_all_folds(&mut self) -> rusqlite::Result<()> {
+        let leaves: Vec<LeafId> = self.steady.rows.keys().copied().collect();
+        leaves
+            .into_iter()
+            .try_for_each(|leaf| self.close_fold(leaf))
     }
 
     fn close_fold(&mut self, leaf: LeafId) -> rusqlite::Result<()> {

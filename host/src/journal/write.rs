@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use checkd_core::engine::Event;
@@ -17,7 +17,7 @@ use super::queue::{BATCH, Queue, Taken};
 use super::rescue::Place;
 use super::rows::{Folds, Rows};
 use super::sweep::Sweep;
-use super::{Message, Past, open, unplanned};
+use super::{Message, Past, inputs, open, unplanned};
 use crate::points::Point;
 use crate::wall::Both;
 
@@ -67,6 +67,13 @@ pub(super) struct Writer {
     unwritten: Vec<Message>,
     /// How much was lost when it was told last.
     lost: u64,
+    /// Of what the engine was told the segment that is being written.
+    segment: Option<i64>,
+    /// How much was lost before the batch that is being written, and how much of that is marked.
+    losing: u64,
+    marked: u64,
+    /// Tells the loop that another segment is to begin.
+    wants_beginning: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -105,6 +112,10 @@ impl Writer {
             failing: unwritable.is_some(),
             unwritten: Vec::new(),
             lost: 0,
+            segment: None,
+            losing: 0,
+            marked: 0,
+            wants_beginning: Arc::default(),
         };
         Ok((writer, past, unwritable))
     }
@@ -112,6 +123,11 @@ impl Writer {
     /// Tells whether the state directory is another's by now.
     pub(super) fn ousted(&self) -> Arc<AtomicBool> {
         self.place.ousted()
+    }
+
+    /// Tells whether the next segment is to begin.
+    pub(super) fn wants_beginning(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.wants_beginning)
     }
 
     /// Writes until the queue is closed and empty.
@@ -211,6 +227,7 @@ impl Writer {
             let due = Vec::new();
             return failed.map_or(Ok(()), |why| Err(Unwritten { why, due }));
         }
+        self.losing = queue.lost();
         let before = self.unwritten.len();
         let mut batch = std::mem::take(&mut self.unwritten);
         batch.extend(messages);
@@ -294,6 +311,8 @@ impl Writer {
         self.connection = self.place.begin_anew(&self.connection).map_err(lasts)?;
         self.durable = true;
         self.steady = Folds::default();
+        self.segment = None;
+        self.wants_beginning.store(true, Ordering::Relaxed);
         tracing::error!(
             reason,
             "the journal was damaged and is set aside; a new one goes on"
@@ -323,6 +342,7 @@ impl Writer {
             Some(daemon) => daemon,
             None => note_daemon(&all, &self.boot)?,
         };
+        let (mut segment, before) = (self.segment, self.seq);
         let mut rows = Rows {
             all: &all,
             plan: &self.plan,
@@ -349,6 +369,12 @@ impl Writer {
                 Message::Exited(member, generation, exit) => {
                     rows.exited(*member, *generation, *exit)?;
                 }
+                Message::Input(input) => rows.input(segment, input)?,
+                Message::Begin(begin) => segment = Some(rows.begin(begin)?),
+                Message::End => {
+                    rows.end_segment(segment)?;
+                    segment = None;
+                }
                 Message::Unplanned(what) => rows.unplanned(what)?,
                 Message::Interrupted(intents) => rows.interrupted(intents)?,
                 Message::Switch(..) | Message::Damaged(_) | Message::Nothing => {}
@@ -358,10 +384,20 @@ impl Writer {
             // This batch has counted too.
             rows.steady.begin_to_fold();
         }
+        let loses = self.losing != self.marked;
+        if loses {
+            // Where in the batch it would have been nobody knows.
+            rows.lost(before)?;
+        }
         rows.fold(if last { usize::MAX } else { FOLDED })?;
         pass(batch, WRITTEN);
         all.commit()?;
         self.daemon = Some(daemon);
+        self.segment = segment;
+        if loses {
+            self.marked = self.losing;
+            self.wants_beginning.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 }
@@ -393,6 +429,7 @@ impl Failure {
 
 /// Notes this daemon; gives the number of its row.
 fn note_daemon(connection: &Connection, boot: &str) -> rusqlite::Result<i64> {
+    inputs::prepare(connection)?;
     connection.execute(
         "INSERT INTO daemon (wall_ms, pid, boot, version) VALUES (?, ?, ?, ?)",
         params![
@@ -431,6 +468,9 @@ fn still_due(batch: Vec<Message>) -> Vec<Message> {
             Message::Exited(id, ..) => (2, format!("{id:?}")),
             Message::Entry(_)
             | Message::Passes(..)
+            | Message::Input(_)
+            | Message::Begin(_)
+            | Message::End
             | Message::Unplanned(_)
             | Message::Interrupted(_)
             | Message::Switch(..)
