@@ -47,6 +47,7 @@ mod quick_start;
 mod refusals;
 mod reload;
 mod removed;
+mod replay;
 mod stall;
 mod stamps;
 mod strangers;

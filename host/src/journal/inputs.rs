@@ -117,6 +117,13 @@ impl Rows<'_> {
     }
 }
 
+/// Whether a segment is still there, as far as can be told.
+pub(super) fn has(connection: &Connection, segment: i64) -> bool {
+    let sql = "SELECT count(*) FROM segment WHERE id = ?";
+    let found = connection.query_row(sql, [segment], |row| row.get::<_, i64>(0));
+    found.map_or(true, |found| found > 0)
+}
+
 /// By what a plan is known.
 pub(super) fn print_of(plan: &str) -> String {
     let digest = Sha256::digest(plan.as_bytes());

@@ -64,8 +64,8 @@ impl Scribe {
         let age = now.since(self.began);
         // Half of a shorter life of rows, so that there always is a segment that is whole.
         let old = age >= STRETCH.min(self.keep / 2).max(LEAST);
-        let due = old || self.inputs >= INPUTS || journal.wants_beginning();
-        if due && age >= LEAST {
+        // The journal says so once.
+        if age >= LEAST && (old || self.inputs >= INPUTS || journal.wants_beginning()) {
             *self = Self::begin(journal, engine, "goes on", now);
         }
     }

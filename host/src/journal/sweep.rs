@@ -54,15 +54,16 @@ impl Sweep {
         self.swept_at = None;
     }
 
-    /// Removes a portion, if it is time: what is to be written waits for no more than that.
-    pub(super) fn portion(&mut self, connection: &Connection, plan: &Plan) {
+    /// Removes a portion, if it is time: what is to be written waits for no more than that. Whether
+    /// anything may have been removed.
+    pub(super) fn portion(&mut self, connection: &Connection, plan: &Plan) -> bool {
         let now = crate::clock::now();
         if !self.more {
             if self
                 .swept_at
                 .is_some_and(|at| now.since(at).as_duration() < SWEEP_EVERY)
             {
-                return;
+                return false;
             }
             self.swept_at = Some(now);
         }
@@ -76,6 +77,7 @@ impl Sweep {
             );
             false
         });
+        true
     }
 
     /// Whether there may be more. Runs go before decisions.
@@ -83,6 +85,14 @@ impl Sweep {
         let keep = plan.daemon.journal_keep.map_or(KEEP_MS, |span| span.0);
         // A clock that jumped ahead makes nothing older: only time that was lived through does.
         let today = (Both::read().now_ms()).min(self.lived.wall_ms(crate::clock::now()));
+        let old = |times: u64| {
+            let age = i64::try_from(keep.saturating_mul(times)).unwrap_or(i64::MAX);
+            today.saturating_sub(age)
+        };
+        // Ahead of the runs: without passes of its own a segment would be replayed wrongly.
+        if remove_segments(connection, old(1))? {
+            return Ok(true);
+        }
         // The newest action stays: the numbering of intents goes on from it.
         let tables = [
             ("run", "id", "", 1),
@@ -97,12 +107,11 @@ impl Sweep {
             ),
         ];
         for (table, id, unless, times) in tables {
-            let age = i64::try_from(keep.saturating_mul(times)).unwrap_or(i64::MAX);
             let sql = format!(
                 "DELETE FROM {table} WHERE {id} IN
                  (SELECT {id} FROM {table} WHERE wall_ms < ? {unless} LIMIT {PORTION})"
             );
-            if connection.execute(&sql, [today.saturating_sub(age)])? > 0 {
+            if connection.execute(&sql, [old(times)])? > 0 {
                 return Ok(true);
             }
         }
@@ -128,8 +137,26 @@ fn give_back(connection: &Connection, more: bool) -> rusqlite::Result<()> {
     emptied
 }
 
-/// Removes a portion of the oldest runs if the file is larger than `journal_max_size`. Whether
-/// there may be more.
+/// Removes segments that began before that, and a portion of what belongs to none: those that begin
+/// later, at the latest a day after, can be replayed by themselves. Whether there may be more.
+fn remove_segments(connection: &Connection, before: i64) -> rusqlite::Result<bool> {
+    let removed = connection.execute("DELETE FROM segment WHERE wall_ms < ?", [before])?;
+    // The newest one may be on its way, and what belongs to it in front of it in no case.
+    let sql = format!(
+        "DELETE FROM input WHERE (segment, seq) IN
+         (SELECT segment, seq FROM input
+          WHERE segment < (SELECT ifnull(min(id), 1 << 62) FROM segment) LIMIT {PORTION})"
+    );
+    let inputs = connection.execute(&sql, [])?;
+    if removed > 0 {
+        let sql = "DELETE FROM plan WHERE print NOT IN (SELECT plan FROM segment)";
+        connection.execute(sql, [])?;
+    }
+    Ok(removed > 0 || inputs > 0)
+}
+
+/// Removes a portion of what is oldest, runs or what the engine was told, if the file is larger than
+/// `journal_max_size`. Whether there may be more.
 fn shrink(connection: &Connection, plan: &Plan) -> rusqlite::Result<bool> {
     let max = plan.daemon.journal_max_size.unwrap_or(MAX_SIZE);
     let pragma = |name: &str| -> rusqlite::Result<u64> {
@@ -140,6 +167,26 @@ fn shrink(connection: &Connection, plan: &Plan) -> rusqlite::Result<bool> {
     if pages.saturating_mul(pragma("page_size")?) <= max {
         return Ok(false);
     }
+    if remove_segments(connection, i64::MIN)? {
+        return Ok(true);
+    }
+    // When the last of the oldest runs was, and when the oldest segment began that another one follows.
+    let of = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let runs = of(&format!(
+        "SELECT max(wall_ms) FROM (SELECT wall_ms FROM run ORDER BY id LIMIT {PORTION})"
+    ))?;
+    let segment = of("SELECT min(wall_ms) FROM segment WHERE id < (SELECT max(id) FROM segment)")?;
+    if let Some(began) = segment
+        && runs.is_none_or(|last| began <= last)
+    {
+        remove_segments(connection, began.saturating_add(1))?;
+        return Ok(true);
+    }
+    let Some(last) = runs else {
+        return Ok(false);
+    };
+    // A segment that needs one of them cannot be replayed any more.
+    remove_segments(connection, last.saturating_add(1))?;
     let sql =
         format!("DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY id LIMIT {PORTION})");
     Ok(connection.execute(&sql, [])? > 0)

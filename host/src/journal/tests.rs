@@ -5,6 +5,7 @@
     reason = "a test that meets anything else fails"
 )]
 
+mod segments;
 mod stalls;
 
 use std::collections::BTreeMap;

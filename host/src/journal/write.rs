@@ -181,7 +181,13 @@ impl Writer {
                 let entries = lost - std::mem::replace(&mut self.lost, lost);
                 tracing::warn!(entries, "the journal keeps up again; some entries are lost");
             }
-            self.sweep.portion(&self.connection, &self.plan);
+            if self.sweep.portion(&self.connection, &self.plan)
+                && let Some(segment) = self.segment
+                && !inputs::has(&self.connection, segment)
+            {
+                self.segment = None;
+                self.wants_beginning.store(true, Ordering::Relaxed);
+            }
             if last {
                 return;
             }

@@ -1,0 +1,187 @@
+//! What the journal of a real daemon says was decided is decided again from what the engine was told.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use checkd_tests::{Answer, Checkd, Signal, eventually, signal};
+use serde_json::Value;
+
+use crate::pair::{CONFIG, healthy_pair};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A copy of the journal in which `sql` was done.
+fn copy(checkd: &Checkd, name: &str, sql: &str) -> PathBuf {
+    const SCRIPT: &str = "import sqlite3, sys\n\
+        sqlite3.connect(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))\n\
+        copy = sqlite3.connect(sys.argv[2])\n\
+        copy.executescript(sys.argv[3])\n\
+        copy.commit()\n";
+    let copy = checkd.dir().join(name);
+    let done = Command::new("python3")
+        .args(["-c", SCRIPT])
+        .arg(checkd.state_dir().join("journal.db"))
+        .arg(&copy)
+        .arg(sql)
+        .output()
+        .expect("python3 runs");
+    assert!(done.status.success(), "{done:?}");
+    copy
+}
+
+fn replay(checkd: &Checkd, journal: &Path, more: &[&str]) -> Answer {
+    let journal = journal.to_str().expect("a path");
+    let answer = checkd.ask([&["replay", "--journal", journal], more].concat());
+    assert!(!answer.stderr.contains("panicked"), "{answer:?}");
+    answer
+}
+
+/// A daemon that has restarted a member, was killed in the middle of judging that, came back, took a
+/// configuration and started another member.
+fn eventful() -> Checkd {
+    let mut checkd = Checkd::start(CONFIG);
+    let pids = healthy_pair(&checkd);
+    signal(pids[1], Signal::STOP);
+    checkd.wait_replaced("web/web-1", pids[1]);
+    checkd.end(Signal::KILL);
+    checkd.run();
+    healthy_pair(&checkd);
+    checkd.write_config(&format!(
+        "{}\n[group.web.checks.alive]\nkind = \"tcp\"\nport = \"{{port}}\"\n",
+        CONFIG.replace("fall = 2", "fall = 3")
+    ));
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    checkd.wait_check("web/web-0", "alive", "pass");
+    let pids = healthy_pair(&checkd);
+    signal(pids[0], Signal::KILL);
+    checkd.wait_replaced("web/web-0", pids[0]);
+    healthy_pair(&checkd);
+    checkd
+}
+
+#[test]
+fn the_journal_of_a_real_daemon_is_decided_again() {
+    let mut checkd = eventful();
+    // While it runs: what it does meanwhile is written after the moment that is read.
+    let answer = checkd.ask(["replay"]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let told = answer.unwrapped();
+    assert!(told.contains("of 3 segments, all the same"), "{told}");
+    for why in ["daemon started", "configuration taken"] {
+        assert!(told.contains(why), "{told}");
+    }
+    let answer = checkd.ask(["replay", "--json"]);
+    let found: Value = serde_json::from_str(&answer.stdout).expect("it is JSON");
+    let all = found["decisions"].as_u64().expect("a number");
+    // Two begin, one is restarted and one started.
+    assert!(all >= 4, "{found}");
+    let one = checkd.ask(["replay", "web/web-1", "--json"]);
+    let one: Value = serde_json::from_str(&one.stdout).expect("it is JSON");
+    assert!(one["decisions"].as_u64() < Some(all), "{one}");
+    let none = checkd.ask(["replay", "web/web-7"]);
+    assert_eq!(none.code, Some(2), "{none:?}");
+
+    // And when it has ended: in good order nothing may be missing at the end.
+    checkd.end(Signal::TERM);
+    let state = checkd.state_dir();
+    let answer = checkd.ask(["replay", "--state-dir", state.to_str().expect("a path")]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert!(answer.unwrapped().contains("all the same"), "{answer:?}");
+}
+
+#[test]
+fn what_was_changed_in_a_journal_is_found_and_named() {
+    let mut checkd = eventful();
+    checkd.end(Signal::TERM);
+    let restart = "(SELECT id FROM decision WHERE member = 'web-1' AND step = 'restart' \
+                   AND intent IS NOT NULL)";
+    let act = "(SELECT max(intent) FROM action WHERE member = 'web-1' AND act = 'restart')";
+    for (number, (sql, told)) in [
+        (
+            format!("UPDATE decision SET because = 'a whim' WHERE id = {restart}"),
+            "a whim",
+        ),
+        (
+            format!("UPDATE decision SET verdict = 'pass', closed = 'budget' WHERE id = {restart}"),
+            "detail.closed: \"budget\" then, \"\" now",
+        ),
+        (
+            format!("DELETE FROM action WHERE intent = {act}"),
+            "now web/web-1: restart begins",
+        ),
+        (
+            format!("UPDATE action SET outcome = 'futile' WHERE intent = {act}"),
+            "restart was futile",
+        ),
+        (
+            "UPDATE input SET value = replace(value, '\"fail\"', '\"pass\"')".to_owned(),
+            "web/web-1",
+        ),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let copy = copy(&checkd, &format!("changed-{number}.db"), sql);
+        let answer = replay(&checkd, &copy, &[]);
+        assert_eq!(answer.code, Some(1), "{sql}: {answer:?}");
+        let said = answer.unwrapped();
+        assert!(said.contains(told), "{sql}: {said}");
+        assert!(said.contains("web/web-1"), "{sql}: {said}");
+        // What is about somebody else is not touched by it.
+        if number < 2 {
+            let other = replay(&checkd, &copy, &["web/web-0"]);
+            assert_eq!(other.code, Some(0), "{sql}: {other:?}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_anybody_wrote_is_told_of_and_breaks_nothing() {
+    let mut checkd = eventful();
+    checkd.end(Signal::TERM);
+    let rows = "segment = (SELECT min(id) FROM segment)";
+    for (number, (sql, told)) in [
+        (format!("UPDATE input SET value = '{{' WHERE {rows}"), "cannot be replayed: input"),
+        (format!("UPDATE input SET value = x'ff00' WHERE {rows}"), "cannot be replayed: input"),
+        (
+            format!("UPDATE input SET value = replace(value, '\"member\":1', '\"member\":77') WHERE {rows}"),
+            "the same",
+        ),
+        ("UPDATE segment SET state = 'x'".to_owned(), "its state cannot be read"),
+        (
+            "UPDATE segment SET state = replace(state, '\"schedule\":[', '\"schedule\":[null,')".to_owned(),
+            "its state is not one of its plan",
+        ),
+        (
+            "UPDATE segment SET state = replace(state, '\"out\":0', '\"out\":4294967295'), at_ms = -1".to_owned(),
+            "segments",
+        ),
+        ("UPDATE plan SET value = '[]'".to_owned(), "its plan cannot be read"),
+        ("DROP TABLE input".to_owned(), "C0514"),
+        (
+            "DROP TABLE segment; DROP TABLE input; DROP TABLE plan".to_owned(),
+            "C0516",
+        ),
+        ("DELETE FROM segment".to_owned(), "C0516"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let copy = copy(&checkd, &format!("hostile-{number}.db"), sql);
+        let answer = replay(&checkd, &copy, &[]);
+        assert!(matches!(answer.code, Some(0 | 1)), "{sql}: {answer:?}");
+        let said = format!("{} {}", answer.unwrapped(), answer.stderr);
+        assert!(said.contains(told), "{sql}: {said}");
+    }
+    let missing = replay(&checkd, &checkd.dir().join("none.db"), &[]);
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(missing.stderr.contains("C0514"), "{missing:?}");
+    // One that goes on after that has what it needs again.
+    checkd.run();
+    healthy_pair(&checkd);
+    eventually("it can be replayed", PATIENCE, || {
+        (checkd.ask(["replay"]).code == Some(0)).then_some(())
+    });
+}
