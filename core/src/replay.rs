@@ -132,20 +132,20 @@ impl Recorder {
 
 /// Nothing is decided by what a check measured; it has judged that itself.
 fn without_measurements(event: &Event) -> Event {
-    match event {
-        Event::Sample { leaf, sample } => Event::Sample {
-            leaf: *leaf,
-            sample: Sample {
-                status: sample.status,
-                cause: sample.cause,
-                message: Arc::clone(&sample.message),
-                measurements: Vec::new(),
-                at: sample.at,
-                took: sample.took,
-                generation: sample.generation,
-            },
+    let Event::Sample { leaf, sample } = event else {
+        return event.clone();
+    };
+    Event::Sample {
+        leaf: *leaf,
+        sample: Sample {
+            status: sample.status,
+            cause: sample.cause,
+            message: Arc::clone(&sample.message),
+            measurements: Vec::new(),
+            at: sample.at,
+            took: sample.took,
+            generation: sample.generation,
         },
-        other => other.clone(),
     }
 }
 

@@ -131,7 +131,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::History(args) => history::run(args),
-        Verb::Replay(args) => replay::run(args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Logs(args) => logs::run(args),
         Verb::Notify(args) => notify::run(args),
         Verb::Wait(args) => wait::run(args),

@@ -54,8 +54,8 @@ struct Found {
 }
 
 /// Runs the verb.
-pub fn run(args: Args) -> ExitCode {
-    match look(&args) {
+pub fn run(args: &Args) -> ExitCode {
+    match look(args) {
         Ok(found) => {
             let whole = found.segments.iter().all(|it| it.cannot.is_none());
             if args.json {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::rows::{Rows, i64_of};
 use super::{Journal, Message};
+use crate::plugin::program::hex;
 
 /// An engine with more members is not written down: to do that would keep intents from the disk.
 pub(super) const MOST: usize = 20_000;
@@ -126,8 +127,7 @@ pub(super) fn has(connection: &Connection, segment: i64) -> bool {
 
 /// By what a plan is known.
 pub(super) fn print_of(plan: &str) -> String {
-    let digest = Sha256::digest(plan.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(plan.as_bytes()))
 }
 
 /// About how much memory an input takes beside itself.

@@ -203,10 +203,10 @@ impl Segments {
         let under_way = "SELECT intent, group_name, member, act, why FROM action
             WHERE (daemon < ?1 OR daemon = ?1 AND seq < ?2)
               AND outcome_seq > ?2 AND outcome_at_ms >= ?3";
-        let began = i64::try_from(segment.at.0).unwrap_or(i64::MAX);
+        let from = i64::try_from(segment.at.0).unwrap_or(i64::MAX);
         let under_way = all
             .prepare(under_way)?
-            .query_map(params![segment.daemon, segment.seq, began], |r| {
+            .query_map(params![segment.daemon, segment.seq, from], |r| {
                 Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?))
             })?
             .collect::<rusqlite::Result<_>>()?;

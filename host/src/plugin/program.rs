@@ -132,7 +132,7 @@ fn take_in(path: &Path, hash: &mut Sha256) -> io::Result<()> {
 }
 
 /// In lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a text cannot fail.
         let _written = write!(text, "{byte:02x}");
