@@ -222,13 +222,20 @@ impl Turn<'_> {
     fn taken(&self, id: MemberId, command: &Command) -> String {
         let now = crate::report::member(self.plan, self.state, id, self.now)
             .map_or_else(String::new, |report| report.summary);
-        match command {
+        let taken = match command {
             Command::Pause { until, reason, .. } => {
                 format!("paused for {}: {reason}", until.since(self.now))
             }
             Command::Resume { .. } => format!("resumed; {now}"),
             Command::Reset => format!("its attempts are forgotten; {now}"),
             Command::Restart { .. } | Command::Start | Command::Stop => now,
+        };
+        if self.state.refused.is_some() {
+            format!(
+                "{taken} (the journal cannot be written: should checkd end now, the next one does not know of it)"
+            )
+        } else {
+            taken
         }
     }
 }

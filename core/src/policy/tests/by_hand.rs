@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use super::healthy_world;
-use crate::Span;
 use crate::event::{Act, Command, Effect, Event};
 use crate::journal::Entry;
 use crate::policy::sim::{World, group};
+use crate::{Span, Status};
 
 /// Nobody waits for a person's word in vain, and nobody spins for it either.
 #[test]
@@ -64,4 +64,24 @@ fn a_restart_that_is_only_decided_is_not_judged_by_the_start_before_it() {
     // The journal is slow: only time passes until the start has long failed to be proved.
     engine.step(&Event::Wake, world.now + Span::mins(3), &mut out);
     assert!(engine.attempts().contains(&intent), "{out:?}");
+}
+
+/// A promise that the next daemon may not keep is not given as one.
+#[test]
+fn an_order_that_cannot_be_written_down_says_so() {
+    let mut world = healthy_world(2, 1);
+    let pause = |world: &World| Command::Pause {
+        until: world.now + Span::mins(60),
+        reason: "look".to_owned(),
+        force: false,
+    };
+    let order = pause(&world);
+    let taken = world.command(1, order).unwrap();
+    assert!(!taken.contains("journal"), "{taken}");
+    world.journal_down = true;
+    world.say(0, 0, Status::Fail);
+    world.pass(Span::secs(60));
+    let order = pause(&world);
+    let taken = world.command(0, order).unwrap();
+    assert!(taken.contains("the journal cannot be written"), "{taken}");
 }
