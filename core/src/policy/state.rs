@@ -364,6 +364,14 @@ impl Health {
 }
 
 impl Member {
+    /// A person wants it to run: it is tried, and looked at as often as any other.
+    pub(crate) fn want_up(&mut self, asked: Option<Asked>) {
+        self.wanted = Wanted::Up;
+        self.stopped_by = None;
+        self.asked = asked;
+        self.ledger.given_up = None;
+    }
+
     /// The intent of its attempt is stored: the act is let go, and counts from now on.
     pub(crate) fn let_go(&mut self, now: Instant) {
         let Some(attempt) = &mut self.attempt else {

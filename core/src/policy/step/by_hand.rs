@@ -1,11 +1,11 @@
 //! What a person asks for.
 
 use super::Turn;
-use crate::MemberId;
 use crate::event::{Command, Effect};
 use crate::journal::{Entry, Outcome};
-use crate::policy::state::{Asked, Control, Ledger, Life, Phase, Wanted};
+use crate::policy::state::{Asked, Control, Ledger, Life, Member, Phase, Wanted};
 use crate::policy::{Axis, NoticeKind, Step};
+use crate::{Instant, MemberId};
 
 impl Turn<'_> {
     pub(super) fn command(&mut self, answer_id: u64, by: &str, id: MemberId, command: &Command) {
@@ -26,160 +26,192 @@ impl Turn<'_> {
         });
     }
 
+    /// Does what a person asks for, as far as it can be done at once.
+    ///
+    /// # Errors
+    /// Why not, for that person.
     pub(super) fn obey(&mut self, id: MemberId, by: &str, command: &Command) -> Result<(), String> {
-        let Some(member) = self.state.member(id) else {
+        if self.state.member(id).is_none() {
             return Err("there is no such member".to_owned());
-        };
-        let paused = matches!(&member.control, Control::Paused { until, .. } if *until > self.now);
-        let others_pause = match &member.control {
-            Control::Paused {
-                until,
-                by: owner,
-                reason,
-                ..
-            } if *until > self.now => {
-                let left = until.since(self.now);
-                (owner != by).then(|| format!("{owner} paused it for another {left}: {reason}"))
-            }
-            Control::Paused { .. } | Control::Auto => None,
-        };
-        // What the manager is at goes to its end; what is only stored or judged gives way.
-        let acting = member
-            .attempt
-            .as_ref()
-            .filter(|attempt| attempt.phase == Phase::Acting);
-        let busy = acting.map(|attempt| attempt.step.as_str());
-        let idle = member.attempt.is_none();
-        let roll = (member.asked.as_ref()).is_some_and(|it| it.step == Step::Restart && !it.now);
-        let told = member.incident.is_some() || member.blind_told.is_some();
-        let in_trouble = member.trouble.is_some();
-        let (alive, wanted) = (member.generation.is_some(), member.wanted);
-        let now = self.now;
-        let ask = |step, at_once| Asked {
-            step,
-            now: at_once,
-            by: by.to_owned(),
-        };
+        }
+        self.heed_pause(id, by, command)?;
         match command {
-            Command::Restart { .. } | Command::Start | Command::Stop | Command::Reset
-                if others_pause.is_some() =>
-            {
-                let pause = others_pause.unwrap_or_default();
-                return Err(format!("{pause}; `checkd resume --force` ends that"));
+            Command::Restart { now } => self.ask_restart(id, by, *now),
+            Command::Start => self.ask_start(id, by),
+            Command::Stop => self.ask_stop(id, by),
+            Command::Pause { until, reason, .. } => {
+                self.pause(id, by, *until, reason);
+                Ok(())
             }
-            Command::Restart { now: at_once } => {
-                if let Some(step) = busy {
-                    return Err(format!("a {step} is under way"));
-                }
-                self.give_way(id);
-                let step = if alive { Step::Restart } else { Step::Start };
-                let asked = ask(step, *at_once);
-                self.change(id, |member| {
-                    member.wanted = Wanted::Up;
-                    member.stopped_by = None;
-                    member.asked = Some(asked);
-                    // Whoever asks wants it tried, and looked at as often as any other.
-                    member.ledger.given_up = None;
-                });
-            }
-            Command::Start => {
-                if alive && wanted == Wanted::Up {
-                    return Err("it runs already".to_owned());
-                }
-                let asked = (!alive && idle).then(|| ask(Step::Start, true));
-                self.change(id, |member| {
-                    member.wanted = Wanted::Up;
-                    member.stopped_by = None;
-                    member.asked = asked;
-                    member.ledger.given_up = None;
-                });
-            }
-            Command::Stop => {
-                if let Some(step) = busy.filter(|step| *step == "stop") {
-                    return Err(format!("a {step} is under way"));
-                }
-                self.give_way(id);
-                let asked = alive.then(|| ask(Step::Stop, true));
-                let from = self
-                    .state
-                    .member(id)
-                    .map_or("", |member| member.life.as_str());
-                self.change(id, |member| {
-                    member.wanted = Wanted::Down;
-                    member.stopped_by = Some(by.to_owned());
-                    member.stopped_together = None;
-                    member.asked = asked;
-                    member.ledger.given_up = None;
-                    // It does not wait for what was tried before.
-                    member.ledger.not_before = now;
-                    if !alive && member.attempt.is_none() {
-                        member.life = Life::Stopped;
-                    }
-                });
-                // Whatever was told of it is in this person's hands now.
-                if told {
-                    self.change(id, |member| member.blind_told = None);
-                    self.notify(id, NoticeKind::Recovered, format!("stopped by {by}"));
-                }
-                let down = (self.state.member(id)).is_some_and(|it| it.life == Life::Stopped);
-                if down && from == "dead" {
-                    self.transition(id, Axis::Life, from, "stopped", format!("by {by}"));
-                }
-            }
-            Command::Pause {
-                until,
-                reason,
-                force,
-            } => {
-                if let Some(pause) = others_pause.filter(|_| !force) {
-                    return Err(format!("{pause}; `--force` replaces that pause"));
-                }
-                let (until, by, reason) = (*until, by.to_owned(), reason.clone());
-                self.transition(
-                    id,
-                    Axis::Control,
-                    if paused { "paused" } else { "auto" },
-                    "paused",
-                    format!("by {by}: {reason}"),
-                );
-                // The later word holds: it is taken out of a roll that has not come to it.
-                if idle && roll {
-                    self.stop_waiting(id);
-                }
-                self.change(id, |member| {
-                    if idle && roll {
-                        member.asked = None;
-                    }
-                    member.control = Control::Paused {
-                        since: now,
-                        until,
-                        by,
-                        reason,
-                    };
-                });
-            }
-            Command::Resume { force } => {
-                if !paused {
-                    return Err("it is not paused".to_owned());
-                }
-                if let Some(pause) = others_pause.filter(|_| !force) {
-                    return Err(format!("{pause}; `--force` ends it all the same"));
-                }
-                self.transition(id, Axis::Control, "paused", "auto", format!("by {by}"));
-                self.change(id, |member| member.control = Control::Auto);
-            }
+            Command::Resume { .. } => self.resume_by(id, by),
             Command::Reset => {
-                // Whoever was given up is not what the group is held for.
-                if in_trouble {
-                    self.hold_ended_by(id.group, by);
-                }
-                self.change(id, |member| member.ledger = Ledger::default());
-                for leaf in self.leaves_of(id) {
-                    self.set_run(leaf);
-                }
+                self.reset(id, by);
+                Ok(())
             }
         }
+    }
+
+    /// No order of anybody else passes a pause.
+    fn heed_pause(&self, id: MemberId, by: &str, command: &Command) -> Result<(), String> {
+        let control = self.state.member(id).map(|member| &member.control);
+        let Some(Control::Paused {
+            until,
+            by: owner,
+            reason,
+            ..
+        }) = control
+        else {
+            return Ok(());
+        };
+        if *until <= self.now || owner == by {
+            return Ok(());
+        }
+        let way_out = match command {
+            Command::Pause { force: true, .. } | Command::Resume { force: true } => return Ok(()),
+            Command::Pause { .. } => "`--force` replaces that pause",
+            Command::Resume { .. } => "`--force` ends it all the same",
+            Command::Restart { .. } | Command::Start | Command::Stop | Command::Reset => {
+                "`checkd resume --force` ends that"
+            }
+        };
+        let left = until.since(self.now);
+        Err(format!(
+            "{owner} paused it for another {left}: {reason}; {way_out}"
+        ))
+    }
+
+    fn ask_restart(&mut self, id: MemberId, by: &str, now: bool) -> Result<(), String> {
+        if let Some(step) = self.acting(id) {
+            return Err(under_way(step));
+        }
+        self.give_way(id);
+        self.change(id, |member| {
+            let step = if member.generation.is_some() {
+                Step::Restart
+            } else {
+                Step::Start
+            };
+            let by = by.to_owned();
+            member.want_up(Some(Asked { step, now, by }));
+        });
         Ok(())
+    }
+
+    fn ask_start(&mut self, id: MemberId, by: &str) -> Result<(), String> {
+        let runs = |member: &Member| member.generation.is_some() && member.wanted == Wanted::Up;
+        if self.state.member(id).is_some_and(runs) {
+            return Err("it runs already".to_owned());
+        }
+        self.change(id, |member| {
+            let rests = member.generation.is_none() && member.attempt.is_none();
+            let asked = rests.then(|| Asked {
+                step: Step::Start,
+                now: true,
+                by: by.to_owned(),
+            });
+            member.want_up(asked);
+        });
+        Ok(())
+    }
+
+    fn ask_stop(&mut self, id: MemberId, by: &str) -> Result<(), String> {
+        if let Some(step @ Step::Stop) = self.acting(id) {
+            return Err(under_way(step));
+        }
+        let told = (self.state.member(id))
+            .is_some_and(|member| member.incident.is_some() || member.blind_told.is_some());
+        self.give_way(id);
+        let (now, from) = (self.now, self.life_of(id));
+        self.change(id, |member| {
+            let alive = member.generation.is_some();
+            member.wanted = Wanted::Down;
+            member.stopped_by = Some(by.to_owned());
+            member.stopped_together = None;
+            member.asked = alive.then(|| Asked {
+                step: Step::Stop,
+                now: true,
+                by: by.to_owned(),
+            });
+            member.ledger.given_up = None;
+            // It does not wait for what was tried before.
+            member.ledger.not_before = now;
+            if !alive && member.attempt.is_none() {
+                member.life = Life::Stopped;
+            }
+        });
+        // Whatever was told of it is in this person's hands now.
+        if told {
+            self.change(id, |member| member.blind_told = None);
+            self.notify(id, NoticeKind::Recovered, format!("stopped by {by}"));
+        }
+        if (from, self.life_of(id)) == ("dead", "stopped") {
+            self.transition(id, Axis::Life, from, "stopped", format!("by {by}"));
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, id: MemberId, by: &str, until: Instant, reason: &str) {
+        let from = if self.is_paused(id) { "paused" } else { "auto" };
+        let why = format!("by {by}: {reason}");
+        self.transition(id, Axis::Control, from, "paused", why);
+        // The later word holds: it is taken out of a roll that has not come to it.
+        let waits_in_roll = (self.state.member(id)).is_some_and(|member| {
+            let rolls = |asked: &Asked| asked.step == Step::Restart && !asked.now;
+            member.attempt.is_none() && member.asked.as_ref().is_some_and(rolls)
+        });
+        if waits_in_roll {
+            self.stop_waiting(id);
+        }
+        let since = self.now;
+        self.change(id, |member| {
+            if waits_in_roll {
+                member.asked = None;
+            }
+            member.control = Control::Paused {
+                since,
+                until,
+                by: by.to_owned(),
+                reason: reason.to_owned(),
+            };
+        });
+    }
+
+    fn resume_by(&mut self, id: MemberId, by: &str) -> Result<(), String> {
+        if !self.is_paused(id) {
+            return Err("it is not paused".to_owned());
+        }
+        self.transition(id, Axis::Control, "paused", "auto", format!("by {by}"));
+        self.change(id, |member| member.control = Control::Auto);
+        Ok(())
+    }
+
+    fn reset(&mut self, id: MemberId, by: &str) {
+        // Whoever was given up is not what the group is held for.
+        if (self.state.member(id)).is_some_and(|member| member.trouble.is_some()) {
+            self.hold_ended_by(id.group, by);
+        }
+        self.change(id, |member| member.ledger = Ledger::default());
+        for leaf in self.leaves_of(id) {
+            self.set_run(leaf);
+        }
+    }
+
+    /// What the manager is at, which goes to its end; what is only stored or judged gives way.
+    fn acting(&self, id: MemberId) -> Option<Step> {
+        let attempt = self.state.member(id)?.attempt.as_ref()?;
+        (attempt.phase == Phase::Acting).then_some(attempt.step)
+    }
+
+    fn is_paused(&self, id: MemberId) -> bool {
+        let until = (self.state.member(id)).and_then(|member| match &member.control {
+            Control::Paused { until, .. } => Some(*until),
+            Control::Auto => None,
+        });
+        until.is_some_and(|until| until > self.now)
+    }
+
+    fn life_of(&self, id: MemberId) -> &'static str {
+        (self.state.member(id)).map_or("", |member| member.life.as_str())
     }
 
     /// A pause whose time is over ends by itself.
@@ -238,4 +270,8 @@ impl Turn<'_> {
             taken
         }
     }
+}
+
+fn under_way(step: Step) -> String {
+    format!("a {} is under way", step.as_str())
 }
