@@ -6,7 +6,7 @@ use super::situations::{healthy, in_phase, paused, sick};
 use crate::event::{Command, Event, Exit, HostFacts, Window};
 use crate::plan::{Mode, Strategy};
 use crate::policy::sim::{World, group};
-use crate::policy::tests::in_vain_until;
+use crate::policy::tests::together::in_vain_until;
 use crate::report::MemberReport;
 use crate::{GroupName, MemberId, Span, Status};
 
