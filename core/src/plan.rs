@@ -81,6 +81,34 @@ pub struct ConfinePlan {
     pub limits: BTreeMap<Resource, Bounds>,
     /// The user that it runs as; `None`: checkd's.
     pub user: Option<String>,
+    /// All that it may reach; `None`: whatever its user may.
+    pub allow: Option<Vec<Grant>>,
+}
+
+/// Something that a confined worker may reach.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grant {
+    /// Sockets of any kind.
+    Network,
+    /// To start other programs.
+    Exec,
+    /// To read a file, or all below a directory.
+    Read(String),
+    /// To read, change, make and remove it.
+    Write(String),
+}
+
+/// As in `allow`.
+impl std::fmt::Display for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network => f.write_str("network"),
+            Self::Exec => f.write_str("exec"),
+            Self::Read(path) => write!(f, "read:{path}"),
+            Self::Write(path) => write!(f, "write:{path}"),
+        }
+    }
 }
 
 /// Where a plugin comes from.

@@ -41,7 +41,8 @@ pub fn serve(confine: &str, command: bool, words: &[OsString]) -> io::Error {
     let begun = guarded().and_then(|guard| {
         // While we may still read it: the copy belongs to the host's user.
         let library = (!command).then(|| std::fs::File::open(first)).transpose()?;
-        let confined = Confine::read(confine).and_then(|confine| confine.apply());
+        let confined =
+            Confine::read(confine).and_then(|confine| confine.apply(command.then_some(words)));
         if let Err(why) = confined {
             return refuse("C0217", &why);
         }

@@ -7,6 +7,7 @@
 )]
 
 mod abi;
+mod allow;
 mod architecture;
 mod bad_days;
 mod bad_members;

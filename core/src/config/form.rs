@@ -1,5 +1,6 @@
 //! Whether a value has the form that its key wants, and the value as a Rust type.
 
+use super::grants::grants;
 use super::keys::{Form, Unit};
 use super::units;
 use super::{Node, Table, Value};
@@ -25,7 +26,7 @@ pub(super) const UNIT: &str = "C0107";
 pub(super) const PLAIN_SECRET: &str = "C0121";
 
 impl Wrong {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -33,7 +34,7 @@ impl Wrong {
             help: None,
         }
     }
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -43,7 +44,7 @@ impl Wrong {
     }
 }
 
-type Judged<T> = Result<T, Box<Wrong>>;
+pub(super) type Judged<T> = Result<T, Box<Wrong>>;
 
 /// A value in the user's words, never a secret in full.
 pub(super) fn shown(node: &Node) -> String {
@@ -508,6 +509,7 @@ pub(super) fn judge(form: Form, node: &Node) -> Judged<()> {
         Form::NOfM => n_of_m(node).map(drop),
         Form::Codes => codes(node).map(drop),
         Form::Mask => mask(node).map(drop),
+        Form::Grants => grants(node).map(drop),
         Form::Sha256 => sha256(node).map(drop),
         // Tables are judged key by key.
         Form::Output | Form::Bounds(_) if table(node).is_ok() => Ok(()),

@@ -57,6 +57,8 @@ pub enum Form {
     Expression,
     /// `"027"`
     Mask,
+    /// `["network", "read:/srv"]`
+    Grants,
     /// `{ base = 8100 }`
     Ports,
     /// Texts by name, some of them secret.
@@ -254,10 +256,11 @@ pub const PLUGIN: &[Key] = &[
         Said::Words("checkd's user"),
         "The user that its worker runs as; only root can give one.",
     ),
-    later(
+    key(
         "allow",
-        Form::Table,
-        "What its worker may reach: network, paths.",
+        Form::Grants,
+        Said::Words("whatever its user may"),
+        "All that its worker may reach, `[]` being nothing more than every program needs: `network`, sockets of any kind, to this machine and others; `exec`, to start other programs; `read:PATH`, a file or all below a directory; `write:PATH`, the same, to change and remove too. What is not allowed gives an error to the check.",
     ),
     later("watch", Form::Bool, "Load it anew when its file changes."),
 ];

@@ -8,6 +8,7 @@ mod check;
 pub mod defaults;
 pub mod evidence;
 mod form;
+mod grants;
 mod group;
 mod health;
 pub mod keys;

@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
         let limits = resources::limits(self, &section, Of::PluginLimits(name), |limit| {
             Of::PluginLimit(name, limit)
         });
-        for key in ["limits", "user"] {
+        for key in ["limits", "user", "allow"] {
             if let (Isolation::InProcess, Some(place)) = (isolation, section.place(key)) {
                 self.out.push(
                     Diagnostic::error(
@@ -225,6 +225,11 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+        let allow = section.grants("allow");
+        if allow.is_none() && section.node("allow").is_some() {
+            // It was told; without it the plugin would run with more than it was meant to have.
+            return None;
+        }
         Some(PluginPlan {
             name: name.to_owned(),
             source,
@@ -233,6 +238,7 @@ impl<'a> Reader<'a> {
             confine: ConfinePlan {
                 limits,
                 user: section.text("user").map(str::to_owned),
+                allow,
             },
         })
     }

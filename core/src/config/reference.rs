@@ -92,6 +92,7 @@ fn form_in_words(form: Form) -> String {
         Form::Codes => "list of exit codes".to_owned(),
         Form::Expression => "complex check".to_owned(),
         Form::Mask => "octal mask as text".to_owned(),
+        Form::Grants => "list of `network`, `exec`, `read:PATH`, `write:PATH`".to_owned(),
         Form::Environment => "table of texts".to_owned(),
         Form::Sha256 => "64 hex digits".to_owned(),
         Form::Output => "text with placeholders, or table".to_owned(),
@@ -321,6 +322,10 @@ fn value(key: &Key) -> Json {
             "items": { "type": "integer", "minimum": 0, "maximum": 255 },
         }),
         Form::Mask => json!({ "type": "string", "pattern": "^[0-7]{1,4}$" }),
+        Form::Grants => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^(network|exec|(read|write):.+)$" },
+        }),
         Form::Sha256 => json!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" }),
         Form::Environment => json!({
             "type": "object",

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::form::{self, Share, Wrong};
+use super::grants::grants;
 use super::keys::{self, Form, Key, Unit};
 use super::{Node, Table};
 use crate::Span;
 use crate::diagnostic::{Diagnostic, Place, nearest};
-use crate::plan::{Limit, NOfM, Text};
+use crate::plan::{Grant, Limit, NOfM, Text};
 
 pub(super) const UNKNOWN: &str = "C0102";
 pub(super) const LATER: &str = "C0113";
@@ -211,6 +212,9 @@ impl<'a> Section<'a> {
     }
     pub(super) fn mask(&self, key: &str) -> Option<u32> {
         form::mask(self.node(key)?).ok()
+    }
+    pub(super) fn grants(&self, key: &str) -> Option<Vec<Grant>> {
+        grants(self.node(key)?).ok()
     }
     pub(super) fn sha256(&self, key: &str) -> Option<String> {
         form::sha256(self.node(key)?).ok()

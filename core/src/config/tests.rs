@@ -669,6 +669,59 @@ fn what_a_worker_may_have_is_said_only_of_a_worker() {
 }
 
 #[test]
+fn allow_is_a_list_of_what_is_reached_and_an_empty_one_is_nothing() {
+    let with = |allow: serde_json::Value| {
+        plugins(&document(&json!({ "plugin": { "a": {
+            "path": "/a.so",
+            "allow": allow,
+        } } })))
+    };
+    let (found, _, told) = plugins(&document(
+        &json!({ "plugin": { "a": { "path": "/a.so" } } }),
+    ));
+    assert_eq!((&found[0].confine.allow, told), (&None, Vec::new()));
+    let (found, _, told) = with(json!([]));
+    assert_eq!(
+        (&found[0].confine.allow, told),
+        (&Some(Vec::new()), Vec::new())
+    );
+    let words = ["network", "exec", "read:/srv/a b", "write:spool:1"];
+    let (found, _, told) = with(json!([
+        "network",
+        "exec",
+        "read:/srv/a b",
+        "write:spool:1",
+        "exec"
+    ]));
+    assert_eq!(told, []);
+    let allow = found[0].confine.allow.clone().unwrap();
+    let shown: Vec<String> = allow.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, words);
+    for (wrong, help) in [
+        (json!(["net"]), None),
+        (json!(["Network"]), Some("did you mean `\"network\"`?")),
+        (json!(["read"]), Some("did you mean `\"read:PATH\"`?")),
+        (json!(["write:"]), Some("did you mean `\"write:PATH\"`?")),
+        (json!(["reads:/srv"]), Some("did you mean `\"read:/srv\"`?")),
+        (
+            json!(["/srv"]),
+            Some("write `\"read:/srv\"`, or `\"write:/srv\"` when it writes there too"),
+        ),
+    ] {
+        let (found, _, told) = with(wrong.clone());
+        assert_eq!(told.len(), 1, "{wrong}: {told:?}");
+        assert_eq!(
+            (told[0].code, told[0].help.as_deref()),
+            ("C0106", help),
+            "{wrong}"
+        );
+        // It is not as if nothing had been said: such a plugin is not started at all.
+        assert!(found.is_empty(), "{wrong}");
+    }
+    assert_eq!(with(json!("network")).2[0].code, "C0105");
+}
+
+#[test]
 fn plugins_are_known_before_kinds_are() {
     let document = document(&json!({
         "daemon": { "plugins": ["/usr/lib/checkd"] },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use checkd_core::config::{self, Document, Draft, UnknownKinds};
 use checkd_core::diagnostic::{Diagnostic, Place, Severity};
-use checkd_core::plan::{CheckPlan, GroupPlan, Plan, PluginPlan, PluginSource, Scope};
+use checkd_core::plan::{CheckPlan, Grant, GroupPlan, Plan, PluginPlan, PluginSource, Scope};
 
 use crate::cli::Layers;
 use crate::plugin::{Catalog, Target};
@@ -161,6 +161,12 @@ fn settle_plugin(base: &Path, plugin: &mut PluginPlan) {
         PluginSource::Library(path) => settle(base, path),
         PluginSource::Command { directory, .. } => {
             *directory = Some(base.to_string_lossy().into_owned());
+        }
+    }
+    for grant in plugin.confine.allow.iter_mut().flatten() {
+        match grant {
+            Grant::Read(path) | Grant::Write(path) => settle(base, path),
+            Grant::Network | Grant::Exec => {}
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::manager::plain;
 
-use super::confine::Confine;
+use super::confine::{Confine, incomplete};
 use super::image::Image;
 use super::linked::BuiltIn;
 use super::loader::Library;
@@ -193,6 +193,10 @@ impl Catalog {
     ) -> (Self, Vec<Diagnostic>) {
         let plans = plans(plugins, dirs, &mut diagnostics);
         let sources: Vec<Source> = plans.iter().map(Source::of).collect();
+        let lacks = plans
+            .iter()
+            .filter_map(|plan| incomplete(&plan.name, &plan.confine));
+        diagnostics.extend(lacks);
         // At once: a plugin that hangs costs its five seconds only once.
         let described: Vec<_> = std::thread::scope(|scope| {
             let asked: Vec<_> = sources
@@ -587,9 +591,14 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
             Launch::library(&source.name, program, image, &confine)
         }
     };
-    let about = |diagnostic: Diagnostic| match &source.what {
-        PluginSource::Library(_) => diagnostic,
-        PluginSource::Command { .. } => diagnostic.note(format!("its command is `{origin}`")),
+    let about = |mut diagnostic: Diagnostic| {
+        if matches!(source.what, PluginSource::Command { .. }) {
+            diagnostic = diagnostic.note(format!("its command is `{origin}`"));
+        }
+        match confine.reach() {
+            Some(reach) => diagnostic.note(format!("its worker {reach}")),
+            None => diagnostic,
+        }
     };
     let mut probe = Probe::open(&launch, told).map_err(about)?;
     let kinds = probe.describe(told).map_err(about)?;

@@ -262,8 +262,11 @@ impl Client {
                 self.retire(worker).await;
                 Ok(sample)
             }
-            Ok(Ok(sample)) => {
+            Ok(Ok(mut sample)) => {
                 self.strikes().remove(&leaf);
+                if was_refused(&sample) {
+                    sample.message = self.launch.with_reach(sample.message);
+                }
                 Ok(sample)
             }
             Ok(Err(_)) => Err(Trouble::Crashed(worker.how_it_ended())),
@@ -331,9 +334,13 @@ impl Client {
     }
 
     async fn hello(self: &Arc<Self>, number: u64) -> Result<Arc<Worker>, String> {
-        let (process, stream) = self
-            .launch
-            .start()
+        // Off the runtime: the caller of `spawn` stands still until the new process runs its program,
+        // and that may take long on a busy machine. The runs of every other plugin would wait for it.
+        let client = Arc::clone(self);
+        let started = tokio::task::spawn_blocking(move || client.launch.start());
+        let (process, stream) = started
+            .await
+            .map_err(|_| "cannot be started: that panicked".to_owned())?
             .map_err(|error| format!("cannot be started: {error}"))?;
         let stream = stream
             .set_nonblocking(true)
@@ -382,7 +389,8 @@ impl Client {
             Some(_) => return Err("answered something else than hello".into()),
             None => {
                 let ending = tokio::task::spawn_blocking(move || process.ending()).await;
-                return Err(ending.unwrap_or_else(|_| "ended".into()));
+                let ending = ending.unwrap_or_else(|_| "ended".into());
+                return Err(self.launch.with_reach(ending));
             }
         }
         let (requests, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
@@ -452,7 +460,7 @@ impl Client {
         let ending = tokio::task::spawn_blocking(move || dying.process.ending()).await;
         let why = match (broke, ending) {
             (Some(broke), _) => format!("was killed: {broke}"),
-            (None, Ok(ending)) => ending,
+            (None, Ok(ending)) => self.launch.with_reach(ending),
             (None, Err(_)) => "ended".into(),
         };
         let (leaves, retiring, proven) = worker.table().end(&why);
@@ -754,6 +762,14 @@ pub(crate) fn millis(span: Duration) -> u64 {
 
 fn says_overran(sample: &SampleText) -> bool {
     sample.cause.as_deref() == Some(Cause::Overran.as_str())
+}
+
+/// Whether a run may have failed because its worker is confined, and not because of its target.
+fn was_refused(sample: &SampleText) -> bool {
+    let no_permission = sample.cause.as_deref() == Some(Cause::NoPermission.as_str());
+    let message = sample.message.to_lowercase();
+    let words = ["permission denied", "not permitted", "permissionerror"];
+    sample.status != "pass" && (no_permission || words.iter().any(|word| message.contains(word)))
 }
 
 fn too_large() -> Trouble {

@@ -1,9 +1,12 @@
-//! What a worker may take and be: its limits, its user, no new privileges.
+//! What a worker may take, be and reach: its limits, its user, `allow`, no new privileges.
 //!
 //! It travels as an argument from the daemon to `checkd worker`, which does it to itself before
 //! anything of a plugin runs, also before it becomes the program of a `command`.
 
-use checkd_core::plan::{Bounds, ConfinePlan, Resource};
+use std::ffi::OsString;
+
+use checkd_core::diagnostic::Diagnostic;
+use checkd_core::plan::{Bounds, ConfinePlan, Grant, Resource};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use serde::{Deserialize, Serialize};
@@ -14,13 +17,16 @@ use crate::manager::launch::find_account;
 use crate::manager::plain;
 
 use super::loader::Fault;
+use super::sandbox::{self, Sandbox};
 
-/// The limits and the user of a worker.
+/// The limits, the user and the reach of a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Confine {
     limits: Vec<(Resource, Bounds)>,
     account: Option<Account>,
+    /// All that it may reach; `None`: whatever its user may.
+    allow: Option<Vec<Grant>>,
 }
 
 impl Confine {
@@ -46,7 +52,22 @@ impl Confine {
             }
             Some(user) => Some(find_account(user).map_err(refused)?.0),
         };
-        Ok(Self { limits, account })
+        Ok(Self {
+            limits,
+            account,
+            allow: plan.allow.clone(),
+        })
+    }
+
+    /// What a worker may reach, when its plugin says `allow`: in the words of the configuration.
+    pub(crate) fn reach(&self) -> Option<String> {
+        let words = self
+            .allow
+            .as_ref()?
+            .iter()
+            .map(|grant| format!("\"{grant}\""));
+        let words = words.collect::<Vec<String>>().join(", ");
+        Some(format!("is confined to `allow = [{words}]`"))
     }
 
     /// Reads what [`argument`](Self::argument) wrote.
@@ -61,8 +82,13 @@ impl Confine {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Confines this thread, and whatever it starts from now on.
-    pub(crate) fn apply(&self) -> Result<(), String> {
+    /// Confines this thread, and whatever it starts from now on. `command` is what the process
+    /// becomes, when it is not `checkd worker` itself.
+    pub(crate) fn apply(&self, command: Option<&[OsString]>) -> Result<(), String> {
+        let sandbox = self.allow.as_ref();
+        let sandbox = sandbox
+            .map(|allow| Sandbox::prepare(allow, command))
+            .transpose()?;
         let cannot = |what: &str, error: rustix::io::Errno| {
             format!("it cannot {what}: {}", plain(&error.into()))
         };
@@ -77,8 +103,25 @@ impl Confine {
         }
         // Before the first thread, so that it holds for all of them. A check needs no more than we
         // have.
-        rustix::thread::set_no_new_privs(true).map_err(|error| cannot("give privileges up", error))
+        rustix::thread::set_no_new_privs(true)
+            .map_err(|error| cannot("give privileges up", error))?;
+        sandbox.map_or(Ok(()), Sandbox::enter)
     }
+}
+
+/// What a plugin that says `allow` may do all the same, for the kernel cannot refuse it.
+pub(super) fn incomplete(name: &str, plan: &ConfinePlan) -> Option<Diagnostic> {
+    let lacks = plan.allow.as_ref().map(|_| sandbox::lacks())?;
+    if lacks.is_empty() {
+        return None;
+    }
+    let told = format!("plugin `{name}` is not confined as its `allow` says");
+    let told = Diagnostic::warning("C0218", told).note(format!(
+        "Linux {} cannot refuse it all",
+        rustix::system::uname().release().to_string_lossy()
+    ));
+    let told = lacks.into_iter().fold(told, Diagnostic::note);
+    Some(told.help("use Linux 6.12 or later with Landlock and seccomp; `user` confines too"))
 }
 
 fn refused(why: String) -> Fault {

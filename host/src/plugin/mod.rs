@@ -21,6 +21,7 @@ pub(crate) mod options;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub mod program;
+pub(crate) mod sandbox;
 pub(crate) mod trust;
 pub mod verify;
 

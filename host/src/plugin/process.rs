@@ -46,6 +46,8 @@ pub(crate) struct Launch {
     image: Option<Arc<Image>>,
     /// Whether a guard comes before it, for it is `checkd worker`.
     guarded: bool,
+    /// What it may reach, for a person; `None`: whatever its user may.
+    reach: Option<String>,
 }
 
 impl Launch {
@@ -59,6 +61,7 @@ impl Launch {
             directory: None,
             image: Some(Arc::new(image)),
             guarded: true,
+            reach: confine.reach(),
         }
     }
 
@@ -83,6 +86,7 @@ impl Launch {
             directory: directory.map(str::to_owned),
             image: None,
             guarded: true,
+            reach: confine.reach(),
         }
     }
 
@@ -95,6 +99,15 @@ impl Launch {
             directory: directory.map(str::to_owned),
             image: None,
             guarded: false,
+            reach: None,
+        }
+    }
+
+    /// `trouble`, with what it is confined to, when it is: that may be the reason.
+    pub(crate) fn with_reach(&self, trouble: String) -> String {
+        match &self.reach {
+            Some(reach) => format!("{trouble}; its worker {reach}"),
+            None => trouble,
         }
     }
 
