@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,27 @@ use checkd_host::plugin::{Catalog, Target};
 use checkd_host::runner::Hand;
 use serde_json::Map;
 
-/// So many plugins are healthy, and so many crash.
-pub(crate) const EACH: usize = 5;
+/// So many plugins, of which every other one crashes.
+const PLUGINS: u32 = 10;
 /// Runs of one plugin in a second: a thousand of all ten.
 const RATE: u32 = 100;
 /// One run in so many of a crashing plugin ends its worker.
 const CRASH_ONE_IN: u64 = 50;
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// The crashing plugins rest in every other slice: whatever else the machine does meanwhile, both
+/// kinds of slices have it.
+const SLICE: Duration = Duration::from_secs(2);
+/// The beginning of a slice is not counted: what was begun in the slice before may be going on.
+const TURN: Duration = Duration::from_millis(500);
+
 /// What a storm cost.
 #[derive(Debug, Default)]
 pub(crate) struct Storm {
-    /// How long each run of a healthy plugin took, from when it was due; sorted.
-    pub(crate) delays: Vec<Duration>,
+    /// How long runs of healthy plugins took while the crashing ones rested.
+    pub(crate) calm: Delays,
+    /// How long they took beside the crashing ones.
+    pub(crate) stormy: Delays,
     /// Runs of a healthy plugin that were no pass.
     pub(crate) unhealthy: u64,
     /// Runs that ended a worker.
@@ -35,28 +43,38 @@ pub(crate) struct Storm {
     pub(crate) memory: (u64, u64),
 }
 
-impl Storm {
-    /// So many thousandths of the delays are at most this.
-    pub(crate) fn at(&self, thousandths: usize) -> Duration {
-        let last = self.delays.len().saturating_sub(1);
-        let index = (self.delays.len() * thousandths / 1000).min(last);
-        self.delays.get(index).copied().unwrap_or_default()
+/// How long runs took, each from when it was due; sorted.
+#[derive(Debug, Default)]
+pub(crate) struct Delays(Vec<Duration>);
+
+impl Delays {
+    /// So many ten-thousandths of them are at most this.
+    pub(crate) fn at(&self, share: usize) -> Duration {
+        let last = self.0.len().saturating_sub(1);
+        let index = (self.0.len() * share / 10_000).min(last);
+        self.0.get(index).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 }
 
-/// Runs the healthy plugins for `length`, with or without the crashing ones beside them. Every plugin is
-/// a worker of the library at `plugin`, started by `checkd`. Chance comes from a fixed seed.
-pub(crate) fn storm(checkd: &Path, plugin: &Path, crashing: bool, length: Duration) -> Storm {
+/// Runs ten plugins in one host for `length`, half of them crashing in every other slice of the time.
+/// Every plugin is a worker of the library at `plugin`, started by `checkd`. Chance comes from a fixed
+/// seed.
+pub(crate) fn storm(checkd: &Path, plugin: &Path, length: Duration) -> Storm {
     let stop = AtomicBool::new(false);
     let mut all = Storm::default();
+    let host = Hand::new(Arc::default()).expect("there are threads");
+    let start = (Barrier::new(PLUGINS as usize), OnceLock::new());
     thread::scope(|scope| {
-        let stop = &stop;
-        let healthy: Vec<_> = (0..EACH)
-            .map(|_| scope.spawn(move || drive(checkd, plugin, None, length)))
-            .collect();
-        let crashers: Vec<_> = (0..EACH)
-            .filter(|_| crashing)
-            .map(|number| scope.spawn(move || drive(checkd, plugin, Some(number as u64), length)))
+        let (stop, start) = (&stop, &start);
+        let drivers: Vec<_> = (0..PLUGINS)
+            .map(|place| {
+                let hand = host.beside(catalog(checkd, plugin));
+                scope.spawn(move || drive(&hand, place, start, length))
+            })
             .collect();
         let memory = scope.spawn(move || {
             thread::sleep(length / 10);
@@ -66,23 +84,22 @@ pub(crate) fn storm(checkd: &Path, plugin: &Path, crashing: bool, length: Durati
             }
             (early, self::memory())
         });
-        for one in healthy {
+        for one in drivers {
             let one = one.join().expect("a driver does not panic");
-            all.delays.extend(one.delays);
+            all.calm.0.extend(one.calm.0);
+            all.stormy.0.extend(one.stormy.0);
             all.unhealthy += one.unhealthy;
-        }
-        for one in crashers {
-            all.crashes += one.join().expect("a driver does not panic").crashes;
+            all.crashes += one.crashes;
         }
         stop.store(true, Ordering::Relaxed);
         all.memory = memory.join().expect("it only looks");
     });
-    all.delays.sort_unstable();
+    all.calm.0.sort_unstable();
+    all.stormy.0.sort_unstable();
     all
 }
 
-/// One plugin under its share of the load.
-fn drive(checkd: &Path, plugin: &Path, seed: Option<u64>, length: Duration) -> Storm {
+fn catalog(checkd: &Path, plugin: &Path) -> Arc<Catalog> {
     let plan = PluginPlan {
         name: "storm".to_owned(),
         source: PluginSource::Library(plugin.to_string_lossy().into_owned()),
@@ -93,7 +110,11 @@ fn drive(checkd: &Path, plugin: &Path, seed: Option<u64>, length: Duration) -> S
     let (catalog, told) = Catalog::open_with(checkd, &[plan], &[]);
     assert_eq!(told, [], "the plugin cannot be used");
     catalog.rest();
-    let hand = Hand::new(Arc::new(catalog)).expect("there are threads");
+    Arc::new(catalog)
+}
+
+/// One plugin under its share of the load, from when all of them are there.
+fn drive(hand: &Hand, place: u32, start: &(Barrier, OnceLock<Instant>), length: Duration) -> Storm {
     let hold = |kind| {
         let kind = CheckKind::new(kind).expect("a kind's name");
         hand.hold(&kind, Map::new(), Target::default())
@@ -101,27 +122,41 @@ fn drive(checkd: &Path, plugin: &Path, seed: Option<u64>, length: Duration) -> S
     };
     let mut passes = hold("hostile_nothing");
     let mut storm = Storm::default();
-    let mut chance = seed.map(|seed| seed + 1);
     // The first run starts the worker.
     passes.run(LIMIT * 10);
-    let began = Instant::now();
+    start.0.wait();
+    let began = *start.1.get_or_init(Instant::now);
+    let (crashing, mut chance) = (place % 2 == 1, u64::from(place));
     for number in 0.. {
-        let due = began + Duration::from_secs(1) * number / RATE;
-        if due.duration_since(began) >= length {
+        // No two plugins are due at the same instant.
+        let after = Duration::from_secs(1) * (number * PLUGINS + place) / (RATE * PLUGINS);
+        if after >= length {
             break;
         }
+        let calm = (after.as_nanos() / SLICE.as_nanos()).is_multiple_of(2);
+        if crashing && calm {
+            continue;
+        }
+        let due = began + after;
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        if let Some(chance) = &mut chance {
-            // A check of its own each time: the same one again would be held back.
-            if random(chance).is_multiple_of(CRASH_ONE_IN) {
-                hold("hostile_exit").run(LIMIT);
-                storm.crashes += 1;
-                continue;
-            }
+        // A check of its own each time: the same one again would be held back.
+        if crashing && random(&mut chance).is_multiple_of(CRASH_ONE_IN) {
+            hold("hostile_exit").run(LIMIT);
+            storm.crashes += 1;
+            continue;
         }
         let sample = passes.run(LIMIT);
-        storm.delays.push(due.elapsed());
+        let took = due.elapsed();
+        if crashing {
+            continue;
+        }
         storm.unhealthy += u64::from(sample.status != Status::Pass);
+        let counts = after.as_nanos() % SLICE.as_nanos() >= TURN.as_nanos();
+        match calm {
+            _ if !counts => {}
+            true => storm.calm.0.push(took),
+            false => storm.stormy.0.push(took),
+        }
     }
     storm
 }

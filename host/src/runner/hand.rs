@@ -27,7 +27,7 @@ struct Inner {
     doors: Doors,
     leaves: AtomicU32,
     /// Taken when it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Option<Arc<Runtime>>,
 }
 
 /// One check that can be run again and again.
@@ -51,16 +51,26 @@ impl Hand {
             .worker_threads(1)
             .enable_all()
             .build()?;
+        Ok(Self::on(Some(Arc::new(runtime)), catalog))
+    }
+
+    /// Runs checks of the kinds in another catalog on the same threads.
+    #[must_use]
+    pub fn beside(&self, catalog: Arc<Catalog>) -> Self {
+        Self::on(self.inner.runtime.clone(), catalog)
+    }
+
+    fn on(runtime: Option<Arc<Runtime>>, catalog: Arc<Catalog>) -> Self {
         let (doors, leaves) = (Doors::new(), AtomicU32::new(0));
         let inner = Inner {
             catalog,
             doors,
             leaves,
-            runtime: Some(runtime),
+            runtime,
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     /// A check of a kind; `None` when nobody offers it. Nothing is configured before its first run.
@@ -124,7 +134,7 @@ impl Held {
 impl Drop for Inner {
     fn drop(&mut self) {
         // A check that hangs must not hold its caller up.
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
             runtime.shutdown_background();
         }
     }
