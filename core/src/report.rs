@@ -3,20 +3,20 @@
 //! Serialised, these are the stable JSON of `--json` and of the API; the host renders them as text.
 
 mod around;
-mod decision;
+mod written;
 
 use serde::{Deserialize, Serialize};
 
 pub use around::{Around, HoldReport, TogetherReport};
-pub use decision::{Decision, decision};
+pub use written::{Decision, Texts, told};
 
 use crate::event::Exit;
-use crate::plan::{Mode, Plan, Scope};
+use crate::plan::{GroupPlan, Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Control, Health, Life, Member, Phase, Wanted};
 use crate::policy::{Comparison, GateName, Missing, Motive, Reading, State, judge, words};
-use crate::{Generation, Instant, MemberId, Span, Status};
+use crate::{Generation, Instant, MemberId, MemberName, Span, Status};
 
 /// `checkd status --json`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -229,11 +229,6 @@ impl MemberReport {
     }
 }
 
-/// The numbers that a gate compared, as a sentence: what `explain` shows, the journal keeps.
-pub fn numbers(plan: &Plan, reading: &Reading) -> String {
-    words::numbers(plan, reading).into_owned()
-}
-
 /// What stands now.
 pub fn status(plan: &Plan, state: &State, now: Instant) -> StatusReport {
     let groups = (0u32..)
@@ -345,7 +340,7 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
             .map(|proposal| proposal.step.as_str().to_owned()),
         gates: readings
             .iter()
-            .map(|reading| gate_report(plan, reading, now))
+            .map(|reading| gate_report(reading, now))
             .collect(),
         control: match (&it.control, group_plan.mode) {
             (
@@ -478,7 +473,7 @@ fn checks(view: &View<'_>) -> Vec<LeafReport> {
         .collect()
 }
 
-fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
+fn gate_report(reading: &Reading, now: Instant) -> GateReport {
     let opens_when = if reading.open {
         String::new()
     } else if reading.gate == GateName::Hold && !alone(reading) {
@@ -506,7 +501,7 @@ fn gate_report(plan: &Plan, reading: &Reading, now: Instant) -> GateReport {
     GateReport {
         gate: reading.gate.as_str().to_owned(),
         open: reading.open,
-        numbers: words::numbers(plan, reading).into_owned(),
+        numbers: reading.compared.to_string(),
         opens_in: reading.reopens.map(|at| at.since(now)),
         opens_when,
     }
@@ -649,13 +644,14 @@ fn summary(
 }
 
 /// Where what closes a gate can be looked at.
-fn look_there(plan: &Plan, reading: &Reading) -> Option<Advice> {
+fn look_there(plan: &GroupPlan, reading: &Reading) -> Option<Advice> {
     let compared = &reading.compared;
+    let path = |member: &MemberName| format!("{}/{member}", plan.name);
     let (selector, does) = if let Comparison::Budget { who, .. } = compared {
-        (plan.path(*who.first()?), "shows why that one is out")
+        (path(who.first()?), "shows why that one is out")
     } else if let Comparison::Hold { canary, .. } = compared {
         let does = "shows how the restart that is tried is getting on";
-        (plan.path((*canary)?), does)
+        (path(canary.as_ref()?), does)
     } else if let Comparison::Dependency {
         missing: Some(Missing::Group { group, .. }),
     } = compared
@@ -683,7 +679,7 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
     };
     let mut all = Vec::new();
     for reading in readings.iter().filter(|reading| !reading.open) {
-        all.extend(look_there(view.plan, reading));
+        all.extend(look_there(view.group_plan, reading));
     }
     if it.ledger.given_up.is_some() {
         all.push(advice(

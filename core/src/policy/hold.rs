@@ -5,6 +5,7 @@
 //! restarting helps. Without that way out a hold would be the worst policy of all where a restart cures.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,7 @@ pub(crate) const KILLS_SPAN: Span = Span::mins(10);
 pub(crate) struct Hold {
     pub(crate) since: Instant,
     /// Why, for a person.
-    pub(crate) why: String,
+    pub(crate) why: Arc<str>,
     /// When one sick member may be restarted.
     pub(crate) canary_at: Instant,
     /// The restart that was let through, until it is judged.

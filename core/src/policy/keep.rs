@@ -119,17 +119,6 @@ impl Kept {
         }
     }
 
-    /// As the journal keeps it.
-    ///
-    /// # Errors
-    /// It cannot be written as JSON.
-    pub fn to_json(&self) -> serde_json::Result<String> {
-        // Most are shorter than this: no text is moved again and again while it grows.
-        let mut text = Vec::with_capacity(1_024);
-        serde_json::to_writer(&mut text, self)?;
-        String::from_utf8(text).map_err(serde::ser::Error::custom)
-    }
-
     /// When this was so.
     pub const fn at(&self) -> Instant {
         match self {

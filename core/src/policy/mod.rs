@@ -46,13 +46,16 @@ pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::IncidentId;
-use crate::{CheckName, GroupName, Instant, MemberId, Span, Status};
+use crate::{CheckName, GroupName, Instant, MemberId, MemberName, Span, Status};
 
+use self::leaf::is_default;
 pub use self::state::State;
 pub use self::step::step;
 pub(crate) use self::window::LIMIT_MAX;
@@ -113,8 +116,20 @@ pub enum Axis {
     Control,
 }
 
+impl Axis {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Life => "life",
+            Self::Health => "health",
+            Self::Attempt => "attempt",
+            Self::Control => "control",
+        }
+    }
+}
+
 /// The gates, in the order in which they are read and shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateName {
     /// The evidence is new and about this life.
@@ -141,13 +156,17 @@ pub enum GateName {
     HostRate,
 }
 
-/// The numbers that a gate compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The numbers that a gate compared; displayed as a sentence.
+///
+/// Members are named and not numbered: the journal is read under another plan than it was written under.
+/// What is not there is not written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Comparison {
     /// Age of the newest supporting sample.
     Age {
         /// How old it is; `None`: there is none of this life.
+        #[serde(skip_serializing_if = "Option::is_none")]
         found: Option<Span>,
         /// How old it may be.
         allowed: Span,
@@ -155,12 +174,13 @@ pub enum Comparison {
     /// Whether the journal takes intents.
     Stored {
         /// Why the last one was refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
     },
     /// Who controls the member.
     Control {
         /// `auto`, `observe`, `paused by … until …: …`.
-        state: String,
+        state: Cow<'static, str>,
     },
     /// Time until something.
     Until {
@@ -181,13 +201,16 @@ pub enum Comparison {
     /// What the group needs and is not there.
     Dependency {
         /// The first such thing; `None` when open.
+        #[serde(skip_serializing_if = "Option::is_none")]
         missing: Option<Missing>,
     },
     /// Whether this machine stands still.
     Stall {
         /// Why it counts as stalled; `None` when it does not.
+        #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<String>,
         /// How long ago the last stall was over.
+        #[serde(skip_serializing_if = "Option::is_none")]
         calm: Option<Span>,
     },
     /// Acts that are under way on this machine.
@@ -197,24 +220,30 @@ pub enum Comparison {
         /// So many at once are allowed.
         allowed: u32,
         /// Until the next kill may be, when the last one was just now.
+        #[serde(skip_serializing_if = "Option::is_none")]
         next_in: Option<Span>,
     },
     /// Members that are in trouble together.
     Hold {
         /// Why the group is held, or waits for the other member; `None` when it is not.
-        why: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<Arc<str>>,
         /// For how long it has been held; `None` when it is not.
+        #[serde(skip_serializing_if = "Option::is_none")]
         held_for: Option<Span>,
         /// So many are suspect or failed
         troubled: u32,
         /// of so many.
         members: u32,
         /// Until one is restarted to see whether that helps; `None`: any moment, or not held.
+        #[serde(skip_serializing_if = "Option::is_none")]
         canary_in: Option<Span>,
         /// What the group needs is not there: before it is, nobody is restarted to see that.
+        #[serde(default, skip_serializing_if = "is_default")]
         unsupplied: bool,
         /// Whose restart is being judged.
-        canary: Option<MemberId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        canary: Option<MemberName>,
     },
     /// Members that are down by our hand.
     Budget {
@@ -223,7 +252,8 @@ pub enum Comparison {
         /// So many may be.
         max_out: u32,
         /// Which, when closed; not all when there are many.
-        who: Vec<MemberId>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        who: Vec<MemberName>,
         /// So many others are ready.
         up: u32,
         /// So many must stay so; zero when this member is not ready itself.
@@ -232,7 +262,7 @@ pub enum Comparison {
 }
 
 /// Something that a group needs and that is not there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "missing")]
 pub enum Missing {
     /// A group has too few members ready.
@@ -309,17 +339,28 @@ impl GateSet {
     }
 }
 
-/// What one gate read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What one gate read. Written down is only that a gate is closed: most are open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Which gate.
     pub gate: GateName,
     /// Whether it lets the step pass.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub open: bool,
     /// The numbers.
     pub compared: Comparison,
     /// When it opens by itself, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reopens: Option<Instant>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "so serde asks")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Why something is done or not done.

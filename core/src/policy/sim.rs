@@ -487,10 +487,7 @@ impl World {
                 .readings
                 .iter()
                 .filter(|reading| !reading.open)
-                .map(|reading| {
-                    let numbers = super::words::numbers(self.engine.plan(), reading);
-                    format!("{}: {numbers}", reading.gate)
-                })
+                .map(|reading| format!("{}: {}", reading.gate, reading.compared))
                 .collect();
             let name = self.engine.plan().member(*member).unwrap().name.clone();
             let step = step.as_str();

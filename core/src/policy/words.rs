@@ -1,13 +1,13 @@
 //! Verdicts, gates and exits as words for a person: one place, so that the terminal, the journal and
 //! `explain` say the same.
 
-use std::borrow::Cow;
+use std::fmt;
 
+use super::Comparison;
 use super::leaf::Leaf;
 use super::state::{Group, Member};
-use super::{Comparison, Reading};
 use crate::event::Exit;
-use crate::plan::{GroupPlan, Plan};
+use crate::plan::GroupPlan;
 use crate::{Span, Status};
 
 /// `ping failed 5 times in 20s (connection refused), memory …`: the checks that support a Fail.
@@ -63,129 +63,116 @@ pub(crate) fn one_leaf(name: &str, leaf: &Leaf) -> String {
     }
 }
 
-/// The numbers that a gate compared, as a sentence.
-pub(crate) fn numbers<'a>(plan: &Plan, reading: &'a Reading) -> Cow<'a, str> {
-    let text = match &reading.compared {
-        Comparison::Age { found: None, .. } => {
-            return "its newest sample is no failure: it may be recovering".into();
-        }
-        Comparison::Age {
-            found: Some(found),
-            allowed,
-        } => {
-            format!("newest evidence {found} old, at most {allowed} allowed")
-        }
-        Comparison::Stored { refused: None } => return "the last intent was stored".into(),
-        Comparison::Stored {
-            refused: Some(reason),
-        } => {
-            format!("the last intent could not be stored: {reason}")
-        }
-        Comparison::Control { state } => return state.into(),
-        Comparison::Until { remaining, of } if *remaining == Span::ZERO => {
-            if *of == Span::ZERO {
-                return "no wait".into();
+/// The numbers that a gate compared, as a sentence: `2 out (web-1, web-4), at most 2 allowed`.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Age { found: None, .. } => {
+                f.write_str("its newest sample is no failure: it may be recovering")
             }
-            format!("{of} are over")
-        }
-        Comparison::Until { remaining, of } if remaining >= of => format!("{remaining} to go"),
-        Comparison::Until { remaining, of } => format!("{remaining} of {of} to go"),
-        Comparison::Count {
-            found,
-            allowed,
-            window,
-        } => {
-            format!("{found} in the last {window}, at most {allowed} allowed")
-        }
-        Comparison::Dependency { missing: None } => return "nothing to wait for".into(),
-        Comparison::Dependency {
-            missing: Some(missing),
-        } => missing.to_string(),
-        Comparison::Stall { why: Some(why), .. }
-        | Comparison::Hold {
-            why: Some(why),
-            held_for: None,
-            ..
-        } => return why.into(),
-        Comparison::Stall {
-            why: None,
-            calm: Some(calm),
-        } => format!("this machine stalled until {calm} ago"),
-        Comparison::Stall {
-            why: None,
-            calm: None,
-        } => return "this machine runs".into(),
-        Comparison::Rate {
-            acting,
-            allowed,
-            next_in,
-        } => match next_in {
-            Some(next) => format!("{acting} under way here, {allowed} allowed; the next in {next}"),
-            None => format!("{acting} under way here, {allowed} allowed"),
-        },
-        Comparison::Hold {
-            why: None,
-            troubled,
-            members,
-            ..
-        } => format!("{troubled} of {members} in trouble"),
-        Comparison::Hold {
-            why: Some(why),
-            held_for: Some(held_for),
-            canary_in,
-            canary,
-            unsupplied,
-            ..
-        } => {
-            let out = match (canary.and_then(|id| plan.member(id)), canary_in) {
-                (Some(member), _) => format!("the restart of {} is being judged", member.name),
-                (None, Some(wait)) => format!("one member is tried in {wait}"),
-                (None, None) if *unsupplied => {
-                    "nobody is tried before what it needs is there again".to_owned()
+            Self::Age {
+                found: Some(found),
+                allowed,
+            } => write!(f, "newest evidence {found} old, at most {allowed} allowed"),
+            Self::Stored { refused: None } => f.write_str("the last intent was stored"),
+            Self::Stored {
+                refused: Some(reason),
+            } => write!(f, "the last intent could not be stored: {reason}"),
+            Self::Control { state } => f.write_str(state),
+            Self::Until { remaining, of } if *remaining == Span::ZERO => {
+                if *of == Span::ZERO {
+                    return f.write_str("no wait");
                 }
-                (None, None) => "one member is tried as soon as it may be restarted".to_owned(),
-            };
-            let held = if *held_for < Span::secs(1) {
-                "held".to_owned()
-            } else {
-                format!("held for {held_for}")
-            };
-            format!("{held}: {why}; {out}")
-        }
-        Comparison::Budget {
-            out,
-            max_out,
-            who,
-            up,
-            min_up,
-        } => {
-            let mut text = format!("{out} out, at most {max_out} allowed");
-            if !who.is_empty() {
-                let names: Vec<String> = who
-                    .iter()
-                    .map(|id| {
-                        plan.member(*id)
-                            .map_or_else(String::new, |m| m.name.as_str().to_owned())
-                    })
-                    .collect();
-                let more = if (*out as usize) > names.len() {
-                    ", …"
-                } else {
-                    ""
-                };
-                text = format!(
-                    "{out} out ({}{more}), at most {max_out} allowed",
-                    names.join(", ")
-                );
+                write!(f, "{of} are over")
             }
-            if up < min_up {
-                let short = format!("; {up} others ready, at least {min_up} must stay");
-                text.push_str(&short);
+            Self::Until { remaining, of } if remaining >= of => write!(f, "{remaining} to go"),
+            Self::Until { remaining, of } => write!(f, "{remaining} of {of} to go"),
+            Self::Count {
+                found,
+                allowed,
+                window,
+            } => write!(f, "{found} in the last {window}, at most {allowed} allowed"),
+            Self::Dependency { missing: None } => f.write_str("nothing to wait for"),
+            Self::Dependency {
+                missing: Some(missing),
+            } => missing.fmt(f),
+            Self::Stall { why: Some(why), .. } => f.write_str(why),
+            Self::Stall {
+                why: None,
+                calm: Some(calm),
+            } => write!(f, "this machine stalled until {calm} ago"),
+            Self::Stall {
+                why: None,
+                calm: None,
+            } => f.write_str("this machine runs"),
+            Self::Rate {
+                acting,
+                allowed,
+                next_in,
+            } => {
+                write!(f, "{acting} under way here, {allowed} allowed")?;
+                match next_in {
+                    Some(next) => write!(f, "; the next in {next}"),
+                    None => Ok(()),
+                }
             }
-            text
+            Self::Hold {
+                why: Some(why),
+                held_for: None,
+                ..
+            } => f.write_str(why),
+            Self::Hold {
+                why: None,
+                troubled,
+                members,
+                ..
+            } => write!(f, "{troubled} of {members} in trouble"),
+            Self::Hold {
+                why: Some(why),
+                held_for: Some(held_for),
+                canary_in,
+                canary,
+                unsupplied,
+                ..
+            } => {
+                f.write_str("held")?;
+                if *held_for >= Span::secs(1) {
+                    write!(f, " for {held_for}")?;
+                }
+                write!(f, ": {why}; ")?;
+                match (canary, canary_in) {
+                    (Some(member), _) => write!(f, "the restart of {member} is being judged"),
+                    (None, Some(wait)) => write!(f, "one member is tried in {wait}"),
+                    (None, None) if *unsupplied => {
+                        f.write_str("nobody is tried before what it needs is there again")
+                    }
+                    (None, None) => {
+                        f.write_str("one member is tried as soon as it may be restarted")
+                    }
+                }
+            }
+            Self::Budget {
+                out,
+                max_out,
+                who,
+                up,
+                min_up,
+            } => {
+                write!(f, "{out} out")?;
+                if let Some((first, others)) = who.split_first() {
+                    write!(f, " ({first}")?;
+                    others.iter().try_for_each(|name| write!(f, ", {name}"))?;
+                    let more = (*out as usize) > who.len();
+                    f.write_str(if more { ", …)" } else { ")" })?;
+                }
+                write!(f, ", at most {max_out} allowed")?;
+                if up < min_up {
+                    write!(f, "; {up} others ready, at least {min_up} must stay")?;
+                }
+                Ok(())
+            }
         }
-    };
-    Cow::Owned(text)
+    }
 }
 
 /// How its last process ended, or why none could be started: `it exited with code 3`.

@@ -112,7 +112,7 @@ fn hold_of(
     let waits = !unsupplied && hold.canary.is_none() && hold.canary_at > now;
     Some(HoldReport {
         held_for: now.since(hold.since),
-        why: hold.why.clone(),
+        why: hold.why.as_ref().to_owned(),
         troubled: group.counts.troubled,
         members,
         ends_below: (0..=members)

@@ -496,7 +496,7 @@ impl Daemon {
         let now = crate::clock::now();
         self.engine.step(event, now, &mut effects);
         self.scribe.took(&self.journal, event, now, &mut effects);
-        let lines = self.watcher.lines(&self.plan, event, &effects);
+        let lines = self.watcher.lines(event, &effects);
         for effect in effects.drain(..) {
             self.carry_out(effect);
         }

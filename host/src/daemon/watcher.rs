@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use checkd_core::engine::{Effect, Event};
 use checkd_core::journal::Entry;
-use checkd_core::plan::Plan;
 use checkd_core::policy::{About, Axis, GateName, NoticeKind, Reading, Step};
-use checkd_core::{Instant, MemberId, report};
+use checkd_core::{Instant, MemberId};
 
 /// A line for the person who watches.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// What is worth a line of what happened, and of what came of it.
-    pub(super) fn lines(&mut self, plan: &Plan, event: &Event, effects: &[Effect]) -> Vec<Line> {
+    pub(super) fn lines(&mut self, event: &Event, effects: &[Effect]) -> Vec<Line> {
         let mut lines = Vec::new();
         if let Event::Started {
             member,
@@ -78,7 +77,7 @@ impl Watcher {
                     intent: None,
                     ..
                 } => {
-                    let text = self.refused(plan, *member, *step, &explanation.readings);
+                    let text = self.refused(*member, *step, &explanation.readings);
                     lines.extend(text.map(|text| Line {
                         member: *member,
                         at: *at,
@@ -99,13 +98,7 @@ impl Watcher {
     }
 
     /// What a member waits for, unless that was shown already.
-    fn refused(
-        &mut self,
-        plan: &Plan,
-        member: MemberId,
-        step: Step,
-        readings: &[Reading],
-    ) -> Option<String> {
+    fn refused(&mut self, member: MemberId, step: Step, readings: &[Reading]) -> Option<String> {
         // Waiting for one's turn on this machine is no news, and neither is one good answer of
         // somebody who must wait anyhow.
         let mut closed: Vec<&Reading> = (readings.iter())
@@ -121,7 +114,7 @@ impl Watcher {
         self.waits.insert(member, waits);
         let closed: Vec<String> = closed
             .iter()
-            .map(|reading| format!("{} ({})", reading.gate, report::numbers(plan, reading)))
+            .map(|reading| format!("{} ({})", reading.gate, reading.compared))
             .collect();
         Some(format!(
             "{} waits for {}",
@@ -165,13 +158,10 @@ mod tests {
 
     #[test]
     fn what_a_member_waits_for_is_shown_once() {
-        let (mut watcher, plan) = (
-            Watcher::default(),
-            crate::manager::tests::plan(&["true"], 2),
-        );
+        let mut watcher = Watcher::default();
         let [one, two] = [0, 1].map(|member| MemberId { group: 0, member });
         let mut shown =
-            |member, readings: &[Reading]| watcher.refused(&plan, member, Step::Restart, readings);
+            |member, readings: &[Reading]| watcher.refused(member, Step::Restart, readings);
 
         assert!(shown(one, &[closed(GateName::Hold, 9)]).is_some());
         assert!(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use checkd_core::report;
 use rusqlite::{ToSql, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,7 +78,8 @@ pub(super) const PARTS: [&str; 5] = [
 ];
 pub(super) const DECISIONS: &str =
     "SELECT wall_ms, seq, group_name, member, NULL, 'decision', step, because,
-        incident, intent, json_object('closed', closed, 'explanation', json(explanation))
+        incident, intent, json_object('closed', closed, 'explanation',
+            json_set(explanation, '$.verdict', verdict, '$.because', because))
      FROM decision WHERE wall_ms >= ?1";
 pub(super) const ACTIONS: &str =
     "SELECT wall_ms, seq, group_name, member, NULL, 'action', act, why,
@@ -217,6 +219,11 @@ impl Reader {
 pub(super) fn row(r: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Row> {
     let wall_ms = r.get(from)?;
     let detail: Option<String> = r.get(from + 10)?;
+    let detail = detail.and_then(|text| serde_json::from_str(&text).ok());
+    let mut detail: Value = detail.unwrap_or_default();
+    if let Some(explanation) = detail.get_mut("explanation") {
+        report::told(explanation);
+    }
     Ok(Row {
         time: crate::wall::rfc3339(wall_ms),
         wall_ms,
@@ -228,9 +235,7 @@ pub(super) fn row(r: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Row> {
         text: r.get::<_, Option<String>>(from + 7)?.unwrap_or_default(),
         incident: r.get(from + 8)?,
         intent: r.get(from + 9)?,
-        detail: detail
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or(Value::Null),
+        detail,
     })
 }
 

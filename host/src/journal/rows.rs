@@ -74,17 +74,19 @@ impl Folds {
 pub(super) struct Rows<'a> {
     pub(super) all: &'a Connection,
     pub(super) plan: &'a Plan,
+    pub(super) texts: &'a mut report::Texts,
     pub(super) steady: &'a mut Folds,
     pub(super) daemon: i64,
     pub(super) seq: &'a mut i64,
     pub(super) both: Both,
 }
 
-impl Rows<'_> {
-    fn names(&self, id: MemberId) -> (String, String) {
-        let group = self.plan.group(id.group).map_or("?", |g| g.name.as_str());
-        let member = self.plan.member(id).map_or("?", |m| m.name.as_str());
-        (group.to_owned(), member.to_owned())
+impl<'a> Rows<'a> {
+    fn names(&self, id: MemberId) -> (&'a str, &'a str) {
+        let plan = self.plan;
+        let group = plan.group(id.group).map_or("?", |g| g.name.as_str());
+        let member = plan.member(id).map_or("?", |m| m.name.as_str());
+        (group, member)
     }
 
     pub(super) fn next_seq(&mut self) -> i64 {
@@ -123,7 +125,7 @@ impl Rows<'_> {
                     self.daemon,
                     group,
                     member,
-                    word(axis),
+                    axis.as_str(),
                     from,
                     to,
                     why,
@@ -166,7 +168,7 @@ impl Rows<'_> {
                 incident,
             } => {
                 let (group, member) = self.names(*member);
-                let written = report::decision(self.plan, explanation);
+                let written = self.texts.decision(explanation).map_err(unsaid)?;
                 let sql =
                     "INSERT INTO decision (seq, daemon, group_name, member, step, verdict, because,
                     closed, explanation, intent, incident, at_ms, wall_ms)
@@ -176,7 +178,7 @@ impl Rows<'_> {
                     self.daemon,
                     group,
                     member,
-                    word(step),
+                    step.as_str(),
                     explanation.verdict.as_str(),
                     explanation.because,
                     written.closed,
@@ -448,13 +450,11 @@ impl Rows<'_> {
         Ok(())
     }
 
-    pub(super) fn keep(&self, kept: &Kept, boot: &str) -> rusqlite::Result<()> {
+    pub(super) fn keep(&mut self, kept: &Kept, boot: &str) -> rusqlite::Result<()> {
         let sql = "INSERT INTO kept (path, boot, wall_ms, value) VALUES (?, ?, ?, ?)
             ON CONFLICT (path) DO UPDATE SET
               boot = excluded.boot, wall_ms = excluded.wall_ms, value = excluded.value";
-        let value = kept
-            .to_json()
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let value = self.texts.kept(kept).map_err(unsaid)?;
         let wall_ms = self.both.wall_ms(kept.at());
         self.all
             .prepare_cached(sql)?
@@ -469,7 +469,7 @@ impl Rows<'_> {
         exit: Exit,
     ) -> rusqlite::Result<()> {
         let (group, member) = self.names(member);
-        self.life_over((&group, &member), generation, exit)
+        self.life_over((group, member), generation, exit)
     }
 
     pub(super) fn life_over(
@@ -492,12 +492,9 @@ impl Rows<'_> {
     }
 }
 
-/// The word that serde gives to a plain enum.
-fn word(value: impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(text)) => text,
-        _ => "?".to_owned(),
-    }
+/// What has no text cannot be stored.
+fn unsaid(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
 /// SQLite's integers are signed; nothing that we count comes near the difference.

@@ -6,7 +6,7 @@ use checkd_core::event::{Effect, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::replay::{Input, Written};
-use checkd_core::{Instant, IntentId, LeafId};
+use checkd_core::{Instant, IntentId, LeafId, report};
 use rusqlite::{Connection, params};
 
 use super::read::{self, Reader, Row};
@@ -389,6 +389,7 @@ impl<'a> Copy<'a> {
         let mut rows = Rows {
             all: &self.all,
             plan: self.plan,
+            texts: &mut report::Texts::default(),
             steady: &mut Folds::default(),
             daemon: self.segment.daemon,
             seq: &mut self.seq,

@@ -5,6 +5,7 @@
     reason = "a test that meets anything else fails"
 )]
 
+mod decisions;
 mod segments;
 mod stalls;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use checkd_core::engine::Event;
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
+use checkd_core::report;
 use checkd_core::{Instant, IntentId};
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
@@ -53,6 +54,7 @@ pub(super) struct Writer {
     boot: String,
     seq: i64,
     durable: bool,
+    texts: report::Texts,
     steady: Folds,
     folded_at: Instant,
     sweep: Sweep,
@@ -105,6 +107,7 @@ impl Writer {
             boot,
             seq: 0,
             durable: true,
+            texts: report::Texts::default(),
             steady: Folds::default(),
             folded_at: crate::clock::now(),
             sweep,
@@ -352,6 +355,7 @@ impl Writer {
         let mut rows = Rows {
             all: &all,
             plan: &self.plan,
+            texts: &mut self.texts,
             steady: &mut self.steady,
             daemon,
             seq: &mut self.seq,

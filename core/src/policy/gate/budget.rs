@@ -6,7 +6,6 @@
 //! by killing many members at once.
 
 use super::View;
-use crate::MemberId;
 use crate::policy::propose::Proposal;
 use crate::policy::{Comparison, GateName, Reading};
 
@@ -29,11 +28,9 @@ pub(super) fn read(view: &View<'_>, _: &Proposal) -> Reading {
     let min_up = if serves { policy.min_up } else { 0 };
     let who = (0u32..)
         .zip(&view.group.members)
-        .filter(|(index, member)| *index != view.id.member && member.out())
-        .map(|(member, _)| MemberId {
-            group: view.id.group,
-            member,
-        })
+        .zip(&view.group_plan.members)
+        .filter(|((index, member), _)| *index != view.id.member && member.out())
+        .map(|(_, plan)| plan.name.clone())
         .take(if spare { 0 } else { NAMED })
         .collect();
     Reading {

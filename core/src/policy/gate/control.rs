@@ -3,6 +3,8 @@
 //! In `observe` everything is decided and recorded as in `auto`, and nothing is done. The first start
 //! of a member that nobody ever started is not a decision about its health, so it passes `observe`.
 
+use std::borrow::Cow;
+
 use super::View;
 use crate::Span;
 use crate::event::Window;
@@ -29,7 +31,7 @@ pub(super) fn read(view: &View<'_>, proposal: &Proposal) -> Reading {
             let left = until.since(view.now);
             (
                 false,
-                format!("paused by {by} for another {left}: {reason}"),
+                format!("paused by {by} for another {left}: {reason}").into(),
                 Some(*until),
             )
         }
@@ -41,12 +43,12 @@ pub(super) fn read(view: &View<'_>, proposal: &Proposal) -> Reading {
             let why = reason.map_or(String::new(), |reason| format!(": {reason}"));
             (
                 false,
-                format!("maintenance `{name}` for another {left}{why}"),
+                format!("maintenance `{name}` for another {left}{why}").into(),
                 window.map(|it| it.until),
             )
         }
-        (_, Mode::Observe) => (proposal.begins(), "observe".to_owned(), None),
-        (Control::Auto | Control::Paused { .. }, Mode::Auto) => (true, "auto".to_owned(), None),
+        (_, Mode::Observe) => (proposal.begins(), Cow::Borrowed("observe"), None),
+        (Control::Auto | Control::Paused { .. }, Mode::Auto) => (true, "auto".into(), None),
     };
     Reading {
         gate: GateName::Control,

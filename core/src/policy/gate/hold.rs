@@ -4,6 +4,8 @@
 //! come. A group too small to be held is helped one member at a time, the next one only when the last
 //! restart has helped.
 
+use std::sync::Arc;
+
 use super::View;
 use crate::config::defaults;
 use crate::policy::hold::{self, Hold};
@@ -30,7 +32,7 @@ fn held(view: &View<'_>, hold: &Hold) -> Reading {
         gate: GateName::Hold,
         open,
         compared: Comparison::Hold {
-            why: Some(hold.why.clone()),
+            why: Some(Arc::clone(&hold.why)),
             held_for: Some(view.now.since(hold.since)),
             troubled: view.group.counts.troubled,
             members: view.group.size(),
@@ -38,7 +40,8 @@ fn held(view: &View<'_>, hold: &Hold) -> Reading {
             unsupplied,
             canary: hold
                 .canary
-                .and_then(|intent| view.state.intents.get(&intent).copied()),
+                .and_then(|intent| view.plan.member(*view.state.intents.get(&intent)?))
+                .map(|member| member.name.clone()),
         },
         reopens: canary_at,
     }
@@ -67,7 +70,7 @@ fn alone(view: &View<'_>) -> Reading {
         gate: GateName::Hold,
         open: !blocked,
         compared: Comparison::Hold {
-            why: blocked.then(|| "a restart of the other member has not helped yet".to_owned()),
+            why: blocked.then(|| "a restart of the other member has not helped yet".into()),
             held_for: None,
             troubled: view.group.counts.troubled,
             members: view.group.size(),

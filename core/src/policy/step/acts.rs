@@ -5,7 +5,7 @@ use crate::event::{Effect, Exit};
 use crate::journal::{Entry, Outcome};
 use crate::policy::propose::Proposal;
 use crate::policy::state::{Attempt, Control, Life, Phase, Refused, Wanted};
-use crate::policy::{About, Motive, NoticeKind, Step, gate, judge, words};
+use crate::policy::{About, Motive, NoticeKind, Step, gate, judge};
 use crate::{IntentId, MemberId, Span, Status};
 
 /// So many automatic starts in a [`DAY`] are chronic (policy.md section 3).
@@ -104,10 +104,9 @@ impl Turn<'_> {
             parole: attempt.motive == Motive::Dead && view.member.ledger.given_up.is_some(),
         };
         let closed = gate::closed_meanwhile(&view, &proposal)?;
-        let numbers = words::numbers(self.plan, &closed);
         Some(format!(
-            "the gate {} closed meanwhile: {numbers}",
-            closed.gate
+            "the gate {} closed meanwhile: {}",
+            closed.gate, closed.compared
         ))
     }
 

@@ -237,8 +237,7 @@ impl Turn<'_> {
             let budget = readings
                 .iter()
                 .find(|reading| reading.gate == GateName::Budget);
-            let numbers =
-                budget.map_or_else(Default::default, |budget| words::numbers(self.plan, budget));
+            let numbers = budget.map_or_else(String::new, |budget| budget.compared.to_string());
             let text = format!("has waited {LONG} for the budget: {numbers}");
             self.notify(id, NoticeKind::Waiting, text);
         }

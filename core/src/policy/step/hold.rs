@@ -104,7 +104,7 @@ impl Turn<'_> {
         };
         group.hold = Some(Hold {
             since: now,
-            why: why.to_owned(),
+            why: why.into(),
             canary_at: now + wait,
             canary: None,
             futile: 0,

@@ -10,7 +10,7 @@ use crate::event::Effect;
 use crate::journal::Entry;
 use crate::plan::Plan;
 use crate::policy::sim::World;
-use crate::policy::{About, Axis, NoticeKind, words};
+use crate::policy::{About, Axis, NoticeKind};
 use crate::{Instant, IntentId, MemberId, Span};
 
 /// Text is wrapped here, as on a terminal.
@@ -145,8 +145,7 @@ fn entry_said(
             ..
         } => {
             let closed = explanation.readings.iter().filter(|reading| !reading.open);
-            let closed = closed
-                .map(|reading| format!("{} ({})", reading.gate, words::numbers(plan, reading)));
+            let closed = closed.map(|reading| format!("{} ({})", reading.gate, reading.compared));
             let closed = closed.collect::<Vec<_>>().join(" and ");
             Some((
                 name(*member),
