@@ -9,6 +9,8 @@
 pub mod id;
 pub mod time;
 
+mod json;
+
 pub mod sample;
 
 pub mod compose;

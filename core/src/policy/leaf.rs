@@ -22,21 +22,28 @@ pub const BLIND_SPAN: Span = Span::mins(2);
 #[serde(default)]
 pub struct Leaf {
     /// Whether the current streak is of Fails; `None` before the first definite sample.
+    #[serde(skip_serializing_if = "is_default")]
     failing: Option<bool>,
     /// Length of the current streak.
+    #[serde(skip_serializing_if = "is_default")]
     count: u32,
     /// When the current streak began.
+    #[serde(skip_serializing_if = "is_default")]
     first: Instant,
     /// Its newest sample.
+    #[serde(skip_serializing_if = "is_default")]
     last: Instant,
     /// Whether the last definite sample was a Warn.
     #[serde(skip_serializing_if = "is_default")]
     warned: bool,
     /// What `live` settled on; `None` before the first verdict.
+    #[serde(skip_serializing_if = "is_default")]
     live: Option<bool>,
     /// What `ready` settled on.
+    #[serde(skip_serializing_if = "is_default")]
     ready: Option<bool>,
     /// The last 64 definite samples, newest in bit 0; a set bit is a Fail.
+    #[serde(skip_serializing_if = "is_default")]
     ring: u64,
     /// Unknown samples since the last definite one.
     #[serde(skip_serializing_if = "is_default")]
@@ -45,6 +52,7 @@ pub struct Leaf {
     #[serde(skip_serializing_if = "is_default")]
     unknown_since: Instant,
     /// The newest sample of any kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
     newest: Option<Newest>,
 }
 

@@ -1,48 +1,44 @@
 //! How often something happened lately: a sliding window, OTP's `add_restart` (never a tumbling one,
 //! through whose boundary twice the limit fits).
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::likeness::Likeness;
 use crate::plan::Limit;
-use crate::{Instant, Span};
+use crate::{Instant, Span, json};
 
 /// So many instants are kept at most; no limit is larger (the configuration refuses it).
 pub(crate) const LIMIT_MAX: u32 = 64;
 
 /// The newest instants at which something happened, none of them more than 49 days before the newest.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
     times: Times,
 }
 
-/// A hundred thousand members have two windows each: an instant is the milliseconds after a first one.
+/// A hundred thousand members have two windows each, which are kept again and again and seldom change:
+/// an instant is the milliseconds after a first one, and a clone shares them.
 #[derive(Clone, Debug, Default)]
 struct Times {
     first: Instant,
-    after: VecDeque<u32>,
+    after: Arc<[u32]>,
 }
 
 impl Times {
-    fn push(&mut self, at: Instant) {
-        if self.after.is_empty() {
-            self.first = at;
+    /// Of these instants, the oldest first, those that are kept.
+    fn of(times: &[Instant]) -> Self {
+        let newest = times.last().copied().unwrap_or_default();
+        let near = |at: &&Instant| u32::try_from(newest.since(**at).0).is_ok();
+        let surplus = times.len().saturating_sub(LIMIT_MAX as usize);
+        let times = times.iter().skip(surplus).filter(near);
+        let first = times.clone().next().copied().unwrap_or_default();
+        let after = |at: &Instant| u32::try_from(at.since(first).0).unwrap_or(u32::MAX);
+        Self {
+            first,
+            after: times.map(after).collect(),
         }
-        while self.after.len() >= LIMIT_MAX as usize {
-            self.after.pop_front();
-        }
-        let Ok(after) = u32::try_from(at.since(self.first).0) else {
-            let times: Vec<Instant> = self.iter().collect();
-            self.after.clear();
-            let fits = |time: &&Instant| u32::try_from(at.since(**time).0).is_ok();
-            for time in times.iter().filter(fits).chain([&at]) {
-                self.push(*time);
-            }
-            return;
-        };
-        self.after.push_back(after);
     }
 
     fn iter(&self) -> impl DoubleEndedIterator<Item = Instant> + ExactSizeIterator {
@@ -50,31 +46,60 @@ impl Times {
     }
 }
 
-impl Serialize for Times {
+/// As words of four bytes: the first instant is two, then comes how long after it each is.
+impl Serialize for SlidingWindow {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.iter())
+        let Times { first, after } = &self.times;
+        let mut bytes = [[0; 4]; 2 + LIMIT_MAX as usize];
+        let first = first.0.to_be_bytes();
+        let words = after.iter().map(|after| after.to_be_bytes());
+        let words = first.as_chunks().0.iter().copied().chain(words);
+        for (place, word) in bytes.iter_mut().zip(words) {
+            *place = word;
+        }
+        let used = if after.is_empty() { 0 } else { 2 + after.len() };
+        let bytes = bytes.get(..used).unwrap_or_default();
+        to.serialize_bytes(bytes.as_flattened())
     }
 }
 
-impl<'de> Deserialize<'de> for Times {
+impl<'de> Deserialize<'de> for SlidingWindow {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut times = Self::default();
-        for at in Vec::<Instant>::deserialize(from)? {
-            times.push(at);
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            #[serde(deserialize_with = "json::bytes")]
+            Words(Vec<u8>),
+            /// An older checkd wrote every instant as a number.
+            Instants { times: Vec<Instant> },
         }
-        Ok(times)
+        let instants = match Written::deserialize(from)? {
+            Written::Instants { times } => times,
+            Written::Words(bytes) => {
+                let words = bytes.as_chunks().0.iter().copied();
+                let mut words = words.map(|word| u64::from(u32::from_be_bytes(word)));
+                let first = words.next().unwrap_or(0) << 32 | words.next().unwrap_or(0);
+                words.map(|after| Instant(first) + Span(after)).collect()
+            }
+        };
+        let times = Times::of(&instants);
+        Ok(Self { times })
     }
 }
 
 impl SlidingWindow {
     /// It happened at `now`.
     pub(crate) fn add(&mut self, now: Instant) {
-        self.times.push(now);
+        let times: Vec<Instant> = self.times.iter().chain([now]).collect();
+        self.times = Times::of(&times);
     }
 
     /// The newest of them did not happen after all.
     pub(crate) fn take_back(&mut self) {
-        self.times.after.pop_back();
+        let times: Vec<Instant> = self.times.iter().collect();
+        if let Some((_, before)) = times.split_last() {
+            self.times = Times::of(before);
+        }
     }
 
     /// What of it bears on what comes: as long as it counts under `limit`.
@@ -110,7 +135,7 @@ mod tests {
 
     use super::SlidingWindow;
     use crate::plan::Limit;
-    use crate::{Instant, Span};
+    use crate::{Instant, Span, json};
 
     #[test]
     fn the_window_slides() {
@@ -134,6 +159,10 @@ mod tests {
         );
     }
 
+    fn text(window: &SlidingWindow) -> String {
+        json::write(&mut Vec::new(), window).unwrap().to_owned()
+    }
+
     #[test]
     fn instants_far_apart_and_a_full_window_are_remembered_as_they_were() {
         let days = |days: u64| Instant(days * 86_400_000);
@@ -141,8 +170,7 @@ mod tests {
         for day in [1, 2, 40, 60, 61, 200] {
             window.add(days(day));
         }
-        let text = serde_json::to_string(&window).unwrap();
-        assert_eq!(text, format!(r#"{{"times":[{}]}}"#, days(200).0));
+        assert_eq!(text(&window), format!(r#""{:016x}00000000""#, days(200).0));
         for hour in 1..=100 {
             window.add(days(200) + Span::mins(60 * hour));
         }
@@ -150,10 +178,22 @@ mod tests {
         let end = days(200) + Span::mins(60 * 100);
         assert_eq!(window.count(day, end), 24);
         assert_eq!(window.count(Span(u64::MAX), end), 64);
-        let text = serde_json::to_string(&window).unwrap();
-        let read: SlidingWindow = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.count(day, end), 24);
-        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        let again: SlidingWindow = serde_json::from_str(&text(&window)).unwrap();
+        assert_eq!(again.count(day, end), 24);
+        assert_eq!(text(&again), text(&window));
+        let times: Vec<Instant> = window.times.iter().collect();
+        let old = serde_json::json!({ "times": times }).to_string();
+        let again: SlidingWindow = serde_json::from_str(&old).unwrap();
+        assert_eq!(text(&again), text(&window), "as it was once written");
+        let list = serde_json::to_string(&window).unwrap();
+        let again: SlidingWindow = serde_json::from_str(&list).unwrap();
+        assert_eq!(text(&again), text(&window), "as another writer put it");
+        for broken in [r#""012""#, r#""none of these are""#, "[1,2000]", "{}"] {
+            assert!(
+                serde_json::from_str::<SlidingWindow>(broken).is_err(),
+                "{broken}"
+            );
+        }
         window.take_back();
         assert_eq!(window.count(day, end), 23);
     }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json;
 use crate::policy::keep::Kept;
 use crate::policy::{Comparison, Explanation, Motive, Reading};
 
@@ -52,7 +53,7 @@ impl Texts {
             readings: &explanation.readings,
         };
         Ok(Decision {
-            explanation: json(&mut self.json, &written)?,
+            explanation: json::write(&mut self.json, &written)?,
             closed: &self.closed,
         })
     }
@@ -62,14 +63,8 @@ impl Texts {
     /// # Errors
     /// It cannot be written as JSON.
     pub fn kept(&mut self, kept: &Kept) -> serde_json::Result<&str> {
-        json(&mut self.json, kept)
+        json::write(&mut self.json, kept)
     }
-}
-
-fn json<'a>(text: &'a mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<&'a str> {
-    text.clear();
-    serde_json::to_writer(&mut *text, value)?;
-    std::str::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
 /// Completes a [`Decision::explanation`] by what follows from it: of each gate whether it was open, and
