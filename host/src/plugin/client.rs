@@ -26,7 +26,7 @@ use super::probe::{ANSWER, CHATTER_MAX, HELLO, log};
 use super::process::{Launch, Process};
 use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
-    line, parse, too_long,
+    gather, line, parse,
 };
 
 /// After the target's deadline the plugin has so long to come back.
@@ -799,14 +799,7 @@ async fn read_line(
         if seen.is_empty() {
             return Ok(!line.is_empty());
         }
-        let (part, used, ended) = match seen.iter().position(|&byte| byte == b'\n') {
-            Some(end) => (seen.get(..end).unwrap_or_default(), end + 1, true),
-            None => (seen, seen.len(), false),
-        };
-        if line.len() + part.len() > LINE_MAX {
-            return Err(too_long());
-        }
-        line.extend_from_slice(part);
+        let (used, ended) = gather(seen, line)?;
         stream.consume(used);
         if ended {
             return Ok(true);

@@ -22,6 +22,7 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub mod program;
 pub(crate) mod sandbox;
+pub(crate) mod text;
 pub(crate) mod trust;
 pub mod verify;
 

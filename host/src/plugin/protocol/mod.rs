@@ -265,14 +265,7 @@ pub fn read_line(stream: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bo
         if seen.is_empty() {
             return Ok(!line.is_empty());
         }
-        let (part, used, ended) = match seen.iter().position(|&byte| byte == b'\n') {
-            Some(end) => (seen.get(..end).unwrap_or_default(), end + 1, true),
-            None => (seen, seen.len(), false),
-        };
-        if line.len() + part.len() > LINE_MAX {
-            return Err(too_long());
-        }
-        line.extend_from_slice(part);
+        let (used, ended) = gather(seen, line)?;
         stream.consume(used);
         if ended {
             return Ok(true);
@@ -280,12 +273,21 @@ pub fn read_line(stream: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bo
     }
 }
 
-/// What a line above [`LINE_MAX`] is.
-pub fn too_long() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("a line is longer than {LINE_MAX} bytes"),
-    )
+/// Takes what is `seen` of a stream into `line`, as far as the line goes: how much of it was taken,
+/// and whether the line has ended.
+pub(crate) fn gather(seen: &[u8], line: &mut Vec<u8>) -> io::Result<(usize, bool)> {
+    let (part, used, ended) = match seen.iter().position(|&byte| byte == b'\n') {
+        Some(end) => (seen.get(..end).unwrap_or_default(), end + 1, true),
+        None => (seen, seen.len(), false),
+    };
+    if line.len() + part.len() > LINE_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a line is longer than {LINE_MAX} bytes"),
+        ));
+    }
+    line.extend_from_slice(part);
+    Ok((used, ended))
 }
 
 /// `text` as one line of at most `max` bytes: control characters become blanks, the rest is cut and
