@@ -28,3 +28,8 @@ pub mod verify;
 
 pub use catalog::{Catalog, Offer, Plugin, Unavailable};
 pub use protocol::{Problem, Target};
+
+/// What the fuzzer holds the reader to, held with its seeds by an ordinary test.
+#[cfg(test)]
+#[path = "../../../fuzz/judge.rs"]
+mod judge;
