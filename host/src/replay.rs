@@ -4,6 +4,8 @@
 //! engine that begins there and is told the same must decide the same; what it decides is written as the
 //! daemon writes it, into memory, and read back as the journal is, so that like is compared with like.
 
+mod other;
+
 use std::collections::BTreeSet;
 
 use checkd_core::engine::Engine;
@@ -13,6 +15,8 @@ use serde_json::Value;
 
 use crate::journal::{Copy, Row, Segment, Segments};
 use crate::wall;
+
+pub(crate) use other::{Other, Otherwise, otherwise};
 
 /// What is to be compared.
 #[derive(Clone, Debug, Default)]

@@ -138,6 +138,52 @@ fn what_was_changed_in_a_journal_is_found_and_named() {
 }
 
 #[test]
+fn what_another_configuration_would_have_done_is_told() {
+    let mut checkd = eventful();
+    checkd.end(Signal::TERM);
+    let with = |config: &str, more: &[&str]| {
+        checkd.write_config(config);
+        let other = checkd.dir().join("other.toml");
+        std::fs::rename(checkd.dir().join("checkd.toml"), other).expect("a file");
+        let state = checkd.state_dir();
+        let state = state.to_str().expect("a path");
+        let words = ["replay", "--state-dir", state, "--config", "other.toml"];
+        let answer = checkd.ask([&words, more].concat());
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        answer
+    };
+    let acts = |answer: &Answer, lacks: &str| -> Vec<(String, String)> {
+        let told: Value = serde_json::from_str(&answer.stdout).expect("it is JSON");
+        let acts = told["acts"].as_array().expect("a list");
+        let which = acts.iter().filter(|act| act[lacks].is_null());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        which
+            .map(|act| (text(&act["path"]), text(&act["step"])))
+            .collect()
+    };
+    let same = with(CONFIG, &["--json"]);
+    assert_eq!(acts(&same, "would_ms"), [], "{same:?}");
+    let restart = ("web/web-1".to_owned(), "restart".to_owned());
+    let patient = CONFIG.replace("fall = 2", "fall = 50");
+    let later = with(&patient, &["--json"]);
+    assert!(acts(&later, "would_ms").contains(&restart), "{later:?}");
+    let told = with(&patient, &["web/web-1"]).unwrapped();
+    for words in [
+        "web/web-1 restart would not have been by then",
+        "with other.toml:",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    // What would have been the same is counted: the start of who was killed.
+    let told: Value = serde_json::from_str(&later.stdout).expect("it is JSON");
+    assert!(told["same"].as_u64() >= Some(1), "{told}");
+    checkd.write_raw_config("[group.web]\nfal = 2\n");
+    let words = ["replay", "--state-dir", "state", "--config", "checkd.toml"];
+    let wrong = checkd.ask(words);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+}
+
+#[test]
 fn a_journal_that_anybody_wrote_is_told_of_and_breaks_nothing() {
     let mut checkd = eventful();
     checkd.end(Signal::TERM);

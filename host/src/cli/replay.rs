@@ -1,6 +1,8 @@
 //! `checkd replay`: decides everything in the journal again, and says whether the same comes out.
 
-use std::path::PathBuf;
+mod other;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use checkd_core::Span;
@@ -8,12 +10,14 @@ use checkd_core::diagnostic::Diagnostic;
 use serde::Serialize;
 
 use crate::api::selector::among;
-use crate::journal::{Reader, Row, Segments};
-use crate::replay::{self, Asked, Difference, Fared};
+use crate::config::{Purpose, configure};
+use crate::journal::{Reader, Row, Segment, Segments};
+use crate::render;
+use crate::replay::{self, Asked, Difference, Fared, Otherwise, otherwise};
 use crate::wall;
 
 use super::paint::{self, Ink, Paper};
-use super::{FAILED, find, tell};
+use super::{FAILED, Layers, USAGE, find, tell};
 
 /// Arguments of `checkd replay`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +31,9 @@ pub struct Args {
     /// The state directory [default: by the configuration].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// What this configuration would have done about the same history.
+    #[arg(long, value_name = "OTHER")]
+    config: Option<PathBuf>,
     /// Not what was decided longer ago than this: `90s`, `10m`, `2h`, `1d`.
     #[arg(long, value_name = "TIME", value_parser = wall::parse_span)]
     since: Option<Span>,
@@ -55,13 +62,19 @@ struct Found {
 
 /// Runs the verb.
 pub fn run(args: &Args) -> ExitCode {
+    if let Some(file) = &args.config {
+        return match look_otherwise(args, file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(code) => code,
+        };
+    }
     match look(args) {
         Ok(found) => {
             let whole = found.segments.iter().all(|it| it.cannot.is_none());
             if args.json {
                 paint::print_json(&found);
             } else {
-                paint::print(&render(&found, Paper::of_stdout()));
+                paint::print(&text(&found, Paper::of_stdout()));
             }
             ExitCode::from(if found.same && whole { 0 } else { FAILED })
         }
@@ -69,7 +82,8 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn look(args: &Args) -> Result<Found, ExitCode> {
+/// What is read, and what of it is wanted.
+fn open(args: &Args) -> Result<(String, Segments, Asked), ExitCode> {
     let path = match (&args.journal, &args.state_dir) {
         (Some(file), _) => file.clone(),
         (None, Some(directory)) => directory.join("journal.db"),
@@ -100,18 +114,70 @@ fn look(args: &Args) -> Result<Found, ExitCode> {
         }),
     };
     let journal = reader.segments().map_err(|why| find::unreadable(&why))?;
-    let found = all(&journal, &asked, path.display().to_string());
+    Ok((path.display().to_string(), journal, asked))
+}
+
+fn look(args: &Args) -> Result<Found, ExitCode> {
+    let (path, journal, asked) = open(args)?;
+    let found = all(&journal, &asked, path);
     let found = found.map_err(|why| find::unreadable(&why))?;
     if found.segments.is_empty() {
-        let told = Diagnostic::error(
-            "C0516",
-            format!("nothing in journal `{}` can be replayed", found.journal),
-        )
-        .note("it does not hold what the engine was told: an older checkd wrote it, or it is new");
-        tell::tell(&told);
-        return Err(ExitCode::from(FAILED));
+        return Err(nothing(&found.journal));
     }
     Ok(found)
+}
+
+fn nothing(journal: &str) -> ExitCode {
+    let told = Diagnostic::error(
+        "C0516",
+        format!("nothing in journal `{journal}` can be replayed"),
+    )
+    .note("it does not hold what the engine was told: an older checkd wrote it, or it is new");
+    tell::tell(&told);
+    ExitCode::from(FAILED)
+}
+
+fn look_otherwise(args: &Args, file: &Path) -> Result<(), ExitCode> {
+    let (path, journal, asked) = open(args)?;
+    let layers = Layers {
+        file: Some(file.to_owned()),
+        set: Vec::new(),
+    };
+    let configured = configure(&layers, Purpose::Judge);
+    let Some(plan) = configured.plan else {
+        // Where standard error is closed there is nobody to tell.
+        drop(render::to_stderr(
+            &configured.diagnostics,
+            &configured.document.sources,
+        ));
+        return Err(ExitCode::from(USAGE));
+    };
+    let segments = journal.all().map_err(|why| find::unreadable(&why))?;
+    if segments.is_empty() {
+        return Err(nothing(&path));
+    }
+    let mut all = Otherwise::default();
+    for segment in wanted(&segments, &asked) {
+        otherwise(&journal, segment, &asked, &plan, &mut all)
+            .map_err(|why| find::unreadable(&why))?;
+    }
+    if args.json {
+        paint::print_json(&all);
+    } else {
+        let file = file.display().to_string();
+        paint::print(&other::render(&all, &file, Paper::of_stdout()));
+    }
+    Ok(())
+}
+
+/// The segments that are not over before what is asked for: each is where the next one begins.
+fn wanted<'a>(all: &'a [Segment], asked: &Asked) -> impl Iterator<Item = &'a Segment> {
+    let since = asked.since_ms;
+    let nexts = all.iter().skip(1).map(Some).chain([None]);
+    all.iter().zip(nexts).filter_map(move |(segment, next)| {
+        next.is_none_or(|next| next.wall_ms >= since)
+            .then_some(segment)
+    })
 }
 
 fn all(journal: &Segments, asked: &Asked, path: String) -> Result<Found, String> {
@@ -120,12 +186,8 @@ fn all(journal: &Segments, asked: &Asked, path: String) -> Result<Found, String>
     let first = all.first().map(|segment| segment.wall_ms);
     let missing = oldest.zip(first).filter(|(oldest, first)| oldest < first);
     let mut segments = Vec::new();
-    for (index, segment) in all.iter().enumerate() {
-        // Where the next one begins this one is over.
-        let next = all.get(index + 1).map(|next| next.wall_ms);
-        if next.is_none_or(|next| next >= asked.since_ms) {
-            segments.push(replay::replay(journal, segment, asked)?);
-        }
+    for segment in wanted(&all, asked) {
+        segments.push(replay::replay(journal, segment, asked)?);
     }
     Ok(Found {
         journal: path,
@@ -142,7 +204,7 @@ fn plural(n: usize, what: &str) -> String {
     format!("{n} {what}{s}")
 }
 
-fn render(found: &Found, paper: Paper) -> String {
+fn text(found: &Found, paper: Paper) -> String {
     let mut out = String::new();
     if let Some(to) = found.missing_to_ms {
         let to = wall::date_and_time(to);

@@ -1,0 +1,60 @@
+//! `checkd replay --config OTHER`: what another configuration would have done, as text.
+
+use checkd_core::Span;
+
+use crate::replay::{Other, Otherwise};
+use crate::wall;
+
+use super::super::paint::{Ink, Paper};
+use super::plural;
+
+pub(super) fn render(all: &Otherwise, file: &str, paper: Paper) -> String {
+    let mut out = String::new();
+    let width = all.acts.iter().map(|act| act.path.chars().count());
+    let width = width.max().unwrap_or(0).min(32);
+    for act in &all.acts {
+        let time = wall::date_and_time(act.first_ms());
+        let head = format!("{time}  {:width$}  ", act.path);
+        let (text, ink) = sentence(act);
+        paper.hang(&mut out, &head, 19 + 2 + width + 2, &text, ink);
+    }
+    for why in &all.cannot {
+        let text = format!("a segment cannot be replayed: {why}");
+        paper.hang(&mut out, "", 0, &text, Ink::Unsure);
+    }
+    let count = |which: fn(&Other) -> bool| all.acts.iter().filter(|act| which(act)).count();
+    let text = format!(
+        "with {file}: {} the same, {} at another time, {} not, {} more",
+        plural(all.same, "act"),
+        count(|act| act.was_ms.is_some() && act.would_ms.is_some()),
+        count(|act| act.would_ms.is_none()),
+        count(|act| act.was_ms.is_none()),
+    );
+    paper.hang(&mut out, "", 0, &text, Ink::Strong);
+    if !all.acts.is_empty() {
+        let limit = "each is seen by itself: what came after it is what came in truth, so where an act was, \
+                     nobody knows whether a later one would have been needed";
+        paper.hang(&mut out, "", 0, limit, Ink::Quiet);
+    }
+    out
+}
+
+fn sentence(act: &Other) -> (String, Ink) {
+    let (step, because) = (act.step, &act.because);
+    match (act.was_ms, act.would_ms) {
+        (Some(was), Some(would)) => {
+            let apart = Span(was.abs_diff(would));
+            let when = if would < was { "earlier" } else { "later" };
+            let text = format!("{step} would have been {apart} {when}: {because}");
+            (text, Ink::Plain)
+        }
+        (Some(_), None) => (
+            format!("{step} would not have been by then: {because}"),
+            Ink::Good,
+        ),
+        (None, _) => (
+            format!("{step} would have been, and was not: {because}"),
+            Ink::Busy,
+        ),
+    }
+}
