@@ -161,6 +161,19 @@ fn idle(effect: &Effect) -> bool {
 ///
 /// Events are in the order in which they were taken; where passes stand among them is of no account.
 pub fn replay(engine: &mut Engine, inputs: &[Input], mut heard: impl FnMut(Instant, &Effect)) {
+    answered(engine, inputs, |at, effect| {
+        heard(at, effect);
+        None
+    });
+}
+
+/// The same for an engine that may decide otherwise than the one that was told: what `heard` answers to an
+/// effect it is told at once.
+pub fn answered(
+    engine: &mut Engine,
+    inputs: &[Input],
+    mut heard: impl FnMut(Instant, &Effect) -> Option<Event>,
+) {
     // A wake-up that was asked for and had not come by then: until then there was none.
     let slept: BTreeMap<Instant, Instant> = inputs.iter().filter_map(slept).collect();
     let mut player = Player {
@@ -228,7 +241,11 @@ struct Player<'a> {
 
 impl Player<'_> {
     /// Whatever is not written down of the time until the next event.
-    fn go_on_until(&mut self, end: Instant, heard: &mut impl FnMut(Instant, &Effect)) {
+    fn go_on_until(
+        &mut self,
+        end: Instant,
+        heard: &mut impl FnMut(Instant, &Effect) -> Option<Event>,
+    ) {
         loop {
             let awake = |at: &Instant| *at < end && self.slept_through(*at).is_none();
             let wake = self.wake_at.map(|at| at.max(self.now)).filter(awake);
@@ -258,7 +275,7 @@ impl Player<'_> {
         }
     }
 
-    fn pass(&mut self, at: Instant, heard: &mut impl FnMut(Instant, &Effect)) {
+    fn pass(&mut self, at: Instant, heard: &mut impl FnMut(Instant, &Effect) -> Option<Event>) {
         let Some(((_, place), mut passing)) = self.passes.pop_first() else {
             return;
         };
@@ -287,7 +304,12 @@ impl Player<'_> {
         }
     }
 
-    fn tell(&mut self, event: &Event, at: Instant, heard: &mut impl FnMut(Instant, &Effect)) {
+    fn tell(
+        &mut self,
+        event: &Event,
+        at: Instant,
+        heard: &mut impl FnMut(Instant, &Effect) -> Option<Event>,
+    ) {
         if matches!(event, Event::Wake) {
             self.wake_at = None;
         }
@@ -295,11 +317,15 @@ impl Player<'_> {
         self.now = self.now.max(at);
         let at = self.now;
         self.engine.step(event, at, &mut self.effects);
+        let mut answers = Vec::new();
         for effect in self.effects.drain(..) {
             if let Effect::WakeAt(at) = &effect {
                 self.wake_at = Some(*at);
             }
-            heard(at, &effect);
+            answers.extend(heard(at, &effect));
+        }
+        for answer in answers {
+            self.tell(&answer, at, heard);
         }
     }
 }

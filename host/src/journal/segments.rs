@@ -52,7 +52,7 @@ pub struct Told {
 }
 
 /// A row of an act.
-type Action = (i64, String, String, String, String);
+type Action = (i64, String, String, String, String, Option<i64>);
 
 impl Segment {
     /// Whether the daemon ended it in good order: then nothing of what it decided may be missing.
@@ -200,14 +200,15 @@ impl Segments {
                 }
             }
         }
-        let under_way = "SELECT intent, group_name, member, act, why FROM action
+        let under_way = "SELECT intent, group_name, member, act, why, incident FROM action
             WHERE (daemon < ?1 OR daemon = ?1 AND seq < ?2)
               AND outcome_seq > ?2 AND outcome_at_ms >= ?3";
         let from = i64::try_from(segment.at.0).unwrap_or(i64::MAX);
         let under_way = all
             .prepare(under_way)?
             .query_map(params![segment.daemon, segment.seq, from], |r| {
-                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?))
+                let (group, member) = (r.get(1)?, r.get(2)?);
+                Ok((r.get(0)?, group, member, r.get(3)?, r.get(4)?, r.get(5)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
         Ok(Told {
@@ -341,11 +342,11 @@ impl<'a> Copy<'a> {
                 "INSERT INTO daemon (id, wall_ms, pid, boot, version) VALUES (?, 0, 0, '', '')",
                 [segment.daemon],
             )?;
-            for (intent, group, member, act, why) in &told.under_way {
+            for (intent, group, member, act, why, incident) in &told.under_way {
                 all.execute(
-                    "INSERT INTO action (intent, seq, daemon, group_name, member, act, why, at_ms,
-                       wall_ms) VALUES (?1, -1, ?2, ?3, ?4, ?5, ?6, 0, 0)",
-                    params![intent, segment.daemon, group, member, act, why],
+                    "INSERT INTO action (intent, seq, daemon, group_name, member, act, why,
+                       incident, at_ms, wall_ms) VALUES (?1, -1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0)",
+                    params![intent, segment.daemon, group, member, act, why, incident],
                 )?;
             }
             all.execute_batch("BEGIN")?;

@@ -216,7 +216,26 @@ impl Ledger {
             }
             heard.extend(rebased);
         }
-        replay::replay(&mut engine, &heard, |at, effect| match effect {
+        replay::answered(&mut engine, &heard, |at, effect| {
+            ledger.would(at, effect);
+            // It only begins whom nobody ever started; that was done, and how it went is told.
+            match effect {
+                Effect::Record(Entry::Intent { intent, .. }) => Some(Event::IntentStored(*intent)),
+                Effect::Record(_)
+                | Effect::Do(..)
+                | Effect::Run(_)
+                | Effect::Keep(_)
+                | Effect::WakeAt(_)
+                | Effect::Notify(_)
+                | Effect::Answer { .. } => None,
+            }
+        });
+        ledger
+    }
+
+    /// Notes what the engine that only observes says.
+    fn would(&mut self, at: Instant, effect: &Effect) {
+        match effect {
             Effect::Record(Entry::Decision {
                 member,
                 step,
@@ -228,7 +247,7 @@ impl Ledger {
                 // Nothing but that it only observes is in its way.
                 if closed.map(|reading| reading.gate).eq([GateName::Control]) {
                     let what = What::Would(*step, explanation.because.clone());
-                    ledger.add(Some(*member), at, what);
+                    self.add(Some(*member), at, what);
                 }
             }
             Effect::Record(Entry::Transition {
@@ -236,7 +255,7 @@ impl Ledger {
                 axis: Axis::Health,
                 to: "healthy",
                 ..
-            }) => ledger.add(Some(*member), at, What::Over),
+            }) => self.add(Some(*member), at, What::Over),
             Effect::Record(_)
             | Effect::Do(..)
             | Effect::Run(_)
@@ -244,8 +263,7 @@ impl Ledger {
             | Effect::WakeAt(_)
             | Effect::Notify(_)
             | Effect::Answer { .. } => {}
-        });
-        ledger
+        }
     }
 
     fn add(&mut self, member: Option<MemberId>, at: Instant, what: What) {
