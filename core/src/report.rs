@@ -5,6 +5,8 @@
 mod around;
 mod written;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 pub use around::{Around, HoldReport, TogetherReport};
@@ -17,6 +19,9 @@ use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Control, Health, Life, Member, Phase, Wanted};
 use crate::policy::{Comparison, GateName, Missing, Motive, Reading, State, judge, words};
 use crate::{Generation, Instant, MemberId, MemberName, Span, Status};
+
+/// A text that is the same for most: it is there already, and copied only where it is not.
+pub type Word = Cow<'static, str>;
 
 /// `checkd status --json`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -101,7 +106,7 @@ pub struct MemberReport {
     /// `web/web-3`.
     pub path: String,
     /// `stopped`, `starting`, `up`, `dead`.
-    pub life: String,
+    pub life: Word,
     /// Since when, as time before `now`.
     pub life_for: Span,
     /// The process, while there is one.
@@ -109,7 +114,7 @@ pub struct MemberReport {
     /// How the last process ended.
     pub last_exit: Option<Exit>,
     /// `unproven`, `healthy`, `failed`.
-    pub health: String,
+    pub health: Word,
     /// Since when, as time before `now`.
     pub health_for: Span,
     /// Derived labels: `waiting`, `suspect`, `blind`, `degraded`, `outdated`, `given up`,
@@ -128,11 +133,11 @@ pub struct MemberReport {
     /// `acting`, `confirming`, with the step; nothing when idle.
     pub attempt: Option<AttemptReport>,
     /// What would help now: `start`, `restart`.
-    pub proposed: Option<String>,
+    pub proposed: Option<Word>,
     /// Every gate of the proposal, as read now.
     pub gates: Vec<GateReport>,
     /// `auto`, `observe`, `paused by … for …: …`.
-    pub control: String,
+    pub control: Word,
     /// Why it was given up.
     pub given_up: Option<String>,
     /// Automatic restarts of this incident that did not help.
@@ -168,7 +173,7 @@ pub struct LeafReport {
     /// Its message.
     pub message: String,
     /// Its cause.
-    pub cause: Option<String>,
+    pub cause: Option<Word>,
     /// Age of the newest sample.
     pub age: Option<Span>,
     /// Current streak: how many, of what, how long.
@@ -189,9 +194,9 @@ pub struct LeafReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttemptReport {
     /// `start`, `restart`, `stop`.
-    pub step: String,
+    pub step: Word,
     /// `storing`, `acting`, `confirming`.
-    pub phase: String,
+    pub phase: Word,
     /// Its intent.
     pub intent: u64,
     /// Time left until it is judged.
@@ -202,7 +207,7 @@ pub struct AttemptReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GateReport {
     /// Its name.
-    pub gate: String,
+    pub gate: Word,
     /// Whether it lets the step pass.
     pub open: bool,
     /// The numbers, as a sentence: `1 member out (web-1), 1 allowed`.
@@ -210,7 +215,7 @@ pub struct GateReport {
     /// Time until it opens by itself, where known.
     pub opens_in: Option<Span>,
     /// What would open it.
-    pub opens_when: String,
+    pub opens_when: Word,
 }
 
 /// One thing that a person can type.
@@ -219,7 +224,7 @@ pub struct Advice {
     /// The command.
     pub command: String,
     /// What it does.
-    pub does: String,
+    pub does: Word,
 }
 
 impl MemberReport {
@@ -300,7 +305,7 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
         .unwrap_or_default();
     let path = plan.path(id);
     let mut report = MemberReport {
-        life: it.life.as_str().to_owned(),
+        life: it.life.as_str().into(),
         life_for: match it.life {
             Life::Starting { since } | Life::Up { since } | Life::Dead { since, .. } => {
                 now.since(since)
@@ -309,7 +314,7 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
         },
         generation: it.generation,
         last_exit: it.last_exit,
-        health: it.health.as_str().to_owned(),
+        health: it.health.as_str().into(),
         health_for: match it.health {
             Health::Healthy { since } | Health::Failed { since, .. } => now.since(since),
             Health::Unproven => Span::ZERO,
@@ -325,19 +330,19 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
             .collect(),
         checks: checks(&view),
         attempt: it.attempt.as_ref().map(|attempt| AttemptReport {
-            step: attempt.step.as_str().to_owned(),
+            step: attempt.step.as_str().into(),
             phase: match attempt.phase {
                 Phase::Storing => "storing",
                 Phase::Acting => "acting",
                 Phase::Confirming => "confirming",
             }
-            .to_owned(),
+            .into(),
             intent: attempt.intent.0,
             confirm_within: attempt.confirm_by.since(now),
         }),
         proposed: proposal
             .as_ref()
-            .map(|proposal| proposal.step.as_str().to_owned()),
+            .map(|proposal| proposal.step.as_str().into()),
         gates: readings
             .iter()
             .map(|reading| gate_report(reading, now))
@@ -349,19 +354,20 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
                 },
                 _,
             ) if *until > now => {
-                format!("paused by {by} for another {}: {reason}", until.since(now))
+                format!("paused by {by} for another {}: {reason}", until.since(now)).into()
             }
             _ if maintained(&view).is_some() => {
-                maintained(&view).map_or_else(String::new, |window| {
+                maintained(&view).map_or_else(Word::default, |window| {
                     format!(
                         "maintenance `{}` for another {}",
                         window.name,
                         window.until.since(now)
                     )
+                    .into()
                 })
             }
-            (_, Mode::Observe) => "observe".to_owned(),
-            (Control::Auto | Control::Paused { .. }, Mode::Auto) => "auto".to_owned(),
+            (_, Mode::Observe) => "observe".into(),
+            (Control::Auto | Control::Paused { .. }, Mode::Auto) => "auto".into(),
         },
         given_up: it
             .ledger
@@ -454,7 +460,7 @@ fn checks(view: &View<'_>) -> Vec<LeafReport> {
                     .map_or_else(String::new, |newest| newest.message.as_ref().to_owned()),
                 cause: newest
                     .and_then(|newest| newest.cause)
-                    .map(|cause| cause.as_str().to_owned()),
+                    .map(|cause| cause.as_str().into()),
                 age: newest.map(|newest| view.now.since(newest.at)),
                 streak: streak.map_or(0, |streak| streak.count),
                 streak_of: streak.map(|s| {
@@ -474,32 +480,32 @@ fn checks(view: &View<'_>) -> Vec<LeafReport> {
 }
 
 fn gate_report(reading: &Reading, now: Instant) -> GateReport {
-    let opens_when = if reading.open {
-        String::new()
+    let opens_when: Word = if reading.open {
+        Word::default()
     } else if reading.gate == GateName::Hold && !alone(reading) {
-        "for all when a restart has helped, or when few enough are in trouble".to_owned()
+        "for all when a restart has helped, or when few enough are in trouble".into()
     } else if let Some(at) = reading.reopens {
-        format!("by itself in {}", at.since(now))
+        format!("by itself in {}", at.since(now)).into()
     } else {
         match reading.gate {
-            GateName::Fresh => "with the next run that still fails".to_owned(),
-            GateName::Journal => "when the journal can be written again".to_owned(),
+            GateName::Fresh => "with the next run that still fails".into(),
+            GateName::Journal => "when the journal can be written again".into(),
             GateName::Control => {
-                "when its group has mode = \"auto\" and checkd runs without --observe".to_owned()
+                "when its group has mode = \"auto\" and checkd runs without --observe".into()
             }
-            GateName::Sane => "when this machine runs again".to_owned(),
-            GateName::HostRate => "when an act on this machine has ended".to_owned(),
-            GateName::Settle => "when the daemon has been up long enough".to_owned(),
-            GateName::Dependency if by_check(reading) => "when that check passes again".to_owned(),
-            GateName::Dependency => "when enough of them are ready".to_owned(),
-            GateName::Hold => "when it has helped or was given up".to_owned(),
-            GateName::Intensity => "by `checkd reset`".to_owned(),
-            GateName::Backoff => "when the wait is over".to_owned(),
-            GateName::Budget => "when a member that is out is healthy again or given up".to_owned(),
+            GateName::Sane => "when this machine runs again".into(),
+            GateName::HostRate => "when an act on this machine has ended".into(),
+            GateName::Settle => "when the daemon has been up long enough".into(),
+            GateName::Dependency if by_check(reading) => "when that check passes again".into(),
+            GateName::Dependency => "when enough of them are ready".into(),
+            GateName::Hold => "when it has helped or was given up".into(),
+            GateName::Intensity => "by `checkd reset`".into(),
+            GateName::Backoff => "when the wait is over".into(),
+            GateName::Budget => "when a member that is out is healthy again or given up".into(),
         }
     };
     GateReport {
-        gate: reading.gate.as_str().to_owned(),
+        gate: reading.gate.as_str().into(),
         open: reading.open,
         numbers: reading.compared.to_string(),
         opens_in: reading.reopens.map(|at| at.since(now)),
@@ -665,7 +671,7 @@ fn look_there(plan: &GroupPlan, reading: &Reading) -> Option<Advice> {
     };
     Some(Advice {
         command: format!("checkd explain {selector}"),
-        does: does.to_owned(),
+        does: does.into(),
     })
 }
 
@@ -673,9 +679,9 @@ fn look_there(plan: &GroupPlan, reading: &Reading) -> Option<Advice> {
 fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<Advice> {
     let it = view.member;
     let path = &report.path;
-    let advice = |verb: String, does: &str| Advice {
+    let advice = |verb: String, does: &'static str| Advice {
         command: format!("checkd {verb}"),
-        does: does.to_owned(),
+        does: does.into(),
     };
     let mut all = Vec::new();
     for reading in readings.iter().filter(|reading| !reading.open) {

@@ -93,9 +93,8 @@ impl Div<u64> for Span {
     }
 }
 
-/// As a person writes it: `400ms`, `1.5s`, `10s`, `2m30s`, `1h`, `3d4h`; two units at the most.
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Span {
+    fn write(self, to: &mut impl fmt::Write) -> fmt::Result {
         const UNITS: [(u64, &str); 4] = [
             (86_400_000, "d"),
             (3_600_000, "h"),
@@ -103,25 +102,22 @@ impl fmt::Display for Span {
             (1_000, "s"),
         ];
         let ms = self.0;
+        if ms == 0 {
+            return to.write_str("0s");
+        }
         if ms < 1_000 {
-            return if ms == 0 {
-                f.pad("0s")
-            } else {
-                f.pad(&format!("{ms}ms"))
-            };
+            return write!(to, "{ms}ms");
         }
         if ms < 10_000 && !ms.is_multiple_of(1_000) {
-            return f.pad(&format!("{}.{}s", ms / 1_000, (ms % 1_000) / 100));
+            return write!(to, "{}.{}s", ms / 1_000, (ms % 1_000) / 100);
         }
-        let mut text = String::new();
         let mut rest = ms;
         let mut shown = 0;
         for (size, unit) in UNITS {
             let n = rest / size;
             rest %= size;
             if n > 0 {
-                text.push_str(&n.to_string());
-                text.push_str(unit);
+                write!(to, "{n}{unit}")?;
             }
             if n > 0 || shown > 0 {
                 shown += 1;
@@ -130,6 +126,18 @@ impl fmt::Display for Span {
                 break;
             }
         }
+        Ok(())
+    }
+}
+
+/// As a person writes it: `400ms`, `1.5s`, `10s`, `2m30s`, `1h`, `3d4h`; two units at the most.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.width().is_none() {
+            return self.write(f);
+        }
+        let mut text = String::new();
+        self.write(&mut text)?;
         f.pad(&text)
     }
 }
@@ -152,6 +160,7 @@ mod tests {
             (273_600_000, "3d4h"),
         ] {
             assert_eq!(Span(ms).to_string(), text, "{ms}");
+            assert_eq!(format!("{:>7}", Span(ms)), format!("{text:>7}"), "{ms}");
         }
     }
 }

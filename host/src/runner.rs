@@ -214,7 +214,8 @@ impl Runner {
             does: format!(
                 "says why this plugin cannot be used; it is tried again every {TRY_AGAIN}, and \
                  needs no restart of checkd"
-            ),
+            )
+            .into(),
         });
         report.can_do.splice(0..0, advice);
     }

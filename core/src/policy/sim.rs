@@ -611,6 +611,7 @@ impl World {
             .explain(Self::id(member), self.now)
             .unwrap()
             .health
+            .into_owned()
     }
 
     pub(crate) fn life(&self, member: u32) -> String {
@@ -618,5 +619,6 @@ impl World {
             .explain(Self::id(member), self.now)
             .unwrap()
             .life
+            .into_owned()
     }
 }

@@ -1,7 +1,7 @@
 //! Verdicts, gates and exits as words for a person: one place, so that the terminal, the journal and
 //! `explain` say the same.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::Comparison;
 use super::leaf::Leaf;
@@ -22,7 +22,7 @@ pub(crate) fn blame(plan: &GroupPlan, group: &Group, member: &Member, checks: &[
         if !text.is_empty() {
             text.push_str(", ");
         }
-        text.push_str(&one_leaf(check_plan.name.as_str(), leaf));
+        tell_leaf(&mut text, check_plan.name.as_str(), leaf);
     }
     if text.is_empty() {
         format!("`{}` is not met", plan.live.text)
@@ -45,21 +45,31 @@ pub(crate) fn warnings(plan: &GroupPlan, group: &Group, member: &Member) -> Stri
 
 /// `ping failed 5 times in 20s (connection refused)`.
 pub(crate) fn one_leaf(name: &str, leaf: &Leaf) -> String {
-    let message = leaf
-        .newest()
-        .filter(|newest| !newest.message.is_empty())
-        .map_or(String::new(), |newest| format!(" ({})", newest.message));
-    match leaf.streak() {
-        None => format!("{name} has not been seen yet{message}"),
+    let mut text = String::new();
+    tell_leaf(&mut text, name, leaf);
+    text
+}
+
+/// Appends what one leaf says.
+fn tell_leaf(text: &mut String, name: &str, leaf: &Leaf) {
+    let message = leaf.newest().map_or("", |newest| &newest.message);
+    // Moved once and not at each word.
+    text.reserve(name.len() + " failed 1000 times in 2h30m ()".len() + message.len());
+    text.push_str(name);
+    // A text takes all that is written to it.
+    _ = match leaf.streak() {
+        None => write!(text, " has not been seen yet"),
         Some(streak) => {
-            let word = if streak.failing { "failed" } else { "passed" };
-            let times = match streak.count {
-                1 => "once".to_owned(),
-                2 => format!("twice in {}", streak.span),
-                n => format!("{n} times in {}", streak.span),
-            };
-            format!("{name} {word} {times}{message}")
+            text.push_str(if streak.failing { " failed" } else { " passed" });
+            match streak.count {
+                1 => write!(text, " once"),
+                2 => write!(text, " twice in {}", streak.span),
+                n => write!(text, " {n} times in {}", streak.span),
+            }
         }
+    };
+    if !message.is_empty() {
+        text.extend([" (", message, ")"]);
     }
 }
 

@@ -102,7 +102,7 @@ fn head(out: &mut String, member: &ExplainedMember, now_ms: i64, paper: Paper) {
     if let Some(generation) = report.generation {
         facts.push(format!("pid {}", generation.pid));
     }
-    match report.life.as_str() {
+    match report.life.as_ref() {
         "up" | "starting" => facts.push(format!("runs for {}", report.life_for)),
         "dead" if word != "dead" => facts.push(format!("dead for {}", report.life_for)),
         _ => {}
@@ -159,7 +159,7 @@ fn head(out: &mut String, member: &ExplainedMember, now_ms: i64, paper: Paper) {
             Ink::Quiet,
         );
     }
-    let control = match report.control.as_str() {
+    let control = match report.control.as_ref() {
         "auto" => String::new(),
         "observe" => "Observed only: checkd says what it would do, and does not do it.".to_owned(),
         paused => sentence(paused),
@@ -292,7 +292,7 @@ fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
         paper.hang(out, "  ", 2, text, Ink::Plain);
         return;
     }
-    let alive = matches!(report.life.as_str(), "up" | "starting");
+    let alive = matches!(report.life.as_ref(), "up" | "starting");
     let seen = |leaf: &&LeafReport| alive || leaf.latest.is_some();
     if !alive {
         let text = "it has no process, so nothing of its own is checked";
@@ -382,7 +382,7 @@ fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
     if let Some(attempt) = &report.attempt {
         title(out, "What checkd does", paper);
         let (step, intent) = (&attempt.step, attempt.intent);
-        let text = match attempt.phase.as_str() {
+        let text = match attempt.phase.as_ref() {
             "storing" => {
                 format!("{step} (intent {intent}): about to begin; every gate is read again then")
             }

@@ -139,7 +139,7 @@ fn shape(report: &StatusReport) -> String {
                 .gates
                 .iter()
                 .filter(|g| !g.open)
-                .map(|g| g.gate.as_str())
+                .map(|g| g.gate.as_ref())
                 .collect();
             let pid = m.generation.map(|g| g.pid);
             let leaves: Vec<_> = m.checks.iter().map(|c| (c.debounced, c.latest)).collect();
@@ -169,13 +169,13 @@ pub(super) fn word(member: &MemberReport) -> (&'static str, Ink) {
         return ("given up", Ink::Bad);
     }
     if let Some(attempt) = &member.attempt {
-        return match attempt.step.as_str() {
+        return match attempt.step.as_ref() {
             "stop" => ("stopping", Ink::Busy),
             "restart" if attempt.phase != "confirming" => ("restarting", Ink::Busy),
             _ => ("starting", Ink::Busy),
         };
     }
-    match (member.life.as_str(), member.health.as_str()) {
+    match (member.life.as_ref(), member.health.as_ref()) {
         ("stopped", _) => ("stopped", Ink::Quiet),
         ("dead", _) => ("dead", Ink::Bad),
         (_, "failed") => ("failed", Ink::Bad),
@@ -332,10 +332,10 @@ fn head(out: &mut String, group: &GroupReport, paper: Paper) {
 
 fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {
     let (word, ink) = word(member);
-    let since = match (member.life.as_str(), &member.attempt) {
+    let since = match (member.life.as_ref(), &member.attempt) {
         ("stopped", _) => String::new(),
         (_, None)
-            if matches!(member.health.as_str(), "healthy" | "failed") && member.life != "dead" =>
+            if matches!(member.health.as_ref(), "healthy" | "failed") && member.life != "dead" =>
         {
             member.health_for.to_string()
         }
@@ -353,7 +353,7 @@ fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {
     let column = 2 + width + 2 + 10 + 1 + 6 + 2 + 7 + 2;
     let quiet = matches!(word, "healthy") && !member.outdated();
     let text = match member.last_exit {
-        _ if quiet && matches!(member.control.as_str(), "auto" | "observe") => String::new(),
+        _ if quiet && matches!(member.control.as_ref(), "auto" | "observe") => String::new(),
         Some(exit) if member.life == "dead" => format!("{exit}; {}", member.summary),
         _ => member.summary.clone(),
     };

@@ -148,13 +148,12 @@ pub(crate) fn closed_meanwhile(view: &View<'_>, proposal: &Proposal) -> Option<R
 
 /// Reads every gate that the proposal must pass.
 pub(crate) fn read_all(view: &View<'_>, proposal: &Proposal) -> Vec<Reading> {
-    GATES
-        .iter()
-        .filter(|gate| (gate.applies)(proposal))
-        .map(|gate| {
-            let reading = (gate.read)(view, proposal);
-            debug_assert_eq!(reading.gate, gate.name);
-            reading
-        })
-        .collect()
+    let gates = || GATES.iter().filter(|gate| (gate.applies)(proposal));
+    let mut readings = Vec::with_capacity(gates().count());
+    readings.extend(gates().map(|gate| {
+        let reading = (gate.read)(view, proposal);
+        debug_assert_eq!(reading.gate, gate.name);
+        reading
+    }));
+    readings
 }

@@ -7,7 +7,7 @@ use crate::policy::gate;
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Attempt, GivenUp, PAROLE, PORTION, Phase, Refusal, Wanted};
 use crate::policy::{
-    Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, words,
+    Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, judge, words,
 };
 use crate::{Instant, IntentId, MemberId, Span, Status};
 
@@ -265,9 +265,9 @@ impl Turn<'_> {
         proposal: &Proposal,
         readings: Vec<Reading>,
     ) -> Explanation {
-        let verdict = self
-            .verdicts(id)
-            .map_or(Status::Unknown, |(live, _, _)| live);
+        let verdict = self.view(id).map_or(Status::Unknown, |view| {
+            judge::live(view.group_plan, view.group, view.member, view.now)
+        });
         let because = match proposal.motive {
             Motive::Begin => "it was not started yet".to_owned(),
             Motive::ByHand { .. } => "by hand".to_owned(),

@@ -57,7 +57,7 @@ fn a_member_without_checks_says_so() {
         age: None,
         ..leaf(0)
     }]);
-    "dead".clone_into(&mut dead.life);
+    dead.life = "dead".into();
     sees(&mut out, &dead, Paper::plain());
     assert_eq!(
         out,

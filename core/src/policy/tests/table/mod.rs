@@ -63,8 +63,8 @@ fn table() -> String {
                 for situation in all {
                     let world = (situation.script)();
                     let report = world.engine.explain(World::id(0), world.now).unwrap();
-                    let phase_is = report.attempt.as_ref().map(|it| it.phase.as_str());
-                    let is = (report.life.as_str(), report.health.as_str(), phase_is);
+                    let phase_is = report.attempt.as_ref().map(|it| &*it.phase);
+                    let is = (&*report.life, &*report.health, phase_is);
                     let phase_word = phase.map(|phase| situations::word(Some(phase)));
                     assert_eq!(
                         is,
