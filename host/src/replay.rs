@@ -138,6 +138,7 @@ pub(crate) fn replay(
         let at = checkd_core::Instant(row.wall_ms.unsigned_abs());
         row.wall_ms = segment.wall_of(at);
         row.time = wall::rfc3339(row.wall_ms);
+        leave_out_nothings(&mut row.detail);
         row
     };
     let all = |rows: Vec<Row>| -> Vec<Row> {
@@ -152,6 +153,29 @@ pub(crate) fn replay(
     }
     fared.cannot = told.garbled;
     Ok(fared)
+}
+
+/// What says nothing, `false` or an empty list, may be written or left out, as each version of checkd does it.
+fn leave_out_nothings(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(leave_out_nothings);
+            map.retain(|_, value| !says_nothing(value));
+        }
+        Value::Array(all) => all.iter_mut().for_each(leave_out_nothings),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
 }
 
 /// Compares what was decided with what is decided now, up to the first that differs.

@@ -105,7 +105,7 @@ fn what_was_changed_in_a_journal_is_found_and_named() {
         ),
         (
             format!("UPDATE decision SET verdict = 'pass', closed = 'budget' WHERE id = {restart}"),
-            "detail.closed: \"budget\" then, \"\" now",
+            "detail.closed: \"budget\" then, null now",
         ),
         (
             format!("DELETE FROM action WHERE intent = {act}"),
