@@ -143,3 +143,57 @@ fn what_left_the_session_ends_with_its_worker_and_with_a_killed_host() {
         });
     }
 }
+
+/// Waits until the log says this of the plugin `sh`.
+fn told(checkd: &Checkd, what: &str) {
+    let talk = || checkd.talk();
+    eventually(
+        &format!("the log says `{what}`"),
+        Duration::from_mins(2),
+        || {
+            let says = |line: &str| line.contains("sh") && line.contains(what);
+            talk().lines().any(says).then_some(())
+        },
+    );
+}
+
+#[test]
+fn a_worker_whose_runs_leave_processes_behind_is_told_and_replaced() {
+    let leave = "for i in 1 2 3 4 5 6; do \
+                 (setsid sleep 1000 <&- >/dev/null 2>&1 & echo $! >>$DIR/left) >/dev/null; done; \
+                 echo $$";
+    let mut checkd = prepared("", leave);
+    checkd.run();
+    let first = says(&checkd);
+    told(&checkd, "C0307");
+    told(&checkd, "(sleep)");
+    told(&checkd, "processes stayed behind, 16 may");
+    let left = fs::read_to_string(checkd.dir().join("left")).expect("something was left");
+    let oldest: u32 = left
+        .lines()
+        .find_map(|pid| pid.parse().ok())
+        .expect("a pid");
+    eventually("it is ended", Duration::from_mins(1), || {
+        (!alive(oldest)).then_some(())
+    });
+    checkd.wait("web/web-0", "is told by another worker", |member| {
+        let leaf = &member["checks"][0];
+        let other = leaf["message"].as_str()? != first && leaf["latest"] == "pass";
+        other.then_some(())
+    });
+    let told = checkd.talk();
+    let life = told.lines().filter(|line| line.contains("C0307"));
+    let lives = told.matches("processes stayed behind").count() + 1;
+    assert!(life.count() <= lives, "once in each life: {told}");
+}
+
+#[test]
+fn a_worker_with_too_many_processes_below_it_is_replaced() {
+    // They are its own children, so nobody left them.
+    let many = "if [ -e $DIR/done ]; then echo again; else : >$DIR/done; \
+                for i in $(seq 520); do sleep 1000 <&- >/dev/null 2>&1 & done; sleep 1000; fi";
+    let mut checkd = prepared("", many);
+    checkd.run();
+    told(&checkd, "more than 512 processes below it");
+    assert_eq!(says(&checkd), "again");
+}

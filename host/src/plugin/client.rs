@@ -21,6 +21,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::leftover::Said;
 use super::limiter::{Limiter, Line};
 use super::probe::{ANSWER, CHATTER_MAX, HELLO, log};
 use super::process::{Launch, Process};
@@ -146,6 +147,8 @@ struct Table {
     retiring: bool,
     /// A sample came: the worker works.
     proven: bool,
+    /// Why it is killed for what its guard said.
+    killed: Option<String>,
     /// How it ended.
     ended: Option<String>,
 }
@@ -408,8 +411,36 @@ impl Client {
                 }
             }
         });
+        if let Some(guard) = worker.process.hears()
+            && guard.set_nonblocking(true).is_ok()
+            && let Ok(guard) = UnixStream::from_std(guard)
+        {
+            tokio::spawn(Arc::clone(self).hear(Arc::clone(&worker), guard));
+        }
         tokio::spawn(Arc::clone(self).listen(Arc::clone(&worker), reader));
         Ok(worker)
+    }
+
+    /// Takes what the guard of a worker says until its end.
+    async fn hear(self: Arc<Self>, worker: Arc<Worker>, guard: UnixStream) {
+        let plugin = &*self.launch.plugin;
+        let mut guard = BufReader::new(guard);
+        let mut line = Vec::new();
+        while let Ok(true) = read_line(&mut guard, &mut line).await {
+            match Said::read(&bounded(&String::from_utf8_lossy(&line), TEXT_MAX)) {
+                Some(Said::Behind(what)) => tracing::warn!(
+                    code = "C0307",
+                    plugin,
+                    what,
+                    "a run of the plugin left a process behind; it ends with the plugin's worker"
+                ),
+                Some(Said::TooMany(why)) => {
+                    worker.table().killed = Some(why);
+                    worker.process.kill();
+                }
+                None => {}
+            }
+        }
     }
 
     /// Takes what a worker says until its end, and then tells everyone who waits.
@@ -458,6 +489,7 @@ impl Client {
         }
         let dying = Arc::clone(&worker);
         let ending = tokio::task::spawn_blocking(move || dying.process.ending()).await;
+        let broke = broke.or_else(|| worker.table().killed.take());
         let why = match (broke, ending) {
             (Some(broke), _) => format!("was killed: {broke}"),
             (None, Ok(ending)) => self.launch.with_reach(ending),

@@ -5,15 +5,18 @@
 //! worker ends, however it ends, or when the host wants it to or is gone, the guard kills whatever is
 //! left below it, and then ends the way the worker did.
 //!
-//! The host holds the other end of the guard's standard error: at its end everything ends.
+//! The host holds the other end of the guard's standard error: at its end everything ends. The guard
+//! says there what stays below it, a line each time; the host judges it.
 
 use std::fs::File;
 use std::io;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
@@ -23,8 +26,16 @@ use rustix::process::{
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdout};
 
+use super::leftover::Leftovers;
+
 /// What does not die by SIGKILL within this hangs in the kernel; nobody waits longer for it.
 const SWEEP: Duration = Duration::from_secs(2);
+
+/// So often a guard looks at what is below it.
+const LOOK: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 /// Puts a guard between the host and this process: returns in the new process, which is the worker,
 /// with its guard. Does nothing when no host holds the other end of standard error.
@@ -89,8 +100,20 @@ fn guard(worker: Pid, host: OwnedFd) -> ! {
         .name("guard-watch".into())
         .stack_size(64 << 10)
         .spawn(move || {
-            let mut fds = [PollFd::from_borrowed_fd(host.as_fd(), PollFlags::RDHUP)];
-            while let Ok(0) | Err(Errno::INTR) = poll(&mut fds, None) {}
+            let mut host = UnixStream::from(host);
+            let mut leftovers = Leftovers::new(worker);
+            loop {
+                let mut fds = [PollFd::from_borrowed_fd(host.as_fd(), PollFlags::RDHUP)];
+                match poll(&mut fds, Some(&LOOK)) {
+                    Ok(0) => {}
+                    Err(Errno::INTR) => continue,
+                    Ok(_) | Err(_) => break,
+                }
+                if let Some(said) = leftovers.look(Instant::now()) {
+                    // A host that is gone is noticed above.
+                    let _unheard = host.write_all(said.line().as_bytes());
+                }
+            }
             let _gone_already = kill_process(worker, Signal::KILL);
         });
     if watch.is_err() {

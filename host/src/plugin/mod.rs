@@ -14,6 +14,7 @@ pub(crate) mod elf;
 pub(crate) mod guard;
 pub(crate) mod image;
 pub mod inspect;
+mod leftover;
 pub(crate) mod limiter;
 pub(crate) mod linked;
 pub(crate) mod loader;

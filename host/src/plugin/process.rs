@@ -186,7 +186,8 @@ pub(crate) struct Process {
     pid: u32,
     /// `None` once it was reaped: from then on its pid may be another's.
     child: Mutex<Option<Child>>,
-    /// The other end is the guard's: at its end it ends the worker, and whatever that started.
+    /// The other end is the guard's: at its end it ends the worker, and whatever that started; and it
+    /// says there what stays below it.
     guard: Option<UnixStream>,
     last: Arc<Mutex<LastLine>>,
 }
@@ -203,6 +204,11 @@ impl Process {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The stream on which its guard says what stays below it; `None` when it has none.
+    pub(super) fn hears(&self) -> Option<UnixStream> {
+        self.guard.as_ref()?.try_clone().ok()
     }
 
     /// Kills it and what it started. Its stream ends.
