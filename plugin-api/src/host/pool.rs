@@ -77,6 +77,8 @@ struct State {
     /// Threads that work or wait for work.
     threads: usize,
     idle: usize,
+    /// An idle thread was told of work and has not looked yet.
+    woken: bool,
     /// Threads that were abandoned and are still there.
     stuck: usize,
     watchdog: bool,
@@ -145,8 +147,11 @@ impl BlockingPool {
         }
         // A wakeup costs more than a check: the watchdog is left alone when it wakes early enough.
         let watch = state.watch_at.is_none_or(|at| deadline < at);
+        let wake = state.wake();
         drop(state);
-        self.shared.work.notify_one();
+        if wake {
+            self.shared.work.notify_one();
+        }
         if watch {
             self.shared.watch.notify_one();
         }
@@ -215,6 +220,14 @@ impl Drop for BlockingPool {
 }
 
 impl State {
+    /// Whether an idle thread is to be told of work. One at a time: whoever takes a run tells the next,
+    /// so that of many quick runs not each wakes a thread that finds nothing left.
+    fn wake(&mut self) -> bool {
+        let wake = !self.woken && self.idle > 0 && !self.queue.is_empty();
+        self.woken |= wake;
+        wake
+    }
+
     /// Takes a run away from its thread, which no longer counts as one of ours.
     fn abandon(&mut self, id: u64) -> Option<Running> {
         let running = self.running.remove(&id)?;
@@ -313,6 +326,11 @@ impl Shared {
                     look,
                 };
                 state.running.insert(id, running);
+                let wake = state.wake();
+                drop(state);
+                if wake {
+                    self.work.notify_one();
+                }
                 return Some((id, instance, cx));
             }
             state.idle += 1;
@@ -321,6 +339,7 @@ impl Shared {
                 .wait_timeout(state, IDLE)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
+            state.woken = false;
             state.idle = state.idle.saturating_sub(1);
             if waited.timed_out() && state.queue.is_empty() {
                 state.threads = state.threads.saturating_sub(1);
