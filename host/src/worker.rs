@@ -14,14 +14,14 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::FdFlags;
-use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
+use rustix::net::{AddressFamily, SendFlags, send};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::plugin::confine::Confine;
@@ -29,8 +29,11 @@ use crate::plugin::guard;
 use crate::plugin::loader::{Instance, Library};
 use crate::plugin::probe::why_not_started;
 use crate::plugin::protocol::{
-    Ask, Problem, SampleText, Target, Tell, VERSIONS, line, parse, read_line,
+    Ask, Problem, SampleText, Tell, VERSIONS, add_line, line, parse, parse_ask, read_line,
 };
+
+/// So many bytes are kept for what is told next.
+const KEPT: usize = 16 << 10;
 
 /// Guards and confines this process, and then serves the library that is the first of `words` until
 /// the stream ends, or becomes the program that `words` are. Returns only when it could not begin.
@@ -138,11 +141,12 @@ fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
             while let Ok(0) | Err(rustix::io::Errno::INTR) = poll(&mut fds, None) {}
             end()
         })?;
-    let writer = stream.try_clone()?;
-    let (tell, told) = channel();
+    let tell = Arc::new(Outlet::new(stream.try_clone()?));
+    let writer = Arc::clone(&tell);
     thread::Builder::new()
         .name("worker-writer".into())
-        .spawn(move || write(writer, &told))?;
+        .stack_size(64 << 10)
+        .spawn(move || writer.write())?;
     let mut reader = BufReader::new(stream);
     let mut buffer = Vec::new();
 
@@ -151,11 +155,11 @@ fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
     }
     let plugin = match greet(library, &buffer) {
         Ok((plugin, hello)) => {
-            say(&tell, hello);
+            tell.say(&hello);
             Arc::new(plugin)
         }
         Err(refusal) => {
-            say(&tell, refusal);
+            tell.say(&refusal);
             // The host ends us when it has read it.
             while read_line(&mut reader, &mut buffer)? {}
             return Ok(());
@@ -163,14 +167,18 @@ fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
     };
     let instances = Arc::new(Instances::default());
     let (ask, asked) = channel();
-    let maker = (Arc::clone(&plugin), Arc::clone(&instances), tell.clone());
+    let maker = (
+        Arc::clone(&plugin),
+        Arc::clone(&instances),
+        Arc::clone(&tell),
+    );
     // `configure` and `drop` run an author's code; one that hangs must not stop the runs of others.
     thread::Builder::new()
         .name("worker-configure".into())
         .spawn(move || make(&maker.0, &maker.1, &maker.2, &asked))?;
     while read_line(&mut reader, &mut buffer)? {
-        match parse::<Ask>(&buffer) {
-            Ok(Ask::Describe) => say(&tell, describe(&plugin)),
+        match parse_ask(&buffer) {
+            Ok(Ask::Describe) => tell.say(&describe(&plugin)),
             Ok(Ask::Submit {
                 run,
                 instance,
@@ -182,8 +190,8 @@ fn begin(library: &Path, stream: UnixStream) -> io::Result<()> {
             Ok(request @ (Ask::Configure { .. } | Ask::Drop { .. })) => {
                 let _ends_with_us = ask.send(request);
             }
-            Ok(Ask::Hello { .. }) => say(&tell, error("hello was said already")),
-            Err(fault) => say(&tell, error(&fault)),
+            Ok(Ask::Hello { .. }) => tell.say(&error("hello was said already")),
+            Err(fault) => tell.say(&error(&fault)),
         }
     }
     Ok(())
@@ -227,26 +235,35 @@ fn describe(plugin: &Library) -> Tell {
 /// The instances that the host made, and the runs in them.
 #[derive(Default)]
 struct Instances {
-    made: Mutex<HashMap<u64, (Arc<Instance>, Target)>>,
+    made: Mutex<HashMap<u64, Arc<Instance>>>,
     /// Which instance a run is of.
     runs: Arc<Mutex<HashMap<u64, u64>>>,
 }
 
 impl Instances {
-    fn submit(&self, run: u64, number: u64, timeout_ms: u64, tell: &Sender<Tell>) {
-        let Some((instance, target)) = self.made().get(&number).cloned() else {
-            return say(tell, broken(run, format!("there is no instance {number}")));
+    fn submit(&self, run: u64, number: u64, timeout_ms: u64, tell: &Arc<Outlet>) {
+        let Some(instance) = self.made().get(&number).map(Arc::clone) else {
+            return tell.say(&broken(run, format!("there is no instance {number}")));
         };
         let runs = Arc::clone(&self.runs);
         locked(&runs).insert(run, number);
-        let tell = tell.clone();
-        instance.submit(run, &target, timeout_ms, move |answer| {
-            locked(&runs).remove(&run);
+        let tell = Arc::clone(tell);
+        instance.submit(run, timeout_ms, move |answer| {
+            let last = {
+                let mut runs = locked(&runs);
+                runs.remove(&run);
+                runs.is_empty()
+            };
             let told = match answer {
                 Ok(sample) => Tell::Sample { run, sample },
                 Err(fault) => broken(run, fault),
             };
-            say(&tell, told);
+            // Where others are under way, their samples can go with this one.
+            if last {
+                tell.say(&told);
+            } else {
+                tell.leave(&told);
+            }
         });
     }
 
@@ -254,17 +271,14 @@ impl Instances {
         let Some(number) = locked(&self.runs).get(&run).copied() else {
             return;
         };
-        let instance = self
-            .made()
-            .get(&number)
-            .map(|(instance, _)| Arc::clone(instance));
+        let instance = self.made().get(&number).map(Arc::clone);
         // An instance that was dropped has answered its run.
         if let Some(instance) = instance {
             instance.cancel(run);
         }
     }
 
-    fn made(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Instance>, Target)>> {
+    fn made(&self) -> MutexGuard<'_, HashMap<u64, Arc<Instance>>> {
         locked(&self.made)
     }
 }
@@ -275,7 +289,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Makes and drops instances, one after the other.
-fn make(plugin: &Library, instances: &Instances, tell: &Sender<Tell>, asked: &Receiver<Ask>) {
+fn make(plugin: &Library, instances: &Instances, tell: &Outlet, asked: &Receiver<Ask>) {
     for ask in asked {
         match ask {
             Ask::Configure {
@@ -284,15 +298,15 @@ fn make(plugin: &Library, instances: &Instances, tell: &Sender<Tell>, asked: &Re
                 options,
                 target,
             } => {
-                let problems = match plugin.configure(&kind, &options) {
+                let problems = match plugin.configure(&kind, &options, &target) {
                     Ok(made) => {
-                        instances.made().insert(instance, (Arc::new(made), target));
+                        instances.made().insert(instance, Arc::new(made));
                         Vec::new()
                     }
                     Err(problems) if problems.is_empty() => vec![Problem::of_all("refused")],
                     Err(problems) => problems,
                 };
-                say(tell, Tell::Configured { instance, problems });
+                tell.say(&Tell::Configured { instance, problems });
             }
             Ask::Drop { instance } => {
                 // In two steps: an author's drop must not run under the lock.
@@ -304,14 +318,93 @@ fn make(plugin: &Library, instances: &Instances, tell: &Sender<Tell>, asked: &Re
     }
 }
 
-/// Writes what is told: the sink of a plugin must not block, so it does not write itself.
-fn write(mut stream: UnixStream, told: &Receiver<Tell>) {
-    for tell in told {
-        let bytes = line(&tell)
-            .or_else(|| line(&shortened(&tell)))
-            .unwrap_or_default();
-        if stream.write_all(&bytes).is_err() {
-            return;
+/// What is told to the host. Nobody who tells waits for the host to read, for a plugin's sink must
+/// not block: what does not go at once is left to a thread.
+struct Outlet {
+    stream: UnixStream,
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+/// What has not been written.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// The thread was told that there is something, and has not written all of it.
+    busy: bool,
+}
+
+impl Outlet {
+    fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            waiting: Mutex::default(),
+            more: Condvar::new(),
+        }
+    }
+
+    /// Tells now, when that does not block: waking a thread for it takes longer than the rest of a
+    /// quick run.
+    fn say(&self, tell: &Tell) {
+        let mut waiting = locked(&self.waiting);
+        let first = waiting.bytes.is_empty() && !waiting.busy;
+        waiting.add(tell);
+        if first
+            && let Ok(sent) = send(
+                &self.stream,
+                &waiting.bytes,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            )
+        {
+            waiting.bytes.drain(..sent);
+        }
+        self.wake(waiting);
+    }
+
+    /// Tells soon, with what else there is to tell.
+    fn leave(&self, tell: &Tell) {
+        let mut waiting = locked(&self.waiting);
+        waiting.add(tell);
+        self.wake(waiting);
+    }
+
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let wake = !waiting.bytes.is_empty() && !waiting.busy;
+        waiting.busy |= wake;
+        drop(waiting);
+        if wake {
+            self.more.notify_one();
+        }
+    }
+
+    /// The life of the thread: ends only with the stream, and then this process does.
+    fn write(&self) {
+        let mut bytes = Vec::new();
+        let mut waiting = locked(&self.waiting);
+        loop {
+            while waiting.bytes.is_empty() {
+                waiting.busy = false;
+                waiting = self
+                    .more
+                    .wait(waiting)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut bytes, &mut waiting.bytes);
+            drop(waiting);
+            if (&self.stream).write_all(&bytes).is_err() {
+                return;
+            }
+            bytes.clear();
+            bytes.shrink_to(KEPT);
+            waiting = locked(&self.waiting);
+        }
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, tell: &Tell) {
+        if !add_line(&mut self.bytes, tell) {
+            add_line(&mut self.bytes, &shortened(tell));
         }
     }
 }
@@ -352,9 +445,4 @@ fn error(message: &str) -> Tell {
         notes: Vec::new(),
         help: None,
     }
-}
-
-fn say(tell: &Sender<Tell>, message: Tell) {
-    // The writer ends only with the stream, and then this process does.
-    let _ends_with_us = tell.send(message);
 }

@@ -118,6 +118,12 @@ pub struct Layers {
 
 /// Runs the verb that the arguments name.
 pub fn main() -> ExitCode {
+    if let Some(args) = worker::alone() {
+        return match args {
+            Ok(args) => worker::run(args),
+            Err(told) => usage(&told),
+        };
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(told) => return usage(&told),

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::Parser as _;
+
 /// Arguments of `checkd worker`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -16,6 +18,22 @@ pub struct Args {
     /// The plugin's library.
     #[arg(required = true, trailing_var_arg = true)]
     words: Vec<OsString>,
+}
+
+/// A command line whose verb is this one, known before any other is looked at.
+#[derive(Debug, clap::Parser)]
+#[command(name = "checkd worker")]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// The arguments, when the command line names this verb. To know all verbs with their options takes
+/// longer than all else that a worker does before it opens its library, and memory that it keeps.
+pub(super) fn alone() -> Option<Result<Args, clap::Error>> {
+    let mut words = std::env::args_os().skip(1).peekable();
+    words.peek().filter(|verb| *verb == "worker")?;
+    Some(Alone::try_parse_from(words).map(|alone| alone.args))
 }
 
 /// Runs the verb.

@@ -333,10 +333,12 @@ impl Catalog {
                     Err(why) => vec![Problem::of_all(format!("plugin cannot judge them: {why}"))],
                 }
             }
-            (Door::Library(library), _) => match library.configure(kind.as_str(), &resolved) {
-                Ok(_) => Vec::new(),
-                Err(problems) => problems,
-            },
+            (Door::Library(library), _) => {
+                match library.configure(kind.as_str(), &resolved, target) {
+                    Ok(_) => Vec::new(),
+                    Err(problems) => problems,
+                }
+            }
             (Door::Linked, Some(linked)) => match BuiltIn::configure(linked, &resolved) {
                 Ok(_) => Vec::new(),
                 Err(problems) => problems,
@@ -347,15 +349,13 @@ impl Catalog {
 
     /// Ends the workers that were kept to judge options.
     pub fn rest(&self) {
-        for plugin in &self.plugins {
-            drop(
-                plugin
-                    .probe
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(),
-            );
-        }
+        let kept = self.plugins.iter().filter_map(|plugin| {
+            let mut probe = plugin.probe.lock().unwrap_or_else(PoisonError::into_inner);
+            probe.take()
+        });
+        // Each takes a moment to end: first all are told, then all are waited for.
+        let kept: Vec<Probe> = kept.inspect(Probe::end).collect();
+        drop(kept);
     }
 
     /// The offer of a kind, also one that came late.

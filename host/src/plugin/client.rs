@@ -27,7 +27,7 @@ use super::probe::{ANSWER, CHATTER_MAX, HELLO, log};
 use super::process::{Launch, Process};
 use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
-    gather, line, parse,
+    gather, line, parse, parse_tell,
 };
 
 /// After the target's deadline the plugin has so long to come back.
@@ -58,6 +58,9 @@ const FLOOD: u64 = 10_000;
 
 /// So many retired workers may wait for their last runs; one more is killed at once.
 const RETIRED_MAX: usize = 4;
+
+/// So many requests that wait are written at once.
+const AT_ONCE: usize = 64;
 
 /// Why a run has no sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -404,11 +407,21 @@ impl Client {
             table: Mutex::default(),
         });
         tokio::spawn(async move {
-            while let Some(request) = queue.recv().await {
+            let mut requests = Vec::new();
+            while queue.recv_many(&mut requests, AT_ONCE).await > 0 {
+                // Runs that are due together go together: writing wakes the worker, which costs more
+                // than all else of a quick run.
+                tokio::task::yield_now().await;
+                while requests.len() < AT_ONCE
+                    && let Ok(request) = queue.try_recv()
+                {
+                    requests.push(request);
+                }
                 // A worker that is gone is noticed by the reader.
-                if writer.write_all(&request).await.is_err() {
+                if writer.write_all(&requests.concat()).await.is_err() {
                     break;
                 }
+                requests.clear();
             }
         });
         if let Some(guard) = worker.process.hears()
@@ -459,7 +472,7 @@ impl Client {
                     continue;
                 }
             }
-            let told = parse::<Tell>(&line).and_then(|tell| worker.take(tell));
+            let told = parse_tell(&line).and_then(|tell| worker.take(tell));
             let (level, text) = match told {
                 Ok(None) => continue,
                 Ok(Some((level, text))) => (level, text),

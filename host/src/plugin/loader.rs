@@ -44,6 +44,8 @@ pub(crate) struct Instance {
     door: Door,
     runs: &'static Runs,
     number: u64,
+    /// What each of its runs is about, as it crosses the border.
+    request: String,
 }
 
 /// By which contract a library is called. Its tables live for ever.
@@ -163,11 +165,12 @@ impl Library {
         Ok(facts)
     }
 
-    /// Makes an instance of a kind, or says all that is wrong with the options.
+    /// Makes an instance of a kind for `target`, or says all that is wrong with the options.
     pub(crate) fn configure(
         &self,
         kind: &str,
         options: &Map<String, Value>,
+        target: &Target,
     ) -> Result<Instance, Vec<Problem>> {
         let options = serde_json::to_string(options).unwrap_or_default();
         let user = std::ptr::from_ref(self.runs).expose_provenance();
@@ -191,6 +194,7 @@ impl Library {
                 door: self.door,
                 runs: self.runs,
                 number,
+                request: serde_json::to_string(target).unwrap_or_default(),
             }),
             _ if configured.problems.is_empty() => Err(vec![Problem::of_all(
                 "the plugin names neither an instance nor a problem",
@@ -211,17 +215,16 @@ impl Instance {
     pub(crate) fn submit(
         &self,
         run: u64,
-        target: &Target,
         timeout_ms: u64,
         done: impl FnOnce(Result<SampleText, String>) + Send + 'static,
     ) {
         self.runs.lock().insert((self.number, run), Box::new(done));
-        let request = serde_json::to_string(target).unwrap_or_default();
+        let request = &*self.request;
         match self.door {
             Door::Rust(plugin) => {
-                plugin.submit()(self.number, run, request.as_str().into(), timeout_ms);
+                plugin.submit()(self.number, run, request.into(), timeout_ms);
             }
-            Door::C(plugin) => plugin.door.submit(self.number, run, &request, timeout_ms),
+            Door::C(plugin) => plugin.door.submit(self.number, run, request, timeout_ms),
         }
     }
 

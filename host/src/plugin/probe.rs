@@ -298,6 +298,11 @@ impl Probe {
         refused.map_err(|fault| self.late(fault, self.patience))
     }
 
+    /// Begins to end the worker, which is waited for when this is dropped.
+    pub(crate) fn end(&self) {
+        self.process.kill();
+    }
+
     /// Closes the stream: whether the worker ends by itself within `limit`.
     pub(crate) fn leave(self, limit: Duration) -> bool {
         // An error says that it is closed already.

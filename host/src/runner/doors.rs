@@ -111,7 +111,9 @@ impl Doors {
             }
             (Door::Library(library), _) => {
                 let (library, kind) = (Arc::clone(library), offer.facts.kind.clone());
-                let made = blocking(move || library.configure(kind.as_str(), &resolved)).await?;
+                let about = target.clone();
+                let made =
+                    blocking(move || library.configure(kind.as_str(), &resolved, &about)).await?;
                 How::Library(made)
             }
             (Door::Worker(launch), _) => {
@@ -200,7 +202,7 @@ impl Doors {
         let number = self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let timeout_ms = millis(limit);
-        instance.submit(number, &target, timeout_ms, move |said| {
+        instance.submit(number, timeout_ms, move |said| {
             let _nobody_waits = answer.send(said);
         });
         match timeout(limit + OVERRUN + MARGIN, answered).await {

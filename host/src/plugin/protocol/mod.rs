@@ -236,12 +236,20 @@ pub struct MeasurementText {
 
 /// A message as one line, with its line end; `None` when it would be longer than [`LINE_MAX`].
 pub fn line(message: &impl Serialize) -> Option<Vec<u8>> {
-    let mut bytes = serde_json::to_vec(message).ok()?;
-    if bytes.len() > LINE_MAX {
-        return None;
+    let mut bytes = Vec::new();
+    add_line(&mut bytes, message).then_some(bytes)
+}
+
+/// Adds a message to `bytes` as [`line`] would make it; false, and nothing is added, when it would be
+/// longer than [`LINE_MAX`].
+pub fn add_line(bytes: &mut Vec<u8>, message: &impl Serialize) -> bool {
+    let before = bytes.len();
+    if serde_json::to_writer(&mut *bytes, message).is_err() || bytes.len() - before > LINE_MAX {
+        bytes.truncate(before);
+        return false;
     }
     bytes.push(b'\n');
-    Some(bytes)
+    true
 }
 
 /// One line as a message, or what is wrong with it, for a person.
@@ -249,6 +257,61 @@ pub fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
     // The error repeats what it found, at any length.
     serde_json::from_slice(line)
         .map_err(|error| format!("{}: `{}`", bounded(&error.to_string(), 256), excerpt(line)))
+}
+
+/// One line of a host. As [`parse`]; the message that begins a run is read without a detour.
+pub fn parse_ask(line: &[u8]) -> Result<Ask, String> {
+    #[derive(Deserialize)]
+    struct Submit {
+        #[serde(rename = "type")]
+        _type: SubmitTag,
+        run: u64,
+        instance: u64,
+        timeout_ms: u64,
+    }
+    match serde_json::from_slice(line) {
+        Ok(Submit {
+            run,
+            instance,
+            timeout_ms,
+            ..
+        }) => Ok(Ask::Submit {
+            run,
+            instance,
+            timeout_ms,
+        }),
+        Err(_) => parse(line),
+    }
+}
+
+/// One line of a worker. As [`parse`]; the message that ends a run is read without a detour.
+pub fn parse_tell(line: &[u8]) -> Result<Tell, String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "type")]
+        _type: SampleTag,
+        run: u64,
+        sample: SampleText,
+    }
+    match serde_json::from_slice(line) {
+        Ok(Answer { run, sample, .. }) => Ok(Tell::Sample { run, sample }),
+        Err(_) => parse(line),
+    }
+}
+
+/// The type of [`Ask::Submit`]. To find the type of any message, serde keeps all of it aside first,
+/// which costs more than the run of a quick check.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SubmitTag {
+    Submit,
+}
+
+/// The type of [`Tell::Sample`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SampleTag {
+    Sample,
 }
 
 /// Reads one line, without its end, into `line`; false at the end of the stream.

@@ -80,3 +80,38 @@ fn what_is_not_a_message_is_told_with_its_beginning() {
     }
     assert!(parse::<Tell>(br#"{"type":"sample","run":1,"sample":{"status":"pass","measurements":[{"name":"x","value":NaN}]}}"#).is_err());
 }
+
+#[test]
+fn the_messages_of_a_run_are_read_the_same_without_the_detour() {
+    for text in [
+        r#"{"type":"submit","run":7,"instance":3,"timeout_ms":2000}"#,
+        r#"{"timeout_ms":2000,"more":[{}],"instance":3,"run":7,"type":"submit"}"#,
+        r#"{"type":"submit","run":7,"run":8,"instance":3,"timeout_ms":2000}"#,
+        r#"{"type":"submit","run":7,"instance":3}"#,
+        r#"{"type":"submit","run":-7,"instance":3,"timeout_ms":2000}"#,
+        r#"{"type":"cancel","run":7,"instance":3,"timeout_ms":2000}"#,
+        r#"{"run":7,"instance":3,"timeout_ms":2000}"#,
+        r#"{"type":"describe"}"#,
+        r#"["submit",{"run":7,"instance":3,"timeout_ms":2000}]"#,
+        r#"["submit",7,3,2000]"#,
+        "7",
+    ] {
+        let bytes = text.as_bytes();
+        assert_eq!(parse_ask(bytes), parse::<Ask>(bytes), "{text}");
+    }
+    for text in [
+        r#"{"type":"sample","run":1,"sample":{"status":"pass"}}"#,
+        r#"{"sample":{"status":"fail","cause":"wrong","message":"a\nb","measurements":[{"name":"x","value":null}]},"run":1,"type":"sample"}"#,
+        r#"{"type":"sample","run":1,"sample":{"status":"pass"},"sample":{"status":"fail"}}"#,
+        r#"{"type":"sample","run":1,"sample":{"status":"pass"}} {}"#,
+        r#"{"type":"sample","run":1,"sample":null}"#,
+        r#"{"type":"sample","run":1}"#,
+        r#"{"type":"log","run":1,"sample":{"status":"pass"},"message":"m"}"#,
+        r#"{"type":"configured","instance":1}"#,
+        r#"["sample",1,{"status":"pass"}]"#,
+        "{",
+    ] {
+        let bytes = text.as_bytes();
+        assert_eq!(parse_tell(bytes), parse::<Tell>(bytes), "{text}");
+    }
+}
