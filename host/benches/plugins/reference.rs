@@ -16,8 +16,8 @@ const LINE: &[u8] = b"{\"type\":\"submit\",\"run\":1234,\"instance\":12,\"timeou
 const IN_FLIGHT: usize = 64;
 
 /// The figures of two cores with nothing else to do.
-const TRIP: Duration = Duration::from_micros(12);
-const LINES: f64 = 3_000_000.0;
+const TRIP: Duration = Duration::from_nanos(4_500);
+const LINES: f64 = 8_500_000.0;
 const START: Duration = Duration::from_micros(600);
 
 /// How much slower than that this machine is now; at least 1.
