@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
+use crate::plugin::catalog::{Door, Offer};
 use crate::plugin::client::Trouble;
 use crate::plugin::convert::{When, unknown};
 use crate::plugin::{Catalog, Target, Unavailable};
@@ -312,8 +313,10 @@ impl Inner {
         };
         let ready = match ready {
             Ok(ready) => ready,
-            Err(trouble) => return (trouble_sample(&trouble, when(began)), None, None),
+            Err(trouble) => return (trouble_sample(&offer, trouble, when(began)), None, None),
         };
+        // What a worker needs to start is not the target's.
+        began = clock::now();
         let ended = self.doors.run(run.leaf, ready, limit).await;
         let when = when(began);
         let sample = match ended.said {
@@ -326,7 +329,7 @@ impl Inner {
                 }
                 sample
             }
-            Err(trouble) => trouble_sample(&trouble, when),
+            Err(trouble) => trouble_sample(&offer, trouble, when),
         };
         (stalled(sample, check.timeout), ended.ready, ended.stuck)
     }
@@ -440,15 +443,23 @@ fn quoted(path: &str) -> String {
     }
 }
 
-/// The sample of a run that has none.
-fn trouble_sample(trouble: &Trouble, when: When) -> Sample {
-    match trouble {
-        Trouble::Unavailable(why) => unknown(Cause::PluginUnavailable, why, when),
-        Trouble::Crashed(why) => unknown(Cause::Crashed, why, when),
-        Trouble::Overran(why) => unknown(Cause::Overran, why, when),
+/// The sample of a run that has none. It names the plugin: whoever reads it did not load it by kind.
+fn trouble_sample(offer: &Offer, trouble: Trouble, when: When) -> Sample {
+    let (cause, why) = match trouble {
+        Trouble::Unavailable(why) => (Cause::PluginUnavailable, why),
+        Trouble::Crashed(why) => (Cause::Crashed, why),
+        Trouble::Overran(why) => (Cause::Overran, why),
+        // Its own words about the options.
         Trouble::Misconfigured(problems) => {
             let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            unknown(Cause::Misconfigured, &told.join("; "), when)
+            return unknown(Cause::Misconfigured, &told.join("; "), when);
+        }
+    };
+    match offer.plugin.door {
+        Door::Linked => unknown(cause, &why, when),
+        Door::Library(_) | Door::Worker(_) => {
+            let plugin = &offer.plugin.name;
+            unknown(cause, &format!("plugin `{plugin}`: {why}"), when)
         }
     }
 }

@@ -330,7 +330,11 @@ impl Catalog {
             (Door::Worker(launch), _) => {
                 match offer.plugin.probe(launch, kind.as_str(), &resolved, target) {
                     Ok(problems) => problems,
-                    Err(why) => vec![Problem::of_all(format!("plugin cannot judge them: {why}"))],
+                    Err(why) => {
+                        let plugin = &offer.plugin.name;
+                        let told = format!("plugin `{plugin}` cannot judge them: {why}");
+                        vec![Problem::of_all(told)]
+                    }
                 }
             }
             (Door::Library(library), _) => {

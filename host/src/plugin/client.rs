@@ -29,6 +29,7 @@ use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
     gather, line, parse, parse_tell,
 };
+use crate::wall;
 
 /// After the target's deadline the plugin has so long to come back.
 pub(crate) const OVERRUN: Duration = Duration::from_secs(1);
@@ -103,6 +104,18 @@ pub(crate) struct Client {
     launch: Launch,
     slot: tokio::sync::Mutex<Slot>,
     strikes: Mutex<HashMap<LeafId, Strike>>,
+    quarantine: Mutex<Option<Quarantine>>,
+}
+
+/// A plugin whose worker died [`QUARANTINE`] times in a row, until a run succeeds.
+#[derive(Debug)]
+struct Quarantine {
+    since_ms: i64,
+    deaths: u32,
+    /// How the last worker died, or why it could not be started.
+    why: String,
+    /// When it is tried again.
+    until: Instant,
 }
 
 /// The worker in use, and when the next may be started.
@@ -195,11 +208,23 @@ impl Client {
             launch,
             slot: tokio::sync::Mutex::default(),
             strikes: Mutex::default(),
+            quarantine: Mutex::default(),
         }
     }
 
-    /// Makes an instance. Waits at most `patience` for a worker that is being started again.
+    /// Makes an instance. Waits at most `patience` for the time when a dead worker is started again,
+    /// and as long as a start may take for one that is starting.
     pub(crate) async fn configure(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        patience: Duration,
+    ) -> Result<Instance, Trouble> {
+        let leaf = wanted.leaf;
+        let made = self.make(wanted, patience).await;
+        made.map_err(|trouble| self.in_quarantine(leaf, trouble))
+    }
+
+    async fn make(
         self: &Arc<Self>,
         wanted: Wanted,
         patience: Duration,
@@ -208,10 +233,13 @@ impl Client {
         // A task of its own: one that starts slower than this run can wait is there for the next.
         let until = Instant::now() + patience;
         let starting = tokio::spawn(Arc::clone(self).worker(until));
-        let worker = match timeout(patience, starting).await {
+        let worker = match timeout(patience + HELLO, starting).await {
             Ok(Ok(worker)) => worker?,
             Ok(Err(_)) => return Err(Trouble::Crashed("starting its worker panicked".into())),
-            Err(_) => return Err(Trouble::Crashed("its worker is still starting".into())),
+            Err(_) => {
+                let told = "its worker is still starting".into();
+                return Err(Trouble::Unavailable(told));
+            }
         };
         let (answer, answered) = oneshot::channel();
         let number = worker.table().expect_instance(wanted.leaf, answer);
@@ -248,6 +276,16 @@ impl Client {
         instance: &Instance,
         limit: Duration,
     ) -> Result<SampleText, Trouble> {
+        let ran = self.run_once(leaf, instance, limit).await;
+        ran.map_err(|trouble| self.in_quarantine(leaf, trouble))
+    }
+
+    async fn run_once(
+        self: &Arc<Self>,
+        leaf: LeafId,
+        instance: &Instance,
+        limit: Duration,
+    ) -> Result<SampleText, Trouble> {
         self.held_back(leaf)?;
         let worker = &instance.worker;
         let (answer, mut answered) = oneshot::channel();
@@ -270,6 +308,10 @@ impl Client {
             }
             Ok(Ok(mut sample)) => {
                 self.strikes().remove(&leaf);
+                if self.quarantine().take().is_some() {
+                    let plugin = &*self.launch.plugin;
+                    tracing::info!(plugin, "plugin is quarantined no more: a run succeeded");
+                }
                 if was_refused(&sample) {
                     sample.message = self.launch.with_reach(sample.message);
                 }
@@ -334,6 +376,7 @@ impl Client {
             Err(why) => {
                 slot.unavailable = true;
                 let then = slot.died(plugin, why);
+                self.note_death(slot, then);
                 Err(slot.trouble(then))
             }
         }
@@ -520,7 +563,8 @@ impl Client {
             if proven {
                 slot.deaths = 0;
             }
-            slot.died(plugin, why.clone());
+            let then = slot.died(plugin, why.clone());
+            self.note_death(&slot, then);
         }
         drop(slot);
         if !retiring {
@@ -600,6 +644,58 @@ impl Client {
             }
             Trouble::Misconfigured(_) => Trouble::Crashed(held),
         })
+    }
+
+    /// Begins the quarantine, or goes on with it, when there were deaths enough.
+    fn note_death(&self, slot: &Slot, until: Instant) {
+        if slot.deaths < QUARANTINE {
+            return;
+        }
+        let mut quarantine = self.quarantine();
+        let since_ms = match &*quarantine {
+            Some(begun) => begun.since_ms,
+            None => wall::now_ms(),
+        };
+        *quarantine = Some(Quarantine {
+            since_ms,
+            deaths: slot.deaths,
+            why: slot.why.clone(),
+            until,
+        });
+    }
+
+    /// `trouble` of a leaf in the words of the plugin's quarantine, when it is in one: that is what a
+    /// person who reads it must know.
+    fn in_quarantine(&self, leaf: LeafId, trouble: Trouble) -> Trouble {
+        let quarantine = self.quarantine();
+        let Some(Quarantine {
+            since_ms,
+            deaths,
+            why,
+            until,
+        }) = &*quarantine
+        else {
+            return trouble;
+        };
+        let held = self.strikes().get(&leaf).map_or(*until, |held| held.until);
+        let next = held.max(*until);
+        let seconds = next.saturating_duration_since(Instant::now()).as_secs() + 1;
+        let since = wall::time_of_day(*since_ms);
+        let told = format!(
+            "quarantined since {since}: its worker failed {deaths} times in a row, last: {why}; \
+             tried again in {seconds} s"
+        );
+        match trouble {
+            Trouble::Crashed(_) => Trouble::Crashed(told),
+            Trouble::Unavailable(_) => Trouble::Unavailable(told),
+            other @ (Trouble::Overran(_) | Trouble::Misconfigured(_)) => other,
+        }
+    }
+
+    fn quarantine(&self) -> MutexGuard<'_, Option<Quarantine>> {
+        self.quarantine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn strikes(&self) -> MutexGuard<'_, HashMap<LeafId, Strike>> {

@@ -119,14 +119,14 @@ impl Held {
         };
         let ready = match ready {
             Ok(ready) => ready,
-            Err(trouble) => return trouble_sample(&trouble, when(began)),
+            Err(trouble) => return trouble_sample(&self.offer, trouble, when(began)),
         };
         began = clock::now();
         let ended = doors.run(self.leaf, ready, limit).await;
         self.ready = ended.ready;
         match ended.said {
             Ok(said) => said.sample(when(began)).0,
-            Err(trouble) => trouble_sample(&trouble, when(began)),
+            Err(trouble) => trouble_sample(&self.offer, trouble, when(began)),
         }
     }
 }
