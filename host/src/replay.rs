@@ -4,6 +4,7 @@
 //! engine that begins there and is told the same must decide the same; what it decides is written as the
 //! daemon writes it, into memory, and read back as the journal is, so that like is compared with like.
 
+mod names;
 mod other;
 
 use std::collections::BTreeSet;

@@ -105,7 +105,7 @@ fn what_was_changed_in_a_journal_is_found_and_named() {
         ),
         (
             format!("UPDATE decision SET verdict = 'pass', closed = 'budget' WHERE id = {restart}"),
-            "detail.closed: \"budget\" then, null now",
+            "detail.closed: \"budget\" → nothing",
         ),
         (
             format!("DELETE FROM action WHERE intent = {act}"),
@@ -166,6 +166,18 @@ fn what_another_configuration_would_have_done_is_told() {
     };
     let same = with(CONFIG, &["--json"]);
     assert_eq!(acts(&same, "would_ms"), [], "{same:?}");
+    let told: Value = serde_json::from_str(&same.stdout).expect("it is JSON");
+    assert_eq!(told["gone"], 0, "{told}");
+    // Whom it does not have it cannot restart.
+    let other = CONFIG.replace("group.web", "group.shop");
+    let gone = with(&other, &[]).unwrapped();
+    assert!(
+        gone.contains("acts are of members that it does not have"),
+        "{gone}"
+    );
+    let observing = CONFIG.replace("[group.web]", "[group.web]\nmode = \"observe\"");
+    let told = with(&observing, &["--json"]);
+    assert!(!acts(&told, "would_ms").is_empty(), "{told:?}");
     let restart = ("web/web-1".to_owned(), "restart".to_owned());
     let patient = CONFIG.replace("fall = 2", "fall = 50");
     let later = with(&patient, &["--json"]);
@@ -184,6 +196,27 @@ fn what_another_configuration_would_have_done_is_told() {
     let words = ["replay", "--state-dir", "state", "--config", "checkd.toml"];
     let wrong = checkd.ask(words);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
+}
+
+#[test]
+fn the_configuration_that_was_in_force_would_have_done_the_same() {
+    let mut checkd = Checkd::start(CONFIG);
+    // Both at once, so that one waits in truth until the other is there again.
+    let pids = healthy_pair(&checkd);
+    for pid in pids {
+        signal(pid, Signal::STOP);
+    }
+    for (path, pid) in ["web/web-0", "web/web-1"].into_iter().zip(pids) {
+        checkd.wait_replaced(path, pid);
+    }
+    healthy_pair(&checkd);
+    checkd.end(Signal::TERM);
+    let answer = checkd.ask(["replay", "--config", "checkd.toml", "--json"]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let told: Value = serde_json::from_str(&answer.stdout).expect("it is JSON");
+    assert_eq!(told["acts"], Value::Array(Vec::new()), "{told}");
+    assert!(told["same"].as_u64() >= Some(2), "{told}");
+    assert_eq!(told["gone"], 0, "{told}");
 }
 
 #[test]
@@ -223,7 +256,36 @@ fn a_journal_that_anybody_wrote_is_told_of_and_breaks_nothing() {
         assert!(matches!(answer.code, Some(0 | 1)), "{sql}: {answer:?}");
         let said = format!("{} {}", answer.unwrapped(), answer.stderr);
         assert!(said.contains(told), "{sql}: {said}");
+        assert!(!told.contains("C0514") || said.contains("help: "), "{sql}: {said}");
+        if said.contains("cannot be replayed") {
+            assert_eq!(answer.code, Some(1), "{sql}: {said}");
+            assert!(said.contains("segments cannot be replayed"), "{sql}: {said}");
+            assert!(!said.contains("all the same"), "{sql}: {said}");
+            let found = replay(&checkd, &copy, &["--json"]);
+            let found: Value = serde_json::from_str(&found.stdout).expect("it is JSON");
+            assert_ne!(found["same"], true, "{sql}: {found}");
+        }
     }
+    // What the journal lost is told, and is no fault of what could be compared.
+    let newest = "(SELECT max(id) FROM segment)";
+    let lost = format!("UPDATE segment SET lost_seq = seq + 1 WHERE id = {newest}");
+    let lost = replay(&checkd, &copy(&checkd, "lost.db", &lost), &[]);
+    let said = lost.clone().unwrapped();
+    assert_eq!(lost.code, Some(0), "{said}");
+    assert!(
+        said.contains("1 of 3 segments only to where the journal lost something"),
+        "{said}"
+    );
+    assert!(!said.contains("all the same"), "{said}");
+    // Nothing is the same where nothing was compared.
+    let idle = copy(&checkd, "idle.db", "UPDATE decision SET wall_ms = 0");
+    let idle = replay(&checkd, &idle, &["--since", "0s", "--json"]);
+    let found: Value = serde_json::from_str(&idle.stdout).expect("it is JSON");
+    assert_eq!(
+        (&found["decisions"], &found["same"]),
+        (&0.into(), &Value::Null),
+        "{found}"
+    );
     let missing = replay(&checkd, &checkd.dir().join("none.db"), &[]);
     assert_eq!(missing.code, Some(1), "{missing:?}");
     assert!(missing.stderr.contains("C0514"), "{missing:?}");

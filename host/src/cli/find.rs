@@ -138,9 +138,8 @@ pub(crate) fn journal(place: &Place, failure: &Failure) -> Result<Reader, ExitCo
     };
     let path = home.state.join("journal.db");
     let reader = Reader::new(path.clone());
-    let path = path.display();
     if let Err(why) = reader.usable() {
-        let told = Diagnostic::error("C0514", format!("journal `{path}` cannot be read: {why}"))
+        let told = of_unreadable(&path, &why)
             .note(format!(
                 "no daemon answers at `{}`",
                 place.control.path.display()
@@ -150,7 +149,8 @@ pub(crate) fn journal(place: &Place, failure: &Failure) -> Result<Reader, ExitCo
         return Err(ExitCode::from(FAILED));
     }
     tell::say(&format!(
-        "no daemon answers; this is from its journal `{path}`"
+        "no daemon answers; this is from its journal `{}`",
+        path.display()
     ));
     Ok(reader)
 }
@@ -165,10 +165,25 @@ pub(crate) fn names_nothing(unknown: Unknown) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
+/// What to tell of a journal that cannot be read.
+pub(crate) fn of_unreadable(path: &Path, why: &str) -> Diagnostic {
+    let file = path.display();
+    let told = Diagnostic::error("C0514", format!("journal `{file}` cannot be read: {why}"));
+    told.help(if path.exists() {
+        format!(
+            "when it is damaged, the next `checkd run` sets it aside and begins another; \
+             `sqlite3 {file} .recover` gets out of it what can still be read"
+        )
+    } else {
+        "name the state directory that the daemon uses, or its configuration with \
+         `CHECKD_CONFIG`"
+            .to_owned()
+    })
+}
+
 /// Tells that the journal could not be read after all, and gives the exit code for it.
-pub(crate) fn unreadable(why: &str) -> ExitCode {
-    let message = format!("the journal cannot be read: {why}");
-    tell::tell(&Diagnostic::error("C0514", message));
+pub(crate) fn unreadable(path: &Path, why: &str) -> ExitCode {
+    tell::tell(&of_unreadable(path, why));
     ExitCode::from(FAILED)
 }
 

@@ -119,7 +119,9 @@ fn without_daemon(
     limit: u32,
     runs: bool,
 ) -> Result<History, ExitCode> {
-    let known = reader.members().map_err(|why| find::unreadable(&why))?;
+    let known = reader
+        .members()
+        .map_err(|why| find::unreadable(reader.path(), &why))?;
     let (members, check) = if selector.is_empty() {
         (None, None)
     } else {
@@ -142,7 +144,9 @@ fn without_daemon(
         limit: limit.saturating_add(1),
         runs,
     };
-    let mut rows = reader.rows(&filter).map_err(|why| find::unreadable(&why))?;
+    let mut rows = reader
+        .rows(&filter)
+        .map_err(|why| find::unreadable(reader.path(), &why))?;
     let truncated = rows.len() > limit as usize;
     if truncated {
         rows.remove(0);

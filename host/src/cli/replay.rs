@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use checkd_core::Span;
 use checkd_core::diagnostic::Diagnostic;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::api::selector::among;
 use crate::config::{Purpose, configure};
@@ -47,8 +48,9 @@ pub struct Args {
 struct Found {
     /// The journal that was read.
     journal: String,
-    /// Whether all that could be replayed came out the same.
-    same: bool,
+    /// Whether what could be compared came out the same; `null` when nothing differs, and nothing was
+    /// decided or not all segments can be replayed.
+    same: Option<bool>,
     /// How many decisions did.
     decisions: usize,
     /// What cannot be replayed because it is not in the journal, in milliseconds since 1970: decisions
@@ -58,6 +60,27 @@ struct Found {
     missing_to_ms: Option<i64>,
     /// Segment by segment, the oldest first.
     segments: Vec<Fared>,
+}
+
+impl Found {
+    fn count(&self, which: impl Fn(&Fared) -> bool) -> usize {
+        self.segments.iter().filter(|it| which(it)).count()
+    }
+
+    /// How many segments came out differently.
+    fn differing(&self) -> usize {
+        self.count(|it| it.difference.is_some())
+    }
+
+    /// How many cannot be replayed, or not to their end.
+    fn broken(&self) -> usize {
+        self.count(|it| it.cannot.is_some())
+    }
+
+    /// Of how many the journal lost something, so that they are compared up to there.
+    fn lost(&self) -> usize {
+        self.count(|it| it.lost && it.cannot.is_none())
+    }
 }
 
 /// Runs the verb.
@@ -70,20 +93,20 @@ pub fn run(args: &Args) -> ExitCode {
     }
     match look(args) {
         Ok(found) => {
-            let whole = found.segments.iter().all(|it| it.cannot.is_none());
             if args.json {
                 paint::print_json(&found);
             } else {
                 paint::print(&text(&found, Paper::of_stdout()));
             }
-            ExitCode::from(if found.same && whole { 0 } else { FAILED })
+            let well = found.differing() + found.broken() == 0;
+            ExitCode::from(if well { 0 } else { FAILED })
         }
         Err(code) => code,
     }
 }
 
 /// What is read, and what of it is wanted.
-fn open(args: &Args) -> Result<(String, Segments, Asked), ExitCode> {
+fn open(args: &Args) -> Result<(PathBuf, Segments, Asked), ExitCode> {
     let path = match (&args.journal, &args.state_dir) {
         (Some(file), _) => file.clone(),
         (None, Some(directory)) => directory.join("journal.db"),
@@ -95,15 +118,15 @@ fn open(args: &Args) -> Result<(String, Segments, Asked), ExitCode> {
     };
     let reader = Reader::new(path.clone());
     if let Err(why) = reader.usable() {
-        let message = format!("journal `{}` cannot be read: {why}", path.display());
-        tell::tell(&Diagnostic::error("C0514", message));
-        return Err(ExitCode::from(FAILED));
+        return Err(find::unreadable(&path, &why));
     }
     let asked = Asked {
         members: if args.selector.is_empty() {
             None
         } else {
-            let known = reader.members().map_err(|why| find::unreadable(&why))?;
+            let known = reader
+                .members()
+                .map_err(|why| find::unreadable(&path, &why))?;
             let (members, _) = among(&known, &args.selector).map_err(find::names_nothing)?;
             let groups = members.iter().filter_map(|path| path.split_once('/'));
             let groups: Vec<String> = groups.map(|(group, _)| format!("{group}/")).collect();
@@ -113,14 +136,16 @@ fn open(args: &Args) -> Result<(String, Segments, Asked), ExitCode> {
             wall::now_ms().saturating_sub(i64::try_from(span.0).unwrap_or(i64::MAX))
         }),
     };
-    let journal = reader.segments().map_err(|why| find::unreadable(&why))?;
-    Ok((path.display().to_string(), journal, asked))
+    let journal = reader
+        .segments()
+        .map_err(|why| find::unreadable(&path, &why))?;
+    Ok((path, journal, asked))
 }
 
 fn look(args: &Args) -> Result<Found, ExitCode> {
     let (path, journal, asked) = open(args)?;
-    let found = all(&journal, &asked, path);
-    let found = found.map_err(|why| find::unreadable(&why))?;
+    let found = all(&journal, &asked, path.display().to_string());
+    let found = found.map_err(|why| find::unreadable(&path, &why))?;
     if found.segments.is_empty() {
         return Err(nothing(&found.journal));
     }
@@ -152,14 +177,14 @@ fn look_otherwise(args: &Args, file: &Path) -> Result<(), ExitCode> {
         ));
         return Err(ExitCode::from(USAGE));
     };
-    let segments = journal.all().map_err(|why| find::unreadable(&why))?;
+    let segments = journal.all().map_err(|why| find::unreadable(&path, &why))?;
     if segments.is_empty() {
-        return Err(nothing(&path));
+        return Err(nothing(&path.display().to_string()));
     }
     let mut all = Otherwise::default();
     for segment in wanted(&segments, &asked) {
         otherwise(&journal, segment, &asked, &plan, &mut all)
-            .map_err(|why| find::unreadable(&why))?;
+            .map_err(|why| find::unreadable(&path, &why))?;
     }
     if args.json {
         paint::print_json(&all);
@@ -189,14 +214,20 @@ fn all(journal: &Segments, asked: &Asked, path: String) -> Result<Found, String>
     for segment in wanted(&all, asked) {
         segments.push(replay::replay(journal, segment, asked)?);
     }
-    Ok(Found {
+    let mut found = Found {
         journal: path,
-        same: segments.iter().all(|it| it.difference.is_none()),
+        same: None,
         decisions: segments.iter().map(|it| it.decisions).sum(),
         missing_from_ms: missing.map(|(oldest, _)| oldest),
         missing_to_ms: missing.map(|(_, first)| first),
         segments,
-    })
+    };
+    found.same = match (found.differing(), found.broken()) {
+        (0, 0) => (found.decisions > 0).then_some(true),
+        (0, _) => None,
+        _ => Some(false),
+    };
+    Ok(found)
 }
 
 fn plural(n: usize, what: &str) -> String {
@@ -225,21 +256,33 @@ fn text(found: &Found, paper: Paper) -> String {
             tell_difference(&mut out, difference, paper);
         }
     }
-    let of = format!(
-        "{} of {}",
-        plural(found.decisions, "decision"),
-        plural(found.segments.len(), "segment")
-    );
-    let (text, ink) = if found.same {
-        (format!("{of}, all the same"), Ink::Good)
-    } else {
-        let differ = found.segments.iter();
-        let differ = differ.filter(|it| it.difference.is_some()).count();
-        let text = format!("{of} the same; {} not", plural(differ, "segment"));
-        (text, Ink::Bad)
-    };
-    out.push_str(&format!("{}\n", paper.ink(ink, &text)));
+    let (text, ink) = summary(found);
+    paper.hang(&mut out, "", 0, &text, ink);
     out
+}
+
+/// What came of it all. Nothing is called the same that was not compared.
+fn summary(found: &Found) -> (String, Ink) {
+    let all = plural(found.segments.len(), "segment");
+    let decisions = plural(found.decisions, "decision");
+    let mut parts = vec![if found.decisions + found.differing() == 0 {
+        format!("no decision of {all} was compared")
+    } else {
+        format!("{decisions} the same")
+    }];
+    let mut part = |count: usize, what: &str| {
+        if count > 0 {
+            parts.push(format!("{count} of {all} {what}"));
+        }
+    };
+    part(found.differing(), "came out differently");
+    part(found.broken(), "cannot be replayed");
+    part(found.lost(), "only to where the journal lost something");
+    match (found.same, parts.len()) {
+        (Some(true), 1) => (format!("{decisions} of {all}, all the same"), Ink::Good),
+        (Some(false), _) => (parts.join("; "), Ink::Bad),
+        (Some(true) | None, _) => (parts.join("; "), Ink::Unsure),
+    }
 }
 
 /// How one segment fared.
@@ -254,6 +297,8 @@ fn sentence(fared: &Fared) -> (String, Ink) {
     if fared.difference.is_some() {
         text.push_str(" the same, and then not");
         ink = Ink::Bad;
+    } else if fared.decisions + fared.others == 0 {
+        "nothing was decided that can be compared".clone_into(&mut text);
     } else {
         text.push_str(": the same");
     }
@@ -292,16 +337,47 @@ fn tell_difference(out: &mut String, difference: &Difference, paper: Paper) {
     let head = format!("  {time}.{millis:03}  {}", difference.path);
     out.push_str(&format!("{}\n", paper.ink(Ink::Strong, &head)));
     let row = |row: Option<&Row>| row.map_or_else(|| "nothing".to_owned(), of_row);
-    for (head, text) in [
-        ("    then", row(difference.was.as_ref())),
-        ("    now", row(difference.is.as_ref())),
-    ] {
+    let (then, now) = (row(difference.was.as_ref()), row(difference.is.as_ref()));
+    let lines = if then == now {
+        vec![("    both", then)]
+    } else {
+        vec![("    then", then), ("    now", now)]
+    };
+    for (head, text) in lines {
         paper.hang(out, head, 10, &text, Ink::Plain);
     }
     for field in &difference.fields {
-        let text = format!("{}: {} then, {} now", field.name, field.was, field.is);
+        let name = cut(field.name.chars().filter(|it| !it.is_control()).collect());
+        let text = format!("{name}: {} → {}", short(&field.was), short(&field.is));
         paper.hang(out, "    in", 10, &text, Ink::Quiet);
     }
+}
+
+/// A value in a few words; `--json` has all of it.
+fn short(value: &Value) -> String {
+    let whole = value.to_string();
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Array(all) if whole.chars().count() > VALUE => format!("a list of {}", all.len()),
+        Value::Object(all) if whole.chars().count() > VALUE => {
+            format!("an object of {}", all.len())
+        }
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => cut(whole),
+    }
+}
+
+/// So many characters of a value are shown: with its indent less than a line of 80.
+const VALUE: usize = 60;
+
+fn cut(text: String) -> String {
+    if text.chars().count() <= VALUE {
+        return text;
+    }
+    text.chars().take(VALUE - 1).chain(['…']).collect()
 }
 
 /// One row in a line.
@@ -310,7 +386,7 @@ fn of_row(row: &Row) -> String {
     let intent = intent.unwrap_or_default();
     let detail = |key: &str| {
         let value = row.detail.get(key);
-        value.and_then(serde_json::Value::as_str).unwrap_or("")
+        value.and_then(Value::as_str).unwrap_or("")
     };
     let path = row.path();
     match row.what.as_str() {

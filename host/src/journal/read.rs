@@ -1,6 +1,6 @@
 //! Reading the journal back: for `history`, and for the incident in `explain`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use checkd_core::report;
 use rusqlite::{ToSql, params_from_iter};
@@ -96,6 +96,11 @@ impl Reader {
     /// A reader of the journal at `path`.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn open(&self) -> rusqlite::Result<rusqlite::Connection> {

@@ -1,21 +1,24 @@
 //! What another configuration would have done about the same history.
 //!
-//! Beside the engine that acted stands one under the other configuration that only observes: it is told the
-//! same, but for the ends of members by our own hand, and what it would do is held against what was done.
-//! What came after an act is what came in truth; so each act is seen by itself, and no chain of them.
+//! Two engines that only observe are told the same, but for the ends of members by our own hand: one under
+//! the configuration of then, one under the other. What the one would do is held against what the other
+//! would, and not against what was done, for an engine that only observes never has anybody out by its own
+//! hand: under the same configuration both say the same. What came after an act is what came in truth; so
+//! each act is seen by itself, and no chain of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use checkd_core::engine::{Act, Command, Effect, Engine, Event};
+use checkd_core::engine::{Act, Effect, Engine, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::{Mode, Plan};
 use checkd_core::policy::{Axis, GateName, Motive, Step};
 use checkd_core::replay::{self, Input};
-use checkd_core::{Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use checkd_core::{Instant, IntentId, MemberId, Span};
 use serde::Serialize;
 
 use super::Asked;
+use super::names::Names;
 use crate::journal::{Segment, Segments};
 
 /// Acts that come no further apart than this are the same.
@@ -28,6 +31,8 @@ pub(crate) struct Otherwise {
     pub(crate) same: usize,
     /// Those that would not.
     pub(crate) acts: Vec<Other>,
+    /// So many acts were done to members that the other configuration does not have.
+    pub(crate) gone: usize,
     /// Why nothing can be said of a segment, one line each.
     pub(crate) cannot: Vec<String>,
 }
@@ -39,9 +44,10 @@ pub(crate) struct Other {
     pub(crate) path: String,
     /// `restart`, `start`.
     pub(crate) step: &'static str,
-    /// When it was decided, in milliseconds since 1970; nothing when it was not.
+    /// When it is decided under the configuration of then, in milliseconds since 1970; nothing when it
+    /// is not.
     pub(crate) was_ms: Option<i64>,
-    /// When it would have been; nothing when it would not, as far as the history tells.
+    /// When under the other one; nothing when it is not, as far as the history tells.
     pub(crate) would_ms: Option<i64>,
     /// Why, in the words of the one that decided first.
     pub(crate) because: String,
@@ -81,75 +87,84 @@ pub(crate) fn otherwise(
     };
     let mut inputs = told.inputs;
     inputs.extend(journal.passes(segment, engine.plan())?);
-    let ledger = Ledger::of(&engine, &inputs, plan, segment.at);
-    for other in ledger.settled(&mut all.same) {
-        let wall = |at: Option<Instant>| at.map(|at| segment.wall_of(at));
-        let other = Other {
-            path: plan.path(other.member),
-            step: other.step.as_str(),
-            was_ms: wall(other.was),
-            would_ms: wall(other.would),
-            because: other.because,
+    let wall = |at: Option<Instant>| at.map(|at| segment.wall_of(at));
+    let wanted = |path: &str, ms: i64| {
+        let members = asked.members.as_ref();
+        members.is_none_or(|members| members.contains(path)) && ms >= asked.since_ms
+    };
+    let other = match as_written(plan) {
+        Ok(other) => other,
+        Err(why) => {
+            all.cannot.push(why.to_string());
+            return Ok(());
+        }
+    };
+    let from = Arc::clone(engine.plan());
+    let truth = Truth::of(&engine, &inputs);
+    let names = Names::new(&from, &other);
+    let gone = truth.acts.iter().filter(|(member, at)| {
+        names.member(*member).is_none() && wanted(&from.path(*member), segment.wall_of(*at))
+    });
+    all.gone += gone.count();
+    let mut ledger = Ledger::default();
+    for (side, under) in [(Side::Then, &*from), (Side::Other, &other)] {
+        let mut heard = Heard {
+            side,
+            under,
+            ledger: &mut ledger,
         };
-        let wanted = asked.members.as_ref();
-        if wanted.is_none_or(|wanted| wanted.contains(&other.path))
-            && other.first_ms() >= asked.since_ms
-        {
-            all.acts.push(other);
+        heard.all_of(&engine, &inputs, &truth, segment.at);
+    }
+    let members: BTreeSet<String> = other.members().map(|id| other.path(id)).collect();
+    for act in ledger.settled(|path| members.contains(path)) {
+        let other = Other {
+            path: act.path,
+            step: act.step.as_str(),
+            was_ms: wall(act.was),
+            would_ms: wall(act.would),
+            because: act.because,
+        };
+        match (wanted(&other.path, other.first_ms()), act.same) {
+            (true, true) => all.same += 1,
+            (true, false) => all.acts.push(other),
+            (false, _) => {}
         }
     }
     Ok(())
 }
 
-/// What happened to members, under the plan in question.
-#[derive(Debug, Default)]
-struct Ledger {
-    by_member: BTreeMap<MemberId, Vec<(Instant, What)>>,
+/// A plan as one is in the journal, so that nothing else in it can make a difference.
+fn as_written(plan: &Plan) -> serde_json::Result<Plan> {
+    Ok(Plan {
+        groups: serde_json::from_value(serde_json::to_value(&plan.groups)?)?,
+        ..Plan::default()
+    })
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum What {
-    /// It was decided.
-    Was(Step, String),
-    /// It would have been.
-    Would(Step, String),
-    /// Its process ended.
-    Ended,
-    /// It began, or is well: what was wrong before is over.
-    Over,
+/// What the engine that acted did.
+struct Truth {
+    /// Whom it decided to restart or to start, and when.
+    acts: Vec<(MemberId, Instant)>,
+    /// Whom it ended by its acts, and when those began.
+    ending: BTreeMap<MemberId, Vec<(IntentId, Instant)>>,
+    /// Behind which input each act was told to be done.
+    done: BTreeMap<IntentId, usize>,
 }
 
-/// An act that one of the two decided.
-struct Decided {
-    member: MemberId,
-    step: Step,
-    was: Option<Instant>,
-    would: Option<Instant>,
-    because: String,
-}
-
-impl Ledger {
-    fn of(engine: &Engine, inputs: &[Input], other: &Plan, began: Instant) -> Self {
-        let mut ledger = Self::default();
-        let from = Arc::clone(engine.plan());
-        let names = Names::new(&from, other);
-
-        // The one that acted: what it did, and whom it ended by that.
-        let mut acting: BTreeMap<MemberId, Vec<(IntentId, Instant)>> = BTreeMap::new();
-        let mut acted = engine.clone();
-        replay::replay(&mut acted, inputs, |at, effect| match effect {
+impl Truth {
+    fn of(engine: &Engine, inputs: &[Input]) -> Self {
+        let (mut acts, mut ending) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+        replay::replay(&mut engine.clone(), inputs, |at, effect| match effect {
             Effect::Do(intent, Act::Restart { member, .. } | Act::Stop { member, .. }) => {
-                acting.entry(*member).or_default().push((*intent, at));
+                ending.entry(*member).or_default().push((*intent, at));
             }
             Effect::Record(Entry::Decision {
                 member,
-                step,
                 explanation,
                 intent: Some(_),
                 ..
             }) if matches!(explanation.motive, Motive::Sick | Motive::Dead) => {
-                let what = What::Was(*step, explanation.because.clone());
-                ledger.add(names.member(*member), at, what);
+                acts.push((*member, at));
             }
             Effect::Record(_)
             | Effect::Do(..)
@@ -159,31 +174,86 @@ impl Ledger {
             | Effect::Notify(_)
             | Effect::Answer { .. } => {}
         });
+        let done = (inputs.iter().enumerate()).filter_map(|(index, input)| match input {
+            Input::Event {
+                event: Event::Done { intent, .. },
+                ..
+            } => Some((*intent, index)),
+            Input::Event { .. } | Input::Passes { .. } => None,
+        });
+        Self {
+            acts,
+            ending,
+            done: done.collect(),
+        }
+    }
 
-        // The one that would have.
-        let mut plan = other.clone();
+    /// Whether the end of a member is part of an act of ours, which had begun and is told to be done later.
+    fn is_ours(&self, member: MemberId, at: Instant, index: usize) -> bool {
+        let of = self.ending.get(&member);
+        of.into_iter().flatten().any(|(intent, begun)| {
+            *begun <= at && self.done.get(intent).is_some_and(|done| *done > index)
+        })
+    }
+}
+
+/// Which of the two that only observe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    /// The one under the configuration of then.
+    Then,
+    /// The one under the other.
+    Other,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    /// It would be done.
+    Act(Step, String),
+    /// Its process ended.
+    Ended,
+    /// It began, or is well: what was wrong before is over.
+    Over,
+}
+
+/// What the two engines say of each member, with the place among all that the same engine says of it: of two
+/// that say the same, one always stands beside the other.
+type Said = Vec<(Instant, usize, Side, What)>;
+
+#[derive(Debug, Default)]
+struct Ledger {
+    by_member: BTreeMap<String, Said>,
+    /// How much each of the two said of each member.
+    places: BTreeMap<(String, Side), usize>,
+}
+
+/// An act that one of the two decided, or both.
+struct Decided {
+    path: String,
+    step: Step,
+    was: Option<Instant>,
+    would: Option<Instant>,
+    because: String,
+    same: bool,
+}
+
+/// One of the two engines, and where it stands what it says.
+struct Heard<'a> {
+    side: Side,
+    under: &'a Plan,
+    ledger: &'a mut Ledger,
+}
+
+impl Heard<'_> {
+    fn all_of(&mut self, engine: &Engine, inputs: &[Input], truth: &Truth, began: Instant) {
+        let names = Names::new(engine.plan(), self.under);
+        let mut plan = self.under.clone();
         for group in &mut plan.groups {
             group.mode = Mode::Observe;
         }
         let mut engine = engine.clone();
         engine.reload(Arc::new(plan), began);
         let known = engine.attempts();
-        let done: BTreeMap<IntentId, usize> = (inputs.iter().enumerate())
-            .filter_map(|(index, input)| match input {
-                Input::Event {
-                    event: Event::Done { intent, .. },
-                    ..
-                } => Some((*intent, index)),
-                Input::Event { .. } | Input::Passes { .. } => None,
-            })
-            .collect();
-        // An end is part of an act of ours that had begun, and is told to be done later.
-        let ours = |member: MemberId, at: Instant, index: usize| {
-            let of: Option<&Vec<(IntentId, Instant)>> = acting.get(&member);
-            of.into_iter().flatten().any(|(intent, begun)| {
-                *begun <= at && done.get(intent).is_some_and(|done| *done > index)
-            })
-        };
         let mut heard = vec![Input::Event {
             at: began,
             asked: None,
@@ -195,15 +265,15 @@ impl Ledger {
                 at,
                 ..
             } = input
-                && ours(*member, *at, index)
+                && truth.is_ours(*member, *at, index)
             {
                 continue;
             }
             let rebased = names.input(input, &known);
             if let Some(Input::Event { at, event, .. }) = &rebased {
                 match event {
-                    Event::Started { member, .. } => ledger.add(Some(*member), *at, What::Over),
-                    Event::Exited { member, .. } => ledger.add(Some(*member), *at, What::Ended),
+                    Event::Started { member, .. } => self.add(*member, *at, What::Over),
+                    Event::Exited { member, .. } => self.add(*member, *at, What::Ended),
                     Event::Wake
                     | Event::Sample { .. }
                     | Event::IntentStored(_)
@@ -217,7 +287,7 @@ impl Ledger {
             heard.extend(rebased);
         }
         replay::answered(&mut engine, &heard, |at, effect| {
-            ledger.would(at, effect);
+            self.would(at, effect);
             // It only begins whom nobody ever started; that was done, and how it went is told.
             match effect {
                 Effect::Record(Entry::Intent { intent, .. }) => Some(Event::IntentStored(*intent)),
@@ -230,7 +300,6 @@ impl Ledger {
                 | Effect::Answer { .. } => None,
             }
         });
-        ledger
     }
 
     /// Notes what the engine that only observes says.
@@ -244,10 +313,13 @@ impl Ledger {
                 ..
             }) if matches!(explanation.motive, Motive::Sick | Motive::Dead) => {
                 let closed = explanation.readings.iter().filter(|reading| !reading.open);
-                // Nothing but that it only observes is in its way.
-                if closed.map(|reading| reading.gate).eq([GateName::Control]) {
-                    let what = What::Would(*step, explanation.because.clone());
-                    self.add(Some(*member), at, what);
+                let group = self.under.group(member.group);
+                // Nothing but that it only observes is in its way, and its configuration would not.
+                if closed.map(|reading| reading.gate).eq([GateName::Control])
+                    && group.is_some_and(|group| group.mode == Mode::Auto)
+                {
+                    let what = What::Act(*step, explanation.because.clone());
+                    self.add(*member, at, what);
                 }
             }
             Effect::Record(Entry::Transition {
@@ -255,7 +327,7 @@ impl Ledger {
                 axis: Axis::Health,
                 to: "healthy",
                 ..
-            }) => self.add(Some(*member), at, What::Over),
+            }) => self.add(*member, at, What::Over),
             Effect::Record(_)
             | Effect::Do(..)
             | Effect::Run(_)
@@ -266,49 +338,55 @@ impl Ledger {
         }
     }
 
-    fn add(&mut self, member: Option<MemberId>, at: Instant, what: What) {
-        if let Some(member) = member {
-            self.by_member.entry(member).or_default().push((at, what));
-        }
+    fn add(&mut self, member: MemberId, at: Instant, what: What) {
+        let path = self.under.path(member);
+        let said = self.ledger.by_member.entry(path.clone()).or_default();
+        let place = self.ledger.places.entry((path, self.side)).or_default();
+        said.push((at, *place, self.side, what));
+        *place += 1;
     }
+}
 
-    /// What one of the two decided and the other did not, or not then, in the order of time.
-    fn settled(self, same: &mut usize) -> Vec<Decided> {
+impl Ledger {
+    /// What was decided about each trouble of each member that `is_there`, in the order of time.
+    fn settled(self, is_there: impl Fn(&str) -> bool) -> Vec<Decided> {
         let mut all = Vec::new();
-        for (member, mut happened) in self.by_member {
-            happened.sort_by_key(|(at, _)| *at);
+        for (path, mut said) in self.by_member {
+            if !is_there(&path) {
+                continue;
+            }
+            said.sort_by_key(|(at, place, side, _)| (*at, *place, *side));
             let mut open: Vec<Decided> = Vec::new();
             let mut ended = None;
-            for (at, what) in happened {
-                let (step, because, acted) = match what {
-                    What::Ended => {
-                        ended = Some(at);
-                        continue;
+            for (at, _, side, what) in said {
+                match (side, what) {
+                    (Side::Then, What::Ended | What::Over) => {}
+                    (Side::Other, What::Ended) => ended = Some(at),
+                    (Side::Other, What::Over) => settle(&mut open, ended.take(), &mut all),
+                    (side, What::Act(step, because)) => {
+                        let place = open.iter().position(|act| act.step == step);
+                        let place = place.unwrap_or_else(|| {
+                            open.push(Decided {
+                                path: path.clone(),
+                                step,
+                                was: None,
+                                would: None,
+                                because,
+                                same: false,
+                            });
+                            open.len() - 1
+                        });
+                        if let Some(act) = open.get_mut(place) {
+                            let which = match side {
+                                Side::Then => &mut act.was,
+                                Side::Other => &mut act.would,
+                            };
+                            which.get_or_insert(at);
+                        }
                     }
-                    What::Over => {
-                        settle(&mut open, ended.take(), &mut all, same);
-                        continue;
-                    }
-                    What::Was(step, because) => (step, because, true),
-                    What::Would(step, because) => (step, because, false),
-                };
-                let place = open.iter().position(|act| act.step == step);
-                let place = place.unwrap_or_else(|| {
-                    open.push(Decided {
-                        member,
-                        step,
-                        was: None,
-                        would: None,
-                        because,
-                    });
-                    open.len() - 1
-                });
-                if let Some(act) = open.get_mut(place) {
-                    let which = if acted { &mut act.was } else { &mut act.would };
-                    which.get_or_insert(at);
                 }
             }
-            settle(&mut open, ended, &mut all, same);
+            settle(&mut open, ended, &mut all);
         }
         all.sort_by_key(|act| act.was.into_iter().chain(act.would).min());
         all
@@ -316,118 +394,14 @@ impl Ledger {
 }
 
 /// What was decided about one trouble of a member, which is over.
-fn settle(
-    open: &mut Vec<Decided>,
-    ended: Option<Instant>,
-    all: &mut Vec<Decided>,
-    same: &mut usize,
-) {
-    for act in open.drain(..) {
-        let apart = act.was.zip(act.would).map(|(was, would)| {
+fn settle(open: &mut Vec<Decided>, ended: Option<Instant>, all: &mut Vec<Decided>) {
+    for mut act in open.drain(..) {
+        act.same = act.was.zip(act.would).is_some_and(|(was, would)| {
             let apart = Span(was.0.abs_diff(would.0));
             // The wait of a member that died is drawn from its upper half.
             let drawn = ended.map_or(Span::ZERO, |ended| was.since(ended) / 2);
             apart <= SAME + drawn
         });
-        if apart == Some(true) {
-            *same += 1;
-        } else {
-            all.push(act);
-        }
-    }
-}
-
-/// From one plan to another: members and checks are known by their names.
-struct Names {
-    from: Plan,
-    to: Plan,
-}
-
-impl Names {
-    fn new(from: &Plan, to: &Plan) -> Self {
-        let mut to = to.clone();
-        // The samples are those of the history, whatever the check would have looked at.
-        let mut from = from.clone();
-        for check in (from.groups.iter_mut().chain(&mut to.groups)).flat_map(|it| &mut it.checks) {
-            check.options.clear();
-        }
-        Self { from, to }
-    }
-
-    fn member(&self, id: MemberId) -> Option<MemberId> {
-        let group = self.from.group(id.group)?.name.as_str();
-        self.to.find(group, self.from.member(id)?.name.as_str())
-    }
-
-    fn leaf(&self, leaf: LeafId) -> Option<LeafId> {
-        let sample = Sample {
-            status: Status::Pass,
-            cause: None,
-            message: "".into(),
-            measurements: Vec::new(),
-            at: Instant(0),
-            took: Span::ZERO,
-            generation: None,
-        };
-        match (Event::Sample { leaf, sample }).rebased(&self.from, &self.to)? {
-            Event::Sample { leaf, .. } => Some(leaf),
-            Event::Wake
-            | Event::Started { .. }
-            | Event::Exited { .. }
-            | Event::IntentStored(_)
-            | Event::IntentRefused { .. }
-            | Event::Done { .. }
-            | Event::Host(_)
-            | Event::Maintenance { .. }
-            | Event::Command { .. } => None,
-        }
-    }
-
-    /// What the other engine hears of it: of acts only those that it knows, of people what keeps
-    /// automatic acts away.
-    fn input(&self, input: &Input, known: &BTreeSet<IntentId>) -> Option<Input> {
-        match input {
-            Input::Passes {
-                leaf,
-                first,
-                last,
-                count,
-            } => Some(Input::Passes {
-                leaf: self.leaf(*leaf)?,
-                first: *first,
-                last: *last,
-                count: *count,
-            }),
-            Input::Event { at, asked, event } => {
-                match event {
-                    Event::IntentStored(intent)
-                    | Event::IntentRefused { intent, .. }
-                    | Event::Done { intent, .. }
-                        if !known.contains(intent) =>
-                    {
-                        return None;
-                    }
-                    Event::Command {
-                        command: Command::Restart { .. } | Command::Start | Command::Stop,
-                        ..
-                    } => return None,
-                    Event::Wake
-                    | Event::Sample { .. }
-                    | Event::Started { .. }
-                    | Event::Exited { .. }
-                    | Event::IntentStored(_)
-                    | Event::IntentRefused { .. }
-                    | Event::Done { .. }
-                    | Event::Host(_)
-                    | Event::Maintenance { .. }
-                    | Event::Command { .. } => {}
-                }
-                Some(Input::Event {
-                    at: *at,
-                    asked: *asked,
-                    event: event.clone().rebased(&self.from, &self.to)?,
-                })
-            }
-        }
+        all.push(act);
     }
 }

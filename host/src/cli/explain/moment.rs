@@ -45,14 +45,16 @@ pub(super) fn run(selector: &str, at_ms: i64, json: bool, place: &Place) -> Exit
 }
 
 fn without_daemon(reader: &Reader, selector: &str, at_ms: i64) -> Result<ExplainedAt, ExitCode> {
-    let known = reader.members().map_err(|why| find::unreadable(&why))?;
+    let known = reader
+        .members()
+        .map_err(|why| find::unreadable(reader.path(), &why))?;
     let (paths, check) = among(&known, selector).map_err(find::names_nothing)?;
     let members = paths
         .iter()
         .filter_map(|path| path.split_once('/'))
         .map(|(group, member)| reader.moment(group, member, check.as_deref(), at_ms))
         .collect::<Result<_, _>>()
-        .map_err(|why| find::unreadable(&why))?;
+        .map_err(|why| find::unreadable(reader.path(), &why))?;
     Ok(ExplainedAt {
         time: wall::rfc3339(at_ms),
         members,

@@ -31,11 +31,18 @@ pub(super) fn render(all: &Otherwise, file: &str, paper: Paper) -> String {
         count(|act| act.was_ms.is_none()),
     );
     paper.hang(&mut out, "", 0, &text, Ink::Strong);
-    if !all.acts.is_empty() {
-        let limit = "each is seen by itself: what came after it is what came in truth, so where an act was, \
-                     nobody knows whether a later one would have been needed";
-        paper.hang(&mut out, "", 0, limit, Ink::Quiet);
+    if all.gone > 0 {
+        let are = if all.gone == 1 { "is" } else { "are" };
+        let text = format!(
+            "{} {are} of members that it does not have",
+            plural(all.gone, "act")
+        );
+        paper.hang(&mut out, "", 0, &text, Ink::Unsure);
     }
+    let limit = "both configurations are asked when each member would be acted upon, seen by itself in what \
+                 came in truth; how many at once, how often, and what an act would have helped is not \
+                 looked at";
+    paper.hang(&mut out, "", 0, limit, Ink::Quiet);
     out
 }
 
@@ -53,7 +60,7 @@ fn sentence(act: &Other) -> (String, Ink) {
             Ink::Good,
         ),
         (None, _) => (
-            format!("{step} would have been, and was not: {because}"),
+            format!("{step} would have been besides: {because}"),
             Ink::Busy,
         ),
     }
