@@ -349,7 +349,7 @@ fn put_back(member: &mut Member, group_plan: &GroupPlan, kept: &KeptMember, now:
     member.wanted = kept.wanted;
     member.life = kept.life;
     member.ready = kept.ready && recent;
-    member.ledger = kept.ledger.clone();
+    member.ledger = kept.ledger.copied();
     member.control = kept.control.clone();
     member.asked.clone_from(&kept.asked);
     member.incident = kept.incident;

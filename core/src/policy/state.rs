@@ -352,6 +352,18 @@ impl Life {
     }
 }
 
+impl Ledger {
+    /// The same in memory of its own. Windows that are shared with what was read from the journal would
+    /// lie scattered among what is given back of that, and keep thousands of holes apart.
+    pub(crate) fn copied(&self) -> Self {
+        Self {
+            restarts: self.restarts.copied(),
+            starts: self.starts.copied(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Health {
     /// The word for it.
     pub(crate) const fn as_str(&self) -> &'static str {

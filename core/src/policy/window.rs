@@ -94,6 +94,15 @@ impl SlidingWindow {
         self.times = Times::of(&times);
     }
 
+    /// The same in memory of its own.
+    pub(super) fn copied(&self) -> Self {
+        let Times { first, after } = &self.times;
+        let (first, after) = (*first, after.to_vec().into());
+        Self {
+            times: Times { first, after },
+        }
+    }
+
     /// The newest of them did not happen after all.
     pub(crate) fn take_back(&mut self) {
         let times: Vec<Instant> = self.times.iter().collect();
