@@ -8,6 +8,7 @@ use checkd_core::{Instant, Span, Status};
 
 use super::protocol::{
     Ask, LINE_MAX, MEASUREMENTS_MAX, Problem, TEXT_MAX, Tell, bounded, line, parse, read_line,
+    run_of,
 };
 use super::text::{When, facts, sample};
 
@@ -34,7 +35,11 @@ pub(crate) fn read(bytes: &[u8]) {
                 }
                 take(tell);
             }
-            Err(fault) => is_one_line(&fault, FAULT_MAX),
+            Err(fault) => {
+                is_one_line(&fault, FAULT_MAX);
+                // Whichever run it is taken for: only that it is found without a panic.
+                let _run = run_of(&buffer);
+            }
         }
         // The other way round, a worker of ours reads its host.
         if let Err(fault) = parse::<Ask>(&buffer) {

@@ -54,6 +54,8 @@ const OVERRAN: Option<&str> = Some("overran");
 const ANY: Option<&str> = Some("");
 const LONG: &str = "a line is longer than 1048576 bytes";
 const LATE: &str = "did not come back";
+const NO_SAMPLE: &str = "plugin `p_many` answered what is no sample: ";
+const FAULT: &str = "after its timeout of 1500ms; plugin `p_many` broke the protocol: ";
 
 const LIES: &[Lie] = &[
     // What is no sample.
@@ -64,7 +66,7 @@ const LIES: &[Lie] = &[
     ),
     lie(
         "status_number",
-        (UNKNOWN, OVERRAN, LATE),
+        (UNKNOWN, CRASHED, NO_SAMPLE),
         "invalid type: integer `200`",
     ),
     lie(
@@ -72,11 +74,16 @@ const LIES: &[Lie] = &[
         ("fail", Some("wrong"), "fine"),
         "cause `the neighbour`",
     ),
-    lie("utf8", (UNKNOWN, OVERRAN, LATE), "invalid unicode"),
-    lie("nan", (UNKNOWN, OVERRAN, LATE), "broke the protocol"),
-    lie("infinite", (UNKNOWN, OVERRAN, LATE), "number out of range"),
-    lie("no_json", (UNKNOWN, OVERRAN, LATE), "broke the protocol"),
-    lie("deep", (UNKNOWN, OVERRAN, LATE), "broke the protocol"),
+    lie("utf8", (UNKNOWN, CRASHED, NO_SAMPLE), "invalid unicode"),
+    lie("nan", (UNKNOWN, CRASHED, NO_SAMPLE), "broke the protocol"),
+    lie(
+        "infinite",
+        (UNKNOWN, CRASHED, NO_SAMPLE),
+        "number out of range",
+    ),
+    // Of which run they are cannot be read.
+    lie("no_json", (UNKNOWN, OVERRAN, FAULT), "broke the protocol"),
+    lie("deep", (UNKNOWN, OVERRAN, FAULT), "broke the protocol"),
     // Too much of everything.
     lie(
         "long_type",

@@ -27,7 +27,7 @@ use super::probe::{ANSWER, CHATTER_MAX, HELLO, log};
 use super::process::{Launch, Process};
 use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
-    gather, line, parse, parse_tell,
+    gather, line, parse, parse_tell, run_of,
 };
 use crate::wall;
 
@@ -159,6 +159,9 @@ struct Table {
     runs: HashMap<u64, (LeafId, oneshot::Sender<SampleText>)>,
     /// Runs that are over for us and not for the worker.
     overran: HashMap<u64, GivenUp>,
+    /// Faults of which nobody can say whose answer they should have been, and the last of them.
+    faults: u64,
+    fault: String,
     /// No new runs; to be killed when `runs` is empty.
     retiring: bool,
     /// A sample came: the worker works.
@@ -242,7 +245,10 @@ impl Client {
             }
         };
         let (answer, answered) = oneshot::channel();
-        let number = worker.table().expect_instance(wanted.leaf, answer);
+        let (number, faults) = {
+            let mut table = worker.table();
+            (table.expect_instance(wanted.leaf, answer), table.faults)
+        };
         let asked = worker.send(&Ask::Configure {
             instance: number,
             kind: wanted.kind,
@@ -260,8 +266,8 @@ impl Client {
             Err(_) => {
                 worker.table().instances.remove(&number);
                 let seconds = ANSWER.as_secs();
-                let trouble =
-                    Trouble::Overran(format!("could not be configured within {seconds} s"));
+                let told = format!("could not be configured within {seconds} s");
+                let trouble = Trouble::Overran(self.with_fault(told, &worker, faults));
                 self.strike(wanted.leaf, trouble.clone());
                 self.retire(&worker).await;
                 Err(trouble)
@@ -289,7 +295,10 @@ impl Client {
         self.held_back(leaf)?;
         let worker = &instance.worker;
         let (answer, mut answered) = oneshot::channel();
-        let run = worker.table().expect_run(leaf, answer);
+        let (run, faults) = {
+            let mut table = worker.table();
+            (table.expect_run(leaf, answer), table.faults)
+        };
         let timeout_ms = millis(limit);
         if !worker.send(&Ask::Submit {
             run,
@@ -328,7 +337,7 @@ impl Client {
                 }
                 worker.kill_if_done();
                 worker.send(&Ask::Cancel { run });
-                let trouble = Trouble::Overran(overran(limit));
+                let trouble = Trouble::Overran(self.with_fault(overran(limit), worker, faults));
                 let (client, worker) = (Arc::clone(self), Arc::clone(worker));
                 let told = trouble.clone();
                 tokio::spawn(async move {
@@ -341,6 +350,17 @@ impl Client {
                 Err(trouble)
             }
         }
+    }
+
+    /// Why an answer did not come, with what the worker has said since then that is none: perhaps it
+    /// was the answer.
+    fn with_fault(&self, why: String, worker: &Worker, before: u64) -> String {
+        let table = worker.table();
+        if table.faults == before {
+            return why;
+        }
+        let (plugin, fault) = (&self.launch.plugin, &table.fault);
+        format!("{why}; plugin `{plugin}` broke the protocol: {fault}")
     }
 
     /// The worker in use; starts one when there is none and its time has come by `until`.
@@ -515,7 +535,10 @@ impl Client {
                     continue;
                 }
             }
-            let told = parse_tell(&line).and_then(|tell| worker.take(tell));
+            let told = match parse_tell(&line) {
+                Ok(tell) => worker.take(tell),
+                Err(fault) => Err(worker.take_broken(plugin, run_of(&line), fault)),
+            };
             let (level, text) = match told {
                 Ok(None) => continue,
                 Ok(Some((level, text))) => (level, text),
@@ -784,17 +807,25 @@ impl Worker {
                         let _nobody_waits = answer.send(problems);
                         Ok(None)
                     }
-                    None => Err(format!(
+                    None => Err(self.table().fault(format!(
                         "told about instance {instance}, which was not asked for"
-                    )),
+                    ))),
                 }
             }
             Tell::Log { level, message } => Ok(Some((level, message))),
             Tell::Error { message, .. } => Ok(Some(("error".into(), message))),
             Tell::Hello { .. } | Tell::Described { .. } => {
-                Err("answered what was not asked".into())
+                Err(self.table().fault("answered what was not asked".into()))
             }
         }
+    }
+
+    /// Takes a line that is no message, as the answer to `run` where that can be read. Returns the
+    /// fault.
+    fn take_broken(&self, plugin: &str, run: Option<u64>, fault: String) -> String {
+        let fault = self.table().broken(plugin, run, fault);
+        self.kill_if_done();
+        fault
     }
 
     fn kill_if_done(&self) {
@@ -854,10 +885,39 @@ impl Table {
             };
         }
         Err(if run == 0 || run > self.last {
-            format!("a sample for run {run}, which was never asked for; dropped")
+            self.fault(format!(
+                "a sample for run {run}, which was never asked for; dropped"
+            ))
         } else {
             format!("a second sample for run {run}; dropped")
         })
+    }
+
+    /// A line came that is no message: nobody could look, and whoever waits need not wait on.
+    fn broken(&mut self, plugin: &str, run: Option<u64>, fault: String) -> String {
+        let Some(run) = run else {
+            return self.fault(fault);
+        };
+        if let Some((_, answer)) = self.runs.remove(&run) {
+            let _nobody_waits = answer.send(SampleText {
+                status: Status::Unknown.as_str().into(),
+                cause: Some(Cause::Crashed.as_str().into()),
+                message: format!("plugin `{plugin}` answered what is no sample: {fault}"),
+                measurements: Vec::new(),
+            });
+        } else if self.overran.get(&run) == Some(&GivenUp::Told) {
+            self.overran.remove(&run);
+        } else if run == 0 || run > self.last {
+            return self.fault(fault);
+        }
+        fault
+    }
+
+    /// Notes a fault that may have been meant as any answer.
+    fn fault(&mut self, fault: String) -> String {
+        self.faults += 1;
+        self.fault.clone_from(&fault);
+        fault
     }
 
     /// Gives a run up; false when it is over already.

@@ -52,6 +52,59 @@ async fn faults_are_dropped_and_the_first_answer_counts() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_no_sample_ends_its_run_at_once_and_says_why() {
+    let client = client(&[]);
+    for (kind, why) in [
+        ("status_number", "invalid type: integer `7`"),
+        ("nan", "expected"),
+        ("utf8", "invalid unicode"),
+        ("infinite", "out of range"),
+    ] {
+        let sample = once(&client, 0, kind).await.unwrap();
+        assert_eq!(
+            (&*sample.status, sample.cause.as_deref()),
+            ("unknown", Some("crashed")),
+            "{kind}"
+        );
+        let told = sample.message;
+        let named = told.starts_with("plugin `demo` answered what is no sample: ");
+        assert!(named && told.contains(why), "{kind}: {told}");
+    }
+    assert_eq!(once(&client, 0, "passes").await.unwrap().status, "pass");
+}
+
+/// What is told of a run that has time enough to be answered wrongly on a busy machine.
+async fn unanswered(client: &Arc<Client>, kind: &str) -> String {
+    let instance = client.configure(wanted(0, kind), LONG).await.unwrap();
+    let limit = Duration::from_secs(5);
+    let told = client.run(leaf(0), &instance, limit).await.unwrap_err();
+    assert!(told.text().starts_with(&overran(limit)), "{kind}: {told:?}");
+    told.text()
+}
+
+#[tokio::test]
+async fn a_run_without_an_answer_is_told_with_what_its_plugin_said_instead() {
+    let demos = [client(&[]), client(&[]), client(&[])];
+    let [first, second, third] = &demos;
+    let told = tokio::join!(
+        unanswered(first, "late_run"),
+        unanswered(second, "nonsense"),
+        unanswered(third, "mistaken"),
+    );
+    for (told, why) in [
+        (told.0, "expected"),
+        (told.1, "`nonsense`"),
+        (told.2, "which was never asked for"),
+    ] {
+        let faulty = told.contains("; plugin `demo` broke the protocol: ");
+        assert!(faulty && told.contains(why), "{told}");
+    }
+    // A fault of before is none of this run.
+    let told = once(second, 1, "silent").await.unwrap_err().text();
+    assert_eq!(told, overran(SHORT));
+}
+
+#[tokio::test]
 async fn refused_options_are_the_plugins_own_words() {
     let client = client(&[]);
     let Err(Trouble::Misconfigured(problems)) = once(&client, 0, "refuses").await else {

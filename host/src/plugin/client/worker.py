@@ -54,6 +54,18 @@ for line in lines:
             answer(run + 1000)
             answer(run)
             answer(run, "fail", "the second answer")
+        elif kind == "status_number":
+            answer(run, 7)
+        elif kind in ("nan", "utf8", "infinite", "late_run"):
+            part = {"nan": b"NaN", "utf8": b'"\xff"', "infinite": b"1e999", "late_run": b"NaN"}
+            broken = b'"sample":{"status":"pass","message":' + part[kind] + b"}"
+            number = b'"run":%d' % run
+            both = (broken, number) if kind == "late_run" else (number, broken)
+            stream.sendall(b'{"type":"sample",%s,%s}\n' % both)
+        elif kind == "nonsense":
+            stream.sendall(b"nonsense\n")
+        elif kind == "mistaken":
+            answer(run + 1000)
         elif kind == "chatters":
             while True:
                 stream.sendall(b'{"type":"log","level":"debug","message":"so"}\n' * 1000)

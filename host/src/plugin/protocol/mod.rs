@@ -421,7 +421,10 @@ fn excerpt(line: &[u8]) -> String {
     )
 }
 
+mod run_of;
 pub mod schema;
+
+pub(crate) use run_of::run_of;
 
 #[cfg(test)]
 mod tests;
