@@ -26,8 +26,9 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::plugin::confine::Confine;
 use crate::plugin::guard;
+use crate::plugin::loader::UNUSED;
 use crate::plugin::loader::{Instance, Library};
-use crate::plugin::probe::why_not_started;
+use crate::plugin::probe::{how_to_start, why_not_started};
 use crate::plugin::protocol::{
     Ask, Problem, SampleText, Tell, VERSIONS, add_line, line, parse, parse_ask, read_line,
 };
@@ -47,14 +48,15 @@ pub fn serve(confine: &str, command: bool, words: &[OsString]) -> io::Error {
         let confined =
             Confine::read(confine).and_then(|confine| confine.apply(command.then_some(words)));
         if let Err(why) = confined {
-            return refuse("C0217", &why);
+            return refuse("C0217", &why, None);
         }
         if let Some(guard) = guard {
             guard::end_with(guard)?;
         }
         if command {
             let error = Command::new(first).args(rest).exec();
-            return refuse("C0209", &why_not_started(&first.to_string_lossy(), &error));
+            let why = why_not_started(&first.to_string_lossy(), &error);
+            return refuse("C0209", &why, how_to_start(error.kind()));
         }
         let path = match &library {
             Some(library) => format!("/proc/self/fd/{}", library.as_raw_fd()).into(),
@@ -87,13 +89,13 @@ fn guarded() -> io::Result<Option<Pid>> {
 }
 
 /// Answers the host's first line by why this worker cannot begin.
-fn refuse(code: &str, why: &str) -> io::Result<()> {
+fn refuse(code: &str, why: &str, help: Option<&str>) -> io::Result<()> {
     let mut stream = take_stream()?;
     let told = Tell::Error {
         code: code.into(),
         message: why.into(),
-        notes: Vec::new(),
-        help: None,
+        notes: vec![UNUSED.into()],
+        help: help.map(str::to_owned),
     };
     stream.write_all(&line(&told).unwrap_or_default())?;
     // The host ends us when it has read it.

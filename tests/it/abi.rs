@@ -87,6 +87,7 @@ fn a_plugin_of_another_major_version_is_refused_in_a_few_lines() {
             "error[C0203]: cannot use plugin `libacme.so`\n\
              \x20  = plugin was built with checkd-abi 2.0.0\n\
              \x20  = this host speaks checkd-abi 1.0.0\n\
+             \x20  = nothing of it is used\n\
              help: rebuild the plugin with `checkd-plugin-api = \"1\"`\n"
         );
         assert!(answer.stderr.lines().count() <= 6);

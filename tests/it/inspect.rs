@@ -291,7 +291,7 @@ fn a_kind_that_is_taken_or_malformed_is_refused_alone() {
     let said = answer.unwrapped();
     assert!(said.contains("used in part: 1 kind; refused: 1"), "{said}");
     assert!(
-        said.contains("not used: another plugin or checkd itself offers this kind"),
+        said.contains("not used: checkd itself offers this kind"),
         "{said}"
     );
     let told = as_json(&checkd, &["libwitness.so"], 2);

@@ -2,6 +2,7 @@
 //! clauses in which it does, and the others are judged all the same.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use checkd_tests::{Answer, Checkd, library};
@@ -224,9 +225,14 @@ fn what_is_no_plugin_is_refused_before_any_clause() {
     let checkd = Checkd::prepare("");
     let text = checkd.dir().join("text.so");
     fs::write(&text, "this is no library\n").expect("written");
+    let script = checkd.dir().join("checks.py");
+    fs::write(&script, "#!/bin/sh\nexit 5\n").expect("written");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("ours");
     for (words, told) in [
         (vec!["text.so"], "error[C0202]"),
         (vec!["nowhere.so"], "error[C0201]"),
+        // Not in PATH: as `inspect` and `--plugin` take it, it is the file that stands here.
+        (vec!["checks.py"], "exited with code 5"),
         (vec!["/nowhere/at-all"], "error[C0201]"),
         (vec!["sh", "-c", "exit 4"], "exited with code 4"),
         (vec!["cat"], "error[C0207]"),

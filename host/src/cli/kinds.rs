@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::slice;
 
 use checkd_core::CheckKind;
 use checkd_core::diagnostic::Diagnostic;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::paint::{Ink, Paper, print, print_json};
 use super::{Layers, check, tell};
-use crate::plugin::program::named;
+use crate::plugin::program::meant;
 use crate::plugin::{Catalog, Offer};
 
 /// Arguments of `checkd kinds`.
@@ -30,7 +31,7 @@ pub struct Args {
 pub struct With {
     /// A plugin whose kinds are known too: a library, or a program that speaks the worker protocol.
     #[arg(long, value_name = "FILE")]
-    plugin: Vec<PathBuf>,
+    plugin: Vec<String>,
     /// A configuration whose plugins are known too.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -43,7 +44,10 @@ impl With {
         if let Some(file) = &self.config {
             return self.configured(file);
         }
-        Catalog::open(&self.named(), &[])
+        let (plugins, mut told) = self.named();
+        let (catalog, of_plugins) = Catalog::open(&plugins, &[]);
+        told.extend(of_plugins);
+        (catalog, told)
     }
 
     fn configured(&self, file: &Path) -> (Catalog, Vec<Diagnostic>) {
@@ -55,14 +59,23 @@ impl With {
         let (plugins, directories, _) = checkd_core::config::plugins(&loaded.document);
         let mut told = loaded.diagnostics;
         let (mut plugins, directories) = crate::config::settled(Some(file), plugins, directories);
-        plugins.extend(self.named());
+        let (named, nowhere) = self.named();
+        plugins.extend(named);
+        told.extend(nowhere);
         let (catalog, of_plugins) = Catalog::open(&plugins, &directories);
         told.extend(of_plugins);
         (catalog, told)
     }
 
-    fn named(&self) -> Vec<PluginPlan> {
-        self.plugin.iter().map(|path| named(path)).collect()
+    fn named(&self) -> (Vec<PluginPlan>, Vec<Diagnostic>) {
+        let (mut plans, mut told) = (Vec::new(), Vec::new());
+        for word in &self.plugin {
+            match meant(slice::from_ref(word)) {
+                Ok(plan) => plans.push(plan),
+                Err(nowhere) => told.push(nowhere),
+            }
+        }
+        (plans, told)
     }
 }
 

@@ -18,8 +18,8 @@ use crate::manager::plain;
 use super::confine::{Confine, incomplete};
 use super::image::Image;
 use super::linked::BuiltIn;
-use super::loader::Library;
-use super::probe::Probe;
+use super::loader::{Library, UNUSED};
+use super::probe::{NO_KIND, Probe};
 use super::process::Launch;
 use super::program;
 use super::protocol::{KindText, Problem, TEXT_MAX, Target, bounded};
@@ -217,8 +217,9 @@ impl Catalog {
             });
             match described {
                 Ok((plugin, kinds)) => {
+                    let only = kinds.len() == 1;
                     for kind in kinds {
-                        offer(&plugin, kind, &mut offers, &mut diagnostics);
+                        offer(&plugin, kind, only, &mut offers, &mut diagnostics);
                     }
                     loaded.push(plugin);
                 }
@@ -254,8 +255,9 @@ impl Catalog {
     pub(super) fn examine(plan: &PluginPlan) -> Result<Examined, Diagnostic> {
         let (plugin, kinds) = describe(Path::new(THIS_PROGRAM), &Source::of(plan))?;
         let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
+        let only = kinds.len() == 1;
         for kind in kinds {
-            offer(&plugin, kind, &mut offers, &mut diagnostics);
+            offer(&plugin, kind, only, &mut offers, &mut diagnostics);
         }
         let built_ins = built_ins(&mut diagnostics);
         let mut clashing = BTreeSet::new();
@@ -381,8 +383,9 @@ impl Catalog {
             match describe(&self.program, &source) {
                 Ok((plugin, kinds)) => {
                     let (mut offers, mut diagnostics) = (Vec::new(), Vec::new());
+                    let only = kinds.len() == 1;
                     for kind in kinds {
-                        offer(&plugin, kind, &mut offers, &mut diagnostics);
+                        offer(&plugin, kind, only, &mut offers, &mut diagnostics);
                     }
                     let origin = &*plugin.origin;
                     tracing::info!(plugin = plugin.name, origin, "plugin is there now");
@@ -580,6 +583,9 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
                 let library =
                     Library::open(&image.path()).map_err(|fault| fault.diagnostic(origin))?;
                 let described = library.describe().map_err(|why| unusable(origin, &why))?;
+                if described.kinds.is_empty() {
+                    return Err(unusable(origin, NO_KIND));
+                }
                 let plugin = Plugin {
                     name: source.name.clone(),
                     origin: origin.clone(),
@@ -643,6 +649,7 @@ fn built_ins(diagnostics: &mut Vec<Diagnostic>) -> Vec<Offer> {
         offer(
             &plugin,
             convert::registration(registration),
+            false,
             &mut offers,
             diagnostics,
         );
@@ -653,10 +660,12 @@ fn built_ins(diagnostics: &mut Vec<Diagnostic>) -> Vec<Offer> {
     offers
 }
 
-/// Takes one kind of a plugin, or tells why it cannot be used.
+/// Takes one kind of a plugin, the `only` one that it has or one of several, or tells why it cannot be
+/// used.
 fn offer(
     plugin: &Arc<Plugin>,
     text: KindText,
+    only: bool,
     offers: &mut Vec<Offer>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
@@ -676,7 +685,11 @@ fn offer(
                 format!("cannot use a kind of plugin `{}`", plugin.origin),
             )
             .note(why)
-            .note("its other kinds are used"),
+            .note(if only {
+                UNUSED
+            } else {
+                "its other kinds are used"
+            }),
         ),
     }
 }

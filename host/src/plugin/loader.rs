@@ -327,6 +327,7 @@ fn door(opened: &Opened) -> Result<Door, Fault> {
         let header = header.upgrade().map_err(|_| {
             Fault::new("C0203", "it was built with another abi_stable")
                 .note(speaks())
+                .note(UNUSED)
                 .help(REBUILD)
         })?;
         return root(header).map(Door::Rust).map_err(mismatch);
@@ -355,6 +356,11 @@ fn linker_says(path: &Path, error: &libloading::Error) -> String {
     bounded(said.strip_prefix(&path).unwrap_or(&said), TEXT_MAX)
 }
 
+/// What checkd does about a plugin that is not what it should be.
+pub(crate) const UNUSED: &str = "nothing of it is used";
+
+const A_LIBRARY: &str = "give the path of the library that `cargo build` or your compiler made";
+
 const REBUILD: &str = "rebuild the plugin with `checkd-plugin-api = \"1\"`";
 
 fn speaks() -> String {
@@ -369,6 +375,7 @@ fn mismatch(mismatch: Mismatch) -> Fault {
             format!("plugin was built with checkd-abi {plugin}"),
         )
         .note(speaks())
+        .note(UNUSED)
         .help(REBUILD),
         Mismatch::Layout {
             plugin, details, ..
@@ -379,6 +386,7 @@ fn mismatch(mismatch: Mismatch) -> Fault {
                 format!("plugin says checkd-abi {plugin}, and its types differ"),
             )
             .note(speaks())
+            .note(UNUSED)
             .help(REBUILD)
         }
         Mismatch::Init(error) => Fault::new(
@@ -408,8 +416,11 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
 
 /// Opens a library's file, and reads nothing of it.
 pub(crate) fn open(path: &Path) -> Result<File, Fault> {
-    let unreadable =
-        |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {}", plain(error)));
+    let unreadable = |error: &io::Error| {
+        Fault::new("C0201", format!("it cannot be read: {}", plain(error)))
+            .note(UNUSED)
+            .help("make it readable for checkd's user")
+    };
     let not_regular = |found: &std::fs::Metadata| {
         let what = if found.is_dir() {
             "a directory"
@@ -417,6 +428,8 @@ pub(crate) fn open(path: &Path) -> Result<File, Fault> {
             "not a regular file"
         };
         Fault::new("C0201", format!("it is {what}"))
+            .note(UNUSED)
+            .help(A_LIBRARY)
     };
     // A pipe would wait for its writer, and a socket cannot be opened at all.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -425,6 +438,8 @@ pub(crate) fn open(path: &Path) -> Result<File, Fault> {
         Ok(found) if !found.is_file() => not_regular(&found),
         _ if error.kind() == io::ErrorKind::NotFound => {
             Fault::new("C0201", "there is no such file")
+                .note(UNUSED)
+                .help(A_LIBRARY)
         }
         _ => unreadable(&error),
     })?;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::manager::plain;
 
 use super::client::millis;
+use super::loader::UNUSED;
 use super::process::{Launch, Process};
 use super::protocol::{
     Ask, KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS,
@@ -28,6 +29,9 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
 /// So many lines of log a worker may send before its answer.
 pub(crate) const CHATTER_MAX: usize = 100;
+
+/// Why a plugin without kinds cannot be used.
+pub(super) const NO_KIND: &str = "it offers no kind";
 
 /// That nothing came in time: told in the words of who waited.
 const SILENT: &str = "silence";
@@ -164,6 +168,9 @@ impl Probe {
                 origin,
                 &format!("it offers {} kinds, {KINDS_MAX} are allowed", kinds.len()),
             ));
+        }
+        if kinds.is_empty() {
+            return Err(unusable(origin, NO_KIND));
         }
         Ok(kinds)
     }
@@ -439,9 +446,26 @@ pub(crate) fn why_not_started(program: &str, error: &io::Error) -> String {
     format!("there is no program `{}`{place}", bounded(program, 256))
 }
 
+/// What to do about a program that cannot be started, where that is sure.
+pub(crate) fn how_to_start(kind: io::ErrorKind) -> Option<&'static str> {
+    if kind == io::ErrorKind::NotFound {
+        Some("install it, or give its whole path")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        Some("make it executable for checkd's user")
+    } else {
+        None
+    }
+}
+
 fn not_started(launch: &Launch, origin: &str, error: &io::Error) -> Diagnostic {
     let program = launch.arguments.first().map(|word| word.to_string_lossy());
-    cannot_use("C0209", origin).note(why_not_started(&program.unwrap_or_default(), error))
+    let told = cannot_use("C0209", origin)
+        .note(why_not_started(&program.unwrap_or_default(), error))
+        .note(UNUSED);
+    match how_to_start(error.kind()) {
+        Some(help) => told.help(help),
+        None => told,
+    }
 }
 
 /// A worker that did not even say hello: what it does before that is loading its library.
@@ -486,6 +510,8 @@ fn other_version(origin: &str, version: u32) -> Diagnostic {
             "it speaks version {version} of the worker protocol"
         ))
         .note(format!("this host speaks {}", ours.join(", ")))
+        .note(UNUSED)
+        .help("let its `hello` choose one of the `versions` that the host's `hello` lists")
 }
 
 #[cfg(test)]

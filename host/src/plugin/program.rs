@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use checkd_core::diagnostic::Diagnostic;
 use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use sha2::{Digest, Sha256};
 
@@ -14,12 +15,42 @@ use super::elf;
 /// Files of a command that are larger count by their size alone.
 const FILE_MAX: u64 = 64 << 20;
 
+/// The plugin that a person means by these words, where there is no configuration that names it:
+/// several are a command; one is a file, or else a program in PATH.
+///
+/// # Errors
+/// There is neither.
+pub fn meant(words: &[String]) -> Result<PluginPlan, Diagnostic> {
+    let [word] = words else {
+        return Ok(command(words.join(" "), words.to_vec()));
+    };
+    if is_file(word) {
+        Ok(named(Path::new(word)))
+    } else if in_path(word) {
+        Ok(command(word.clone(), vec![word.clone()]))
+    } else {
+        Err(nowhere(word))
+    }
+}
+
+/// Whether a word is a path: what is wrong with its file is for the loader to tell.
+pub fn is_file(word: &str) -> bool {
+    word.contains('/') || Path::new(word).symlink_metadata().is_ok()
+}
+
+/// That a word is no plugin.
+fn nowhere(word: &str) -> Diagnostic {
+    Diagnostic::error("C0201", format!("cannot use plugin `{word}`"))
+        .note("there is no such file, and no such program in PATH")
+        .note("nothing was loaded or started")
+}
+
 /// The plugin that a person names by its file, where there is no configuration: a shared library, or
 /// a program that speaks the worker protocol.
 ///
 /// A script begins with `#!`; of other files the name and the header say which they are. Whatever is
 /// neither is taken for a library, whose loader says what is wrong with it.
-pub fn named(file: &Path) -> PluginPlan {
+fn named(file: &Path) -> PluginPlan {
     if !is_program(file) {
         return library(file);
     }
@@ -45,7 +76,7 @@ pub(super) fn library(file: &Path) -> PluginPlan {
 }
 
 /// A command that nobody has configured, started where we are.
-pub fn command(name: String, words: Vec<String>) -> PluginPlan {
+fn command(name: String, words: Vec<String>) -> PluginPlan {
     PluginPlan {
         name,
         source: PluginSource::Command {
@@ -86,7 +117,7 @@ pub(super) fn program(word: &str, directory: Option<&str>) -> PathBuf {
 }
 
 /// Whether a program of this name is found as a command's first word is.
-pub fn in_path(name: &str) -> bool {
+fn in_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| {
         let found = directory.join(name).metadata();

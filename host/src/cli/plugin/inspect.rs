@@ -58,15 +58,12 @@ pub(super) fn run(args: Args) -> ExitCode {
 
 /// What a person means: several words are a command, one is a file, or a name.
 fn plan(args: Args) -> Result<PluginPlan, Diagnostic> {
-    let one = match <[String; 1]>::try_from(args.plugin) {
-        Ok([one]) => one,
-        Err(words) => return Ok(program::command(words.join(" "), words)),
+    let [one] = args.plugin.as_slice() else {
+        return program::meant(&args.plugin);
     };
-    let file = Path::new(&one);
-    let is_file =
-        one.contains('/') || file.extension().is_some() || file.symlink_metadata().is_ok();
-    if is_file && args.config.is_none() {
-        return Ok(program::named(file));
+    let names_none = program::is_file(one) || Path::new(one).extension().is_some();
+    if names_none && args.config.is_none() {
+        return program::meant(&args.plugin);
     }
     let loaded = crate::config::load(&Layers {
         file: args.config,
@@ -78,7 +75,7 @@ fn plan(args: Args) -> Result<PluginPlan, Diagnostic> {
     // What else is wrong with the configuration is for `validate` to tell.
     let plans = catalog::plans(&plugins, &directories, &mut Vec::new());
     let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-    if let Some(plan) = plans.into_iter().find(|plan| plan.name == one) {
+    if let Some(plan) = plans.into_iter().find(|plan| plan.name == *one) {
         // It would be looked at without what could not be read, such as its pin.
         if tell::all_warnings(&mistakes) {
             return Ok(plan);
@@ -88,14 +85,10 @@ fn plan(args: Args) -> Result<PluginPlan, Diagnostic> {
             .note("the configuration has a mistake in what it says of its plugins")
             .help("`checkd validate` says where"));
     }
-    if is_file {
-        return Ok(program::named(file));
-    }
-    if program::in_path(&one) {
-        return Ok(program::command(one.clone(), vec![one]));
-    }
-    let told = Diagnostic::error("C0201", format!("cannot use plugin `{one}`"))
-        .note("there is no such file, and no such program in PATH");
+    let told = match program::meant(&args.plugin) {
+        Ok(plan) => return Ok(plan),
+        Err(told) => told,
+    };
     let told = match &loaded.file {
         None => told.note("no configuration was found that could name it"),
         Some(file) if !tell::all_warnings(&loaded.diagnostics) => told.note(format!(
@@ -107,7 +100,7 @@ fn plan(args: Args) -> Result<PluginPlan, Diagnostic> {
         }
         Some(file) => told.note(format!("`{}` names: {}", file.display(), names.join(", "))),
     };
-    Err(match nearest(&one, names.iter().map(String::as_str)) {
+    Err(match nearest(one, names.iter().map(String::as_str)) {
         Some(near) => told.help(format!("did you mean `{near}`?")),
         None => told,
     })
@@ -224,7 +217,6 @@ fn verdict(found: &Inspected) -> String {
     let refused = found.diagnostics.len();
     let word = if used == 1 { "kind" } else { "kinds" };
     match (used, refused) {
-        (0, 0) => "no: it offers no kind".into(),
         (0, _) => "no: all that it offers is refused".into(),
         (used, 0) => format!("yes: {used} {word}"),
         (used, refused) => format!("in part: {used} {word}; refused: {refused}"),
@@ -247,10 +239,11 @@ fn how(offer: &Offer, found: &Inspected) -> String {
         (false, true) => "blocking: a run occupies a thread",
         (false, false) => "async: a run occupies no thread",
     };
-    let refused = if clashes(offer, found) {
-        "; not used: another plugin or checkd itself offers this kind"
-    } else {
-        ""
+    let same = |other: &&Offer| other.facts.kind == offer.facts.kind;
+    let refused = match found.offers.iter().filter(same).count() {
+        2.. => "; not used: the plugin offers this kind more than once",
+        _ if clashes(offer, found) => "; not used: checkd itself offers this kind",
+        _ => "",
     };
     format!("{scope}; {shape}{refused}")
 }

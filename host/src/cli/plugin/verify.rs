@@ -1,18 +1,17 @@
 //! `checkd plugin verify`: the contract of every check, held by any library or command, a line a
 //! clause.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use checkd_core::diagnostic::{Diagnostic, nearest};
-use checkd_core::plan::PluginSource;
 use checkd_plugin_api::testkit::Outcome;
 use serde_json::{Value, json};
 
 use crate::cli::check::span;
 use crate::cli::paint::{Ink, Paper, print, print_json};
 use crate::cli::{FAILED, USAGE, kinds, tell};
+use crate::plugin::program;
 use crate::plugin::verify::{About, Verify};
 
 /// Arguments of `checkd plugin verify`.
@@ -61,8 +60,9 @@ struct Tried {
 
 /// Runs the verb: 0 when no clause is broken, 1 when one is, 2 when there is nothing to try.
 pub(super) fn run(args: Args) -> ExitCode {
-    let source = source(&args.plugin);
-    let verify = match Verify::open(&source, args.patience) {
+    let opened =
+        program::meant(&args.plugin).and_then(|plan| Verify::open(&plan.source, args.patience));
+    let verify = match opened {
         Ok(verify) => verify,
         Err(told) => {
             tell::tell(&told);
@@ -133,29 +133,6 @@ pub(super) fn run(args: Args) -> ExitCode {
     } else {
         ExitCode::from(FAILED)
     }
-}
-
-/// One word that is no program is a library; anything else is a command.
-fn source(words: &[String]) -> PluginSource {
-    match words {
-        [file] if is_library(Path::new(file)) => PluginSource::Library(file.clone()),
-        words => PluginSource::Command {
-            words: words.to_vec(),
-            directory: None,
-        },
-    }
-}
-
-/// By its name, as the directories of a configuration are searched, or because it cannot be started.
-fn is_library(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    let named = |file: &Path| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".so") || name.contains(".so.")
-    };
-    let startable = std::fs::metadata(file)
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
-    named(file) || (PathBuf::from(file).components().count() > 1 && !startable)
 }
 
 /// The kinds to be tried.

@@ -24,7 +24,7 @@ use self::table::{
     Host, KindTable, MeasurementTable, OptionTable, PluginTable, Run, SampleTable, Text, fits,
     list, take,
 };
-use super::loader::{Described, Fault};
+use super::loader::{Described, Fault, UNUSED};
 use super::protocol::{KINDS_MAX, KindText, MEASUREMENTS_MAX, TEXT_MAX, bounded};
 
 /// The symbol that a plugin exports.
@@ -104,6 +104,7 @@ impl Plugin {
             let told = format!("plugin was built with {HEADER_NAME} {major}.{minor}");
             return Err(Fault::new("C0203", told)
                 .note(format!("this host serves {}.x", HEADER.0))
+                .note(UNUSED)
                 .help(REBUILD));
         }
         // SAFETY: the plugin's tables are static.

@@ -31,6 +31,27 @@ fn a_file_is_a_program_or_a_library() {
 }
 
 #[test]
+fn one_word_is_a_file_or_a_program_in_path_and_several_are_a_command() {
+    let meant = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        meant(&words).map(|plan| plan.source)
+    };
+    let command = |words: &[&str]| {
+        Ok(PluginSource::Command {
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+            directory: None,
+        })
+    };
+    assert_eq!(meant(&["sh"]), command(&["sh"]));
+    assert_eq!(meant(&["/bin/sh"]), command(&["/bin/sh"]));
+    assert_eq!(meant(&["no", "--such"]), command(&["no", "--such"]));
+    let library = PluginSource::Library("./nowhere.so".into());
+    assert_eq!(meant(&["./nowhere.so"]), Ok(library));
+    let told = meant(&["acme-nowhere"]).unwrap_err();
+    assert_eq!(told.code, "C0201");
+}
+
+#[test]
 fn a_changed_word_and_a_changed_file_are_seen() {
     let dir = tempfile::tempdir().unwrap();
     let directory = dir.path().to_string_lossy().into_owned();

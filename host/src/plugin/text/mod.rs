@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::protocol::{KindText, MEASUREMENTS_MAX, SampleText, TEXT_MAX, bounded};
 
-/// The longest name or unit of a measurement.
+/// The longest name of a kind, and the longest name or unit of a measurement.
 const WORD_MAX: usize = 64;
 
 /// When a run ended, how long it took, and which life it is about.
@@ -97,11 +97,15 @@ pub(crate) fn sample(text: SampleText, when: When) -> (Sample, Option<String>) {
 
 /// What core needs to know about a kind, or why the kind cannot be used.
 pub(crate) fn facts(text: &KindText, origin: &str) -> Result<KindFacts, String> {
-    let kind = CheckKind::new(&text.kind).ok_or_else(|| {
-        format!(
+    let kind = CheckKind::new(&text.kind).ok_or_else(|| match text.kind.len() {
+        0..=WORD_MAX => format!(
             "kind `{}` is not named `[a-z][a-z0-9_-]*`",
             bounded(&text.kind, 80)
-        )
+        ),
+        long => format!(
+            "kind `{}` has a name of {long} bytes, {WORD_MAX} are allowed",
+            bounded(&text.kind, 32)
+        ),
     })?;
     let scope = match text.scope.as_str() {
         "" | "process" => Scope::Process,
@@ -116,7 +120,10 @@ pub(crate) fn facts(text: &KindText, origin: &str) -> Result<KindFacts, String> 
     };
     let options = match &text.options {
         Value::Null => serde_json::json!({ "type": "object", "properties": {} }),
-        Value::Object(schema) if schema.get("properties").is_none_or(Value::is_object) => {
+        Value::Object(schema)
+            if schema.get("properties").is_none_or(Value::is_object)
+                && schema.get("type").is_none_or(|word| word == "object") =>
+        {
             text.options.clone()
         }
         Value::Object(_)
@@ -129,6 +136,7 @@ pub(crate) fn facts(text: &KindText, origin: &str) -> Result<KindFacts, String> 
             ));
         }
     };
+    options::judge(&options).map_err(|why| format!("kind `{kind}`: {why}"))?;
     let claims = |key: &&str| {
         options
             .get("properties")
@@ -208,6 +216,8 @@ pub(crate) fn measurement(
         limit,
     })
 }
+
+mod options;
 
 #[cfg(test)]
 mod tests;
