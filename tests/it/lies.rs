@@ -55,7 +55,7 @@ const ANY: Option<&str> = Some("");
 const LONG: &str = "a line is longer than 1048576 bytes";
 const LATE: &str = "did not come back";
 const NO_SAMPLE: &str = "plugin `p_many` answered what is no sample: ";
-const FAULT: &str = "after its timeout of 1500ms; plugin `p_many` broke the protocol: ";
+const FAULT: &str = "after its timeout of 1.5s; plugin `p_many` broke the protocol: ";
 
 const LIES: &[Lie] = &[
     // What is no sample.
