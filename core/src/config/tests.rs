@@ -881,6 +881,17 @@ fn what_is_seldom_meant_is_a_warning_with_its_arithmetic() {
         ),
         (json!({ "settle": "1h" }), &none, None),
         (
+            json!({ "fall": 1, "min_fail_span": "0s" }),
+            &none,
+            Some("one failed run of check `ping` is enough"),
+        ),
+        (json!({ "fall": 1, "min_fail_span": "5s" }), &none, None),
+        (
+            json!({ "min_fail_span": "2h" }),
+            &none,
+            Some("`min_fail_span` of check `ping` is very long"),
+        ),
+        (
             json!({ "canary_after": "2h" }),
             &none,
             Some("`canary_after` is very long"),

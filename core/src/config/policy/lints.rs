@@ -20,6 +20,7 @@ impl Judge<'_> {
         self.strategy_without_effect(reader, plan);
         self.codes(reader, plan);
         for check in &checks.plans {
+            hair_trigger(reader, check);
             n_of_m(reader, check);
         }
     }
@@ -181,6 +182,36 @@ impl Judge<'_> {
             .note("it counts as permanent: the member is given up at once and not started again"),
         );
     }
+}
+
+/// One failed run says little: at an error in a hundred a check every ten seconds fails four times an
+/// hour.
+fn hair_trigger(reader: &mut Reader<'_>, check: &CheckPlan) {
+    let name = &check.name;
+    let row = certain(check);
+    let (what, words, why) = if row == Span::ZERO && check.scope == Scope::Process {
+        (
+            format!("one failed run of check `{name}` is enough for a restart"),
+            "`fall` is 1 and `min_fail_span` is 0s".to_owned(),
+            "a packet that is lost, or a moment in which the target is busy, fails a run too",
+        )
+    } else if check.min_fail_span > LONG {
+        (
+            format!("`min_fail_span` of check `{name}` is very long"),
+            format!(
+                "{}, and more than {LONG} is seldom meant",
+                check.min_fail_span
+            ),
+            "a failure is not acted on for so long",
+        )
+    } else {
+        return;
+    };
+    reader.out.push(
+        Diagnostic::warning(SELDOM_MEANT, what)
+            .at(check.place, words)
+            .note(why),
+    );
 }
 
 /// From the first failed run of a check until `live` reads it as fail.

@@ -7,7 +7,7 @@ mod backoff;
 mod budget;
 mod control;
 pub(crate) mod dependency;
-mod fresh;
+pub(crate) mod fresh;
 pub(crate) mod hold;
 mod host_rate;
 mod intensity;

@@ -106,6 +106,26 @@ fn pressed(interval: Span) {
     assert_eq!(world.restarts(), 1);
 }
 
+/// Its time to prove itself ends while nothing runs: what was seen before says nothing about that.
+#[test]
+fn a_start_whose_time_ended_in_a_stall_is_not_called_futile() {
+    let mut world = World::new(vec![group(2, &["ping"], 1)]);
+    world.pass(Span::mins(2));
+    world.cured_by_restart = false;
+    world.say(0, 0, Status::Fail);
+    // The restart is done, and has most of its two minutes behind it.
+    world.pass(Span::secs(130));
+    assert_eq!(world.restarts(), 1, "{}", world.happened());
+    world.ledger.clear();
+    world.freeze(Span::secs(30));
+    world.says.clear();
+    world.pass(Span::secs(60));
+    let ledger = world.happened();
+    assert!(ledger.contains("stalls (nothing ran here"), "{ledger}");
+    assert!(!ledger.contains("did not help"), "{ledger}");
+    assert_eq!(world.health(0), "healthy", "{ledger}");
+}
+
 fn many(groups: u32, members: u32) -> World {
     let plans: Vec<GroupPlan> = (0..groups)
         .map(|index| GroupPlan {

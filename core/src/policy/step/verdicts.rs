@@ -2,6 +2,8 @@
 
 use super::Turn;
 use crate::journal::Outcome;
+use crate::policy::gate;
+use crate::policy::host::AFTERMATH;
 use crate::policy::state::{Health, Life, Phase};
 use crate::policy::{Axis, NoticeKind, judge, words};
 use crate::{Instant, MemberId, Status};
@@ -83,7 +85,12 @@ impl Turn<'_> {
             Health::Unproven if starting && up_for >= policy.startup_timeout => {
                 self.up(id, since);
                 let text = &group_plan.startup.text;
-                if startup == Status::Fail {
+                if startup == Status::Fail && self.stall_hides(id) {
+                    let why = format!(
+                        "nobody saw whether `{text}` passes {up_for} after the start: this machine stalled"
+                    );
+                    self.confirm(id, Outcome::Unproven, &why);
+                } else if startup == Status::Fail {
                     let why = format!("`{text}` still fails {up_for} after the start");
                     self.failed(id, &why);
                     self.confirm(id, Outcome::Futile, &why);
@@ -103,6 +110,18 @@ impl Turn<'_> {
             }
             Health::Unproven | Health::Healthy { .. } | Health::Failed { .. } => {}
         }
+    }
+
+    /// Whether a failing `startup` is only what was seen before this machine stalled.
+    fn stall_hides(&self, id: MemberId) -> bool {
+        let Some(view) = self.view(id) else {
+            return false;
+        };
+        let startup = &view.group_plan.startup.expr;
+        let blame =
+            startup.blame(|check| judge::live_reading(view.group, view.member, check, self.now));
+        let fresh = gate::fresh::newest(&view, &blame).is_some_and(|(age, allowed)| age <= allowed);
+        !fresh && self.state.host.excuses(AFTERMATH, self.now)
     }
 
     /// The start that is being confirmed is judged. What is only decided is another act, and goes on.
