@@ -134,12 +134,15 @@ async fn a_death_is_told_and_the_next_run_finds_a_new_worker() {
 #[tokio::test]
 async fn a_leaf_that_breaks_its_worker_again_is_held_back_and_others_are_not() {
     let client = client(&[]);
-    for _ in 0..2 {
+    for time in 0..2 {
         let Err(Trouble::Crashed(told)) = once(&client, 0, "dies").await else {
             unreachable!("it dies");
         };
         assert!(told.contains("SIGABRT"), "{told}");
-        once(&client, 1, "passes").await.unwrap();
+        // The second time at once, before it is over that it is held back.
+        if time == 0 {
+            once(&client, 1, "passes").await.unwrap();
+        }
     }
     let Err(Trouble::Crashed(told)) = once(&client, 0, "dies").await else {
         unreachable!("it is held back");
@@ -190,7 +193,7 @@ async fn a_worker_that_does_not_answer_the_cancel_is_replaced_and_killed() {
     // A run of another leaf in the same worker, which has time left.
     let other = tokio::spawn(async move {
         slow_client
-            .run(slow_leaf, &slow, Duration::from_secs(3))
+            .run(slow_leaf, &slow, Duration::from_secs(8))
             .await
     });
     let Err(Trouble::Overran(_)) = once(&client, 0, "silent").await else {
