@@ -49,6 +49,7 @@ mod refusals;
 mod reload;
 mod removed;
 mod replay;
+mod secrets;
 mod stall;
 mod stamps;
 mod strangers;

@@ -29,6 +29,7 @@ use super::protocol::{
     Ask, LINE_MAX, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS, bounded,
     gather, line, parse, parse_tell, run_of,
 };
+use super::secrets::{cleared, cleared_tell};
 use crate::wall;
 
 /// After the target's deadline the plugin has so long to come back.
@@ -432,7 +433,7 @@ impl Client {
                 {
                     return Ok(None);
                 }
-                match parse::<Tell>(&buffer)? {
+                match parse::<Tell>(&buffer).map(cleared_tell)? {
                     Tell::Log { level, message } => log(&self.launch.plugin, &level, &message),
                     answer @ (Tell::Hello { .. }
                     | Tell::Described { .. }
@@ -536,8 +537,8 @@ impl Client {
                 }
             }
             let told = match parse_tell(&line) {
-                Ok(tell) => worker.take(tell),
-                Err(fault) => Err(worker.take_broken(plugin, run_of(&line), fault)),
+                Ok(tell) => worker.take(cleared_tell(tell)),
+                Err(fault) => Err(worker.take_broken(plugin, run_of(&line), cleared(fault))),
             };
             let (level, text) = match told {
                 Ok(None) => continue,

@@ -4,6 +4,7 @@ use checkd_core::{Cause, Sample, Status};
 use checkd_plugin_api as api;
 
 use super::protocol::{KindText, MEASUREMENTS_MAX, Problem, SampleText, TEXT_MAX, Target, bounded};
+use super::secrets::{self, cleared};
 pub(crate) use super::text::{When, facts, unknown};
 use super::text::{cause_for, measurement, sample};
 
@@ -19,10 +20,14 @@ pub(crate) enum Said {
 impl Said {
     /// The sample for the engine. The second value says what was wrong with it.
     pub(crate) fn sample(self, when: When) -> (Sample, Option<String>) {
-        match self {
+        let (mut sample, wrong) = match self {
             Self::Linked(said) => (built_in(&said, when), None),
             Self::Text(text) => sample(text, when),
+        };
+        if secrets::stand_in(&sample.message) {
+            sample.message = cleared(sample.message.to_string()).into();
         }
+        (sample, wrong.map(cleared))
     }
 }
 

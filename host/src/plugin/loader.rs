@@ -27,6 +27,7 @@ use crate::manager::plain;
 use super::protocol::{
     KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, bounded,
 };
+use super::secrets::cleared_problem;
 use super::{c_door, elf};
 
 /// What a plugin may return as one text.
@@ -203,7 +204,7 @@ impl Library {
                 let mut problems = configured.problems;
                 problems.truncate(PROBLEMS_MAX);
                 problems.iter_mut().for_each(Problem::bound);
-                Err(problems)
+                Err(problems.into_iter().map(cleared_problem).collect())
             }
         }
     }

@@ -23,6 +23,7 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub mod program;
 pub(crate) mod sandbox;
+pub(crate) mod secrets;
 pub(crate) mod text;
 pub(crate) mod trust;
 pub mod verify;

@@ -8,6 +8,7 @@ use checkd_core::config::placeholder::{self, Placeholder};
 use serde_json::{Map, Value};
 
 use super::protocol::{Problem, Target};
+use super::secrets;
 
 /// How deep options and schemas are followed.
 const DEPTH: u32 = 16;
@@ -164,14 +165,15 @@ fn secret(value: &Value, target: &Target) -> Result<String, String> {
         return Err(format!("is a secret: {written}"));
     };
     let name = fill(name, target)?.unwrap_or_else(|| name.clone());
-    match key.as_str() {
+    let read = match key.as_str() {
         "file" => {
             from_file(&name).map_err(|error| format!("cannot be read from `{name}`: {error}"))
         }
         "env" => std::env::var(&name)
             .map_err(|_| format!("cannot be read: the environment has no text `{name}`")),
         _ => Err(format!("is a secret: {written}")),
-    }
+    };
+    read.inspect(|secret| secrets::learn(secret))
 }
 
 fn from_file(path: &str) -> std::io::Result<String> {

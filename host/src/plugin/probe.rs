@@ -20,6 +20,7 @@ use super::protocol::{
     Ask, KINDS_MAX, KindText, PROBLEMS_MAX, Problem, SampleText, TEXT_MAX, Target, Tell, VERSIONS,
     bounded, line, parse, read_line,
 };
+use super::secrets::{cleared, cleared_tell};
 
 /// How long a worker may take to start and say hello: an interpreter on a busy disk takes seconds.
 pub(crate) const HELLO: Duration = Duration::from_secs(15);
@@ -360,7 +361,8 @@ impl Probe {
                 }
             }
             let plugin = bounded(&self.plugin, 128);
-            match parse::<Tell>(&self.line).map(&wanted) {
+            let tell = parse::<Tell>(&self.line);
+            match tell.map(cleared_tell).map_err(cleared).map(&wanted) {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Tell::Log { level, message })) => log(&plugin, &level, &message),
                 Ok(Err(Tell::Error { message, .. })) => {

@@ -20,6 +20,7 @@ use super::confine::Confine;
 use super::image::Image;
 use super::limiter::{Limiter, Line};
 use super::protocol::bounded;
+use super::secrets::cleared;
 
 /// How long a worker that closed its stream may take to end by itself, so that we learn how.
 const ENDING: Duration = Duration::from_millis(500);
@@ -371,7 +372,7 @@ fn log_output(plugin: &str, output: PipeReader, last: &Mutex<LastLine>) {
     let mut limiter = Limiter::new(Instant::now());
     loop {
         let goes_on = read_output(&mut output, &mut line);
-        let text = bounded(&String::from_utf8_lossy(&line), OUTPUT_LINE_MAX);
+        let text = cleared(bounded(&String::from_utf8_lossy(&line), OUTPUT_LINE_MAX));
         if !text.is_empty() {
             let verdict = limiter.take(Instant::now());
             if let Line::LogAfter(lines) = verdict {
