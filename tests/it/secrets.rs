@@ -95,9 +95,7 @@ fn a_secret_that_a_plugin_says_is_hidden_wherever_it_says_it() {
         });
     }
     let said = checkd.talk();
-    for words in ["cannot reach db://u:***@db", "tried ***"] {
-        assert!(said.contains(words), "{words}:\n{said}");
-    }
+    assert!(said.contains("tried ***"), "{said}");
     assert!(!said.contains(SECRET), "{said}");
     let check = checkd.ask(["check", "acme_backlog", "--config", "checkd.toml"]);
     assert!(!format!("{check:?}").contains(SECRET), "{check:?}");

@@ -22,6 +22,9 @@ impl Calendar {
     /// What has changed since it was last asked.
     pub(super) fn look(&mut self, plan: &Plan, now: Timestamp) -> Vec<Event> {
         let boot = crate::clock::now();
+        // A group that comes back is another one.
+        let stays = |name: &String| plan.groups.iter().any(|group| group.name.as_str() == name);
+        self.told.retain(|name, _| stays(name));
         let mut events = Vec::new();
         for (group, group_plan) in (0u32..).zip(&plan.groups) {
             let name = group_plan.name.as_str();
@@ -52,11 +55,6 @@ impl Calendar {
             events.push(Event::Maintenance { group, window });
         }
         events
-    }
-
-    /// Another plan is in force: its groups are told anew.
-    pub(super) fn forget(&mut self) {
-        self.told.clear();
     }
 }
 

@@ -356,7 +356,7 @@ impl Turn<'_> {
                 }
                 self.group_changed(index, "maintenance", "auto", "maintenance", &why);
             }
-            (true, None) => {
+            (_, None) if was.is_some() => {
                 self.group_changed(index, "maintenance", "maintenance", "auto", "it is over");
             }
             _ => {}

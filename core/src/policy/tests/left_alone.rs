@@ -69,3 +69,29 @@ fn in_a_maintenance_window_a_group_is_left_alone() {
     assert_eq!(world.restarts(), 3);
     assert_eq!(world.life(2), "up", "{}", world.happened());
 }
+
+/// Who reads later what was so at a moment must find when a window was over.
+#[test]
+fn the_end_of_a_window_is_written_down_however_it_ends() {
+    for early in [false, true] {
+        let mut world = healthy_world(2, 1);
+        let until = world.now + Span::mins(30);
+        world.event(&Event::Maintenance {
+            group: 0,
+            window: Some(Window {
+                name: "night".to_owned(),
+                reason: None,
+                until,
+            }),
+        });
+        world.reload(vec![group(2, &["ping"], 1)]);
+        world.pass(Span::mins(if early { 10 } else { 31 }));
+        world.event(&Event::Maintenance {
+            group: 0,
+            window: None,
+        });
+        let ledger = world.happened();
+        assert_eq!(ledger.matches("is maintenance").count(), 1, "{ledger}");
+        assert_eq!(ledger.matches("is auto").count(), 1, "{ledger}");
+    }
+}
