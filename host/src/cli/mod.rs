@@ -85,7 +85,8 @@ enum Verb {
     Resume(by_hand::ResumeArgs),
     /// Take the configuration and the plugins as they are now.
     Reload(by_hand::ReloadArgs),
-    /// Forget failed attempts, so that a member that was given up is tried again.
+    /// Forget failed attempts, so that a member that was given up is tried again. The hold of a group
+    /// ends when one of those is named that it is held for.
     Reset(by_hand::SelectArgs),
     /// Print a JSON Schema of the configuration for editors.
     Schema(schema::Args),

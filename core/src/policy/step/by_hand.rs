@@ -9,7 +9,9 @@ use crate::{Instant, MemberId};
 
 impl Turn<'_> {
     pub(super) fn command(&mut self, answer_id: u64, by: &str, id: MemberId, command: &Command) {
+        let held = self.is_held(id.group);
         let answer = self.obey(id, by, command);
+        let freed = held && !self.is_held(id.group);
         if answer.is_ok() {
             self.out.push(Effect::Record(Entry::Operator {
                 member: id,
@@ -19,7 +21,15 @@ impl Turn<'_> {
             }));
             self.consider(id);
         }
-        let answer = answer.map(|()| self.taken(id, command));
+        let answer = answer.map(|()| {
+            let taken = self.taken(id, command);
+            if freed {
+                let group = self.plan.group_name(id.group);
+                format!("the hold of {group} is over; {taken}")
+            } else {
+                taken
+            }
+        });
         self.out.push(Effect::Answer {
             id: answer_id,
             answer,

@@ -90,7 +90,7 @@ pub(super) fn render(moment: &Moment, at_ms: i64, paper: Paper) -> String {
             format!(": {why}")
         };
         let text = format!("{word} for {}{why}", ago(*since_ms));
-        paper.hang(&mut out, &format!("  {axis:8}"), 10, &text, Ink::Plain);
+        paper.hang(&mut out, &format!("  {axis:7} "), 10, &text, Ink::Plain);
     }
     for act in &moment.under_way {
         let intent = act.intent.unwrap_or_default();
