@@ -803,12 +803,14 @@ impl Worker {
                 for problem in &mut problems {
                     problem.bound();
                 }
-                match self.table().instances.remove(&instance) {
+                // Locked once: a second time within this arm would wait for itself.
+                let mut table = self.table();
+                match table.instances.remove(&instance) {
                     Some((_, answer)) => {
                         let _nobody_waits = answer.send(problems);
                         Ok(None)
                     }
-                    None => Err(self.table().fault(format!(
+                    None => Err(table.fault(format!(
                         "told about instance {instance}, which was not asked for"
                     ))),
                 }

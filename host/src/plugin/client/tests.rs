@@ -105,6 +105,16 @@ async fn a_run_without_an_answer_is_told_with_what_its_plugin_said_instead() {
 }
 
 #[tokio::test]
+async fn an_answer_about_another_instance_is_told_and_the_next_check_finds_a_worker() {
+    let client = client(&[]);
+    let told = once(&client, 0, "mistakes_instance").await.unwrap_err();
+    let text = told.text();
+    assert!(text.starts_with("could not be configured"), "{text}");
+    assert!(text.contains("which was not asked for"), "{text}");
+    assert_eq!(once(&client, 1, "passes").await.unwrap().status, "pass");
+}
+
+#[tokio::test]
 async fn refused_options_are_the_plugins_own_words() {
     let client = client(&[]);
     let Err(Trouble::Misconfigured(problems)) = once(&client, 0, "refuses").await else {

@@ -35,6 +35,8 @@ for line in lines:
         if ask["kind"] == "refuses":
             problem = {"option": "limit", "message": "must be at least 1, found 0"}
             tell(type="configured", instance=ask["instance"], problems=[problem])
+        elif ask["kind"] == "mistakes_instance":
+            tell(type="configured", instance=ask["instance"] + 7, problems=[])
         elif ask["kind"] == "dies_configuring":
             os.kill(os.getpid(), signal.SIGSEGV)
         else:
