@@ -76,6 +76,8 @@ pub struct Recorder {
     woken: bool,
     wake_at: Option<Instant>,
     host: Option<HostFacts>,
+    /// When the last event was taken that is written down.
+    written: Option<Instant>,
 }
 
 impl Recorder {
@@ -109,8 +111,11 @@ impl Recorder {
         };
         let late = asked.is_some_and(|at| now.since(at) >= patience);
         let news = match event {
-            // The passes of a loop that stood still were heard long after they ended.
-            Event::Sample { sample, .. } => now.since(sample.at) >= LATE,
+            // The passes of a loop that stood still were heard long after they ended. One that ended
+            // before an event that is written down, and was heard after it, would be told before it.
+            Event::Sample { sample, .. } => {
+                now.since(sample.at) >= LATE || self.written.is_some_and(|at| sample.at <= at)
+            }
             Event::Wake => !std::mem::replace(&mut self.woken, true),
             Event::Host(facts) => self.host.replace(*facts) != Some(*facts),
             Event::Started { .. }
@@ -122,6 +127,9 @@ impl Recorder {
             | Event::Command { .. } => true,
         };
         let needed = late || news || effects.iter().any(|effect| !idle(effect));
+        if needed {
+            self.written = Some(now);
+        }
         needed.then(|| Input::Event {
             at: now,
             asked,
