@@ -240,7 +240,7 @@ pub fn line(message: &impl Serialize) -> Option<Vec<u8>> {
     add_line(&mut bytes, message).then_some(bytes)
 }
 
-/// Adds a message to `bytes` as [`line`] would make it; false, and nothing is added, when it would be
+/// Adds a message to `bytes` as [`line()`] would make it; false, and nothing is added, when it would be
 /// longer than [`LINE_MAX`].
 pub fn add_line(bytes: &mut Vec<u8>, message: &impl Serialize) -> bool {
     let before = bytes.len();
