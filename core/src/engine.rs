@@ -105,18 +105,6 @@ impl Engine {
         state.restore(&plan, &kept, &Between::Reload, now);
         state.take_shared(&plan, &mut self.state, &self.plan);
         state.go_on_from(&mut self.state);
-        for (index, group) in plan.groups.iter().enumerate() {
-            let before = self
-                .plan
-                .groups
-                .iter()
-                .position(|old| old.name == group.name);
-            let before = before.and_then(|before| self.state.groups.get_mut(before));
-            if let Some((group, before)) = state.groups.get_mut(index).zip(before) {
-                // Whoever keeps the calendar tells when it ends, also by this plan.
-                group.maintenance = before.maintenance.take();
-            }
-        }
         self.state = state;
         self.plan = plan;
         let wanted: BTreeSet<String> = self.plan.members().map(|id| self.plan.path(id)).collect();

@@ -316,7 +316,8 @@ impl State {
         self.next_incident = self.next_incident.max(old.next_incident);
     }
 
-    /// Puts back the shared leaves of a reloaded configuration whose checks are the same.
+    /// Puts back what the groups of a reloaded configuration have as a whole: the shared leaves whose
+    /// checks are the same, and the window that they are in. Whoever keeps the calendar tells its end.
     pub(crate) fn take_shared(&mut self, plan: &Plan, old: &mut Self, old_plan: &Plan) {
         let mut before: BTreeMap<&str, _> = (old_plan.groups.iter().zip(&mut old.groups))
             .map(|(plan, group)| (plan.name.as_str(), (plan, group)))
@@ -325,6 +326,7 @@ impl State {
             let Some((was_plan, was)) = before.remove(group_plan.name.as_str()) else {
                 continue;
             };
+            group.maintenance = was.maintenance.take();
             for (check, leaf) in group_plan.checks.iter().zip(&mut group.shared) {
                 let same = was_plan
                     .checks

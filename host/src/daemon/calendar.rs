@@ -3,7 +3,7 @@
 //! The engine counts in boot time and is told when a window begins for a group and how long it is open
 //! at most; that it is over it is told too, so a clock that is set during a window is followed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use checkd_core::Span;
 use checkd_core::engine::{Event, Window};
@@ -22,9 +22,6 @@ impl Calendar {
     /// What has changed since it was last asked.
     pub(super) fn look(&mut self, plan: &Plan, now: Timestamp) -> Vec<Event> {
         let boot = crate::clock::now();
-        // A group that comes back is another one.
-        let stays = |name: &String| plan.groups.iter().any(|group| group.name.as_str() == name);
-        self.told.retain(|name, _| stays(name));
         let mut events = Vec::new();
         for (group, group_plan) in (0u32..).zip(&plan.groups) {
             let name = group_plan.name.as_str();
@@ -55,6 +52,14 @@ impl Calendar {
             events.push(Event::Maintenance { group, window });
         }
         events
+    }
+
+    /// Another plan is in force: a group that it has not is forgotten, for should it come back it is
+    /// another one.
+    pub(super) fn follow(&mut self, plan: &Plan) {
+        let names = plan.groups.iter().map(|group| group.name.as_str());
+        let names: BTreeSet<&str> = names.collect();
+        self.told.retain(|name, _| names.contains(name.as_str()));
     }
 }
 

@@ -161,6 +161,7 @@ impl Daemon {
         drop(self.plans.send(Arc::clone(&plan)));
         self.notifier.follow(&plan);
         self.wake_at = None;
+        self.calendar.follow(&plan);
         self.look_at_calendar();
         self.step(&Event::Wake);
         // From here on nobody but the runner before sends to the old channel. What is in it was sent

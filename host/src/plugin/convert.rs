@@ -24,7 +24,7 @@ impl Said {
             Self::Linked(said) => (built_in(&said, when), None),
             Self::Text(text) => sample(text, when),
         };
-        if secrets::stand_in(&sample.message) {
+        if secrets::are_in(&sample.message) {
             sample.message = cleared(sample.message.to_string()).into();
         }
         (sample, wrong.map(cleared))

@@ -31,7 +31,7 @@ pub(super) fn learn(secret: &str) {
 }
 
 /// Whether there is a secret in the text.
-pub(super) fn stand_in(text: &str) -> bool {
+pub(super) fn are_in(text: &str) -> bool {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     known
         .iter()
