@@ -239,19 +239,20 @@ fn what_others_can_change_is_told_and_not_loaded() {
         Some(1)
     );
 
-    // A command is started whoever can change it; a person is told.
     let answer = checkd.ask(["plugin", "new", "acme", "--python"]);
     assert_eq!(answer.code, Some(0), "{answer:#?}");
     let script = checkd.dir().join("acme/checks.py");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o777)).expect("ours");
-    let answer = inspect(&checkd, &["acme/checks.py"]);
-    assert_eq!(answer.code, Some(0), "{answer:#?}");
-    for words in [
-        "its mode is 0777",
-        "a command is started all the same",
-        "used yes: 1 kind",
+    for command in [
+        &["acme/checks.py"][..],
+        &["--", "python3", "acme/checks.py"],
     ] {
-        assert!(answer.unwrapped().contains(words), "{words}: {answer:#?}");
+        let answer = inspect(&checkd, command);
+        assert_eq!(answer.code, Some(2), "{answer:#?}");
+        for words in ["changed by `", "its mode is 0777", "used no: it is refused"] {
+            assert!(answer.unwrapped().contains(words), "{words}: {answer:#?}");
+        }
+        assert!(answer.stderr.starts_with("error[C0214]"), "{answer:#?}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! A library that others could change is refused before anything of it runs, with who and how.
+//! A library, or a command's program or script, that others could change is refused before anything of
+//! it runs, with who and how.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -169,11 +170,7 @@ fn a_library_that_others_can_change_is_refused_with_who_and_how() {
         }
         assert_eq!(answer.code, Some(2), "{}: {answer:#?}", case.what);
         let said = answer.stderr.replace(&*dir.to_string_lossy(), "");
-        let refused: Vec<&str> = said
-            .lines()
-            .skip_while(|line| !line.starts_with("error[C0214]"))
-            .take_while(|line| !line.is_empty())
-            .collect();
+        let refused = refusal(&said);
         let name = path.strip_prefix(&dir).expect("it is below").display();
         let mut expected = vec![format!("error[C0214]: cannot use plugin `/{name}`")];
         expected.extend(case.told.iter().map(|told| format!("   = {told}")));
@@ -183,6 +180,93 @@ fn a_library_that_others_can_change_is_refused_with_who_and_how() {
         for words in ["it was not loaded", "help: take the right away", "`sha256`"] {
             assert!(rest.contains(words), "{}: {said}", case.what);
         }
+    }
+}
+
+/// The lines of the first C0214 in what was said.
+fn refusal(said: &str) -> Vec<&str> {
+    said.lines()
+        .skip_while(|line| !line.starts_with("error[C0214]"))
+        .take_while(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn a_command_whose_script_others_can_change_is_refused_with_who_and_how() {
+    let root = rustix::process::geteuid().is_root();
+    for case in CASES.iter().filter(|case| root || !case.needs_root) {
+        let checkd = Checkd::prepare("");
+        let dir = checkd.dir().canonicalize().expect("it is there");
+        let path = (case.lay)(&dir);
+        let path = path.display();
+        for command in [
+            format!("[\"touch\", \"ran\", \"{path}\"]"),
+            // As its own program: what is laid down is none, and nobody comes so far.
+            format!("[\"{path}\"]"),
+        ] {
+            checkd.write_config(&format!(
+                "[plugin.acme]\ncommand = {command}\n[group.web]\ncommand = [\"sleep\", \"1000\"]\n\
+                 [group.web.checks.a]\nkind = \"of_acme\"\n"
+            ));
+            let answer = checkd.ask(["validate", "checkd.toml"]);
+            let what = format!("{}, {command}: {answer:#?}", case.what);
+            assert_eq!(answer.code, Some(2), "{what}");
+            let said = answer.stderr.replace(&*dir.to_string_lossy(), "");
+            let refused = refusal(&said);
+            if case.told.is_empty() {
+                assert!(refused.is_empty(), "{what}");
+                continue;
+            }
+            assert_eq!(
+                refused.first(),
+                Some(&"error[C0214]: cannot use plugin `acme`"),
+                "{what}"
+            );
+            for told in case.told {
+                let line = format!("= {told}");
+                assert!(
+                    refused.iter().any(|one| one.trim() == line),
+                    "{told}: {what}"
+                );
+            }
+            let rest = refused.join(" ");
+            for words in ["it was not started", "help: take the right away"] {
+                assert!(rest.contains(words), "{words}: {what}");
+            }
+            assert!(!dir.join("ran").exists(), "{what}");
+            // Every verb that would start it says the same.
+            let inspected = checkd.ask(["plugin", "inspect", "acme"]);
+            assert_eq!(inspected.code, Some(2), "{inspected:#?}");
+            assert!(inspected.stderr.contains("error[C0214]"), "{inspected:#?}");
+            assert!(
+                inspected.stdout.contains("no: it is refused"),
+                "{inspected:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_command_that_runs_as_a_user_may_be_that_users_own() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let checkd = Checkd::prepare("");
+    let script = checkd.dir().join("theirs.sh");
+    fs::write(&script, "#!/bin/sh\nexit 3\n").expect("written");
+    mode(&script, 0o755);
+    let passwd = fs::read_to_string("/etc/passwd").expect("there is one");
+    let nobody = passwd.lines().find(|line| line.starts_with("nobody:"));
+    let nobody = nobody.and_then(|line| line.split(':').nth(2)?.parse().ok());
+    chown(&script, Some(nobody.expect("there is a nobody")), None).expect("we are root");
+    for (user, refused) in [("", true), ("user = \"nobody\"\n", false)] {
+        checkd.write_config(&format!(
+            "[plugin.acme]\ncommand = [\"./theirs.sh\"]\n{user}\
+             [group.web]\ncommand = [\"sleep\", \"1000\"]\n\
+             [group.web.checks.a]\nkind = \"of_acme\"\n"
+        ));
+        let answer = checkd.ask(["validate", "checkd.toml"]);
+        assert_eq!(!refusal(&answer.stderr).is_empty(), refused, "{answer:#?}");
     }
 }
 

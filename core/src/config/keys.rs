@@ -224,19 +224,19 @@ pub const PLUGIN: &[Key] = &[
         "path",
         Form::Text,
         Said::Nothing,
-        "The plugin's shared library. Either this or `command`.",
+        "The plugin's shared library, which nobody but root, checkd's user and `user` may be able to change. Either this or `command`.",
     ),
     key(
         "command",
         Form::Texts,
         Said::Nothing,
-        "A program and its arguments that speaks the worker protocol, started in the configuration's directory. Either this or `path`.",
+        "A program and its arguments that speaks the worker protocol, started in the configuration's directory. Either this or `path`. The program, and each file that an argument names, must be one that nobody but root, checkd's user and `user` can change.",
     ),
     key(
         "sha256",
         Form::Sha256,
         Said::Nothing,
-        "The library's SHA-256 in hex; another file is refused.",
+        "The library's SHA-256 in hex; another file is refused, and this one may be anybody's. Not for a `command`, whose files are read anew at each start.",
     ),
     key(
         "isolation",

@@ -23,6 +23,7 @@ use super::probe::{NO_KIND, Probe};
 use super::process::Launch;
 use super::program;
 use super::protocol::{KindText, Problem, TEXT_MAX, Target, bounded};
+use super::trust::look_at_all;
 use super::{builtin, convert, options};
 
 /// Where a worker's program is: this one, also after its file was replaced.
@@ -552,11 +553,13 @@ pub(super) fn launch(
     match source {
         PluginSource::Command { words, directory } => {
             let directory = directory.as_deref();
+            look_at_all(&program::files(words, directory), confine.trusts())
+                .map_err(|fault| fault.diagnostic(origin))?;
             Ok(Launch::command(name, program, words, directory, &confine))
         }
         PluginSource::Library(path) => {
-            let image =
-                Image::take(Path::new(path), None).map_err(|fault| fault.diagnostic(origin))?;
+            let image = Image::take(Path::new(path), None, confine.trusts())
+                .map_err(|fault| fault.diagnostic(origin))?;
             Ok(Launch::library(name, program, image, &confine))
         }
     }
@@ -566,15 +569,27 @@ pub(super) fn launch(
 fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindText>), Diagnostic> {
     let (origin, told) = (&source.origin, source.told());
     let confine = Confine::of(&source.confine).map_err(|fault| fault.diagnostic(told))?;
+    let named = |diagnostic: Diagnostic| match source.what {
+        PluginSource::Command { .. } if told != origin => {
+            diagnostic.note(format!("its command is `{origin}`"))
+        }
+        PluginSource::Command { .. } | PluginSource::Library(_) => diagnostic,
+    };
+    let about = |diagnostic: Diagnostic| match confine.reach() {
+        Some(reach) => named(diagnostic).note(format!("its worker {reach}")),
+        None => named(diagnostic),
+    };
     let fingerprint;
     let launch = match &source.what {
         PluginSource::Command { words, directory } => {
             let directory = directory.as_deref();
+            look_at_all(&program::files(words, directory), confine.trusts())
+                .map_err(|fault| named(fault.diagnostic(told)))?;
             fingerprint = program::fingerprint(words, directory);
             Launch::command(&source.name, program, words, directory, &confine)
         }
         PluginSource::Library(path) => {
-            let image = Image::take(Path::new(path), source.sha256.as_deref())
+            let image = Image::take(Path::new(path), source.sha256.as_deref(), confine.trusts())
                 .map_err(|fault| fault.diagnostic(origin))?;
             if source.isolation == Isolation::InProcess {
                 // Never closed, as the library is not: the dynamic linker knows libraries by their
@@ -599,15 +614,6 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
             }
             fingerprint = image.sha256.clone();
             Launch::library(&source.name, program, image, &confine)
-        }
-    };
-    let about = |mut diagnostic: Diagnostic| {
-        if matches!(source.what, PluginSource::Command { .. }) {
-            diagnostic = diagnostic.note(format!("its command is `{origin}`"));
-        }
-        match confine.reach() {
-            Some(reach) => diagnostic.note(format!("its worker {reach}")),
-            None => diagnostic,
         }
     };
     let mut probe = Probe::open(&launch, told).map_err(about)?;

@@ -18,6 +18,7 @@ use crate::manager::plain;
 
 use super::loader::Fault;
 use super::sandbox::{self, Sandbox};
+use super::trust::Us;
 
 /// The limits, the user and the reach of a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,12 @@ impl Confine {
             .map(|grant| format!("\"{grant}\""));
         let words = words.collect::<Vec<String>>().join(", ");
         Some(format!("is confined to `allow = [{words}]`"))
+    }
+
+    /// Who may change what runs so confined.
+    pub(super) fn trusts(&self) -> Us {
+        let account = self.account.as_ref();
+        Us::now(account.map(|account| (account.uid, account.gid)))
     }
 
     /// Reads what [`argument`](Self::argument) wrote.

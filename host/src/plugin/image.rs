@@ -19,7 +19,7 @@ use crate::manager::plain;
 
 use super::loader::{Fault, look, open};
 use super::program::hex;
-use super::trust;
+use super::trust::{self, Us};
 
 /// The largest library in bytes.
 const SIZE_MAX: u64 = 1 << 30;
@@ -37,12 +37,12 @@ impl Image {
     /// looked at is what is copied.
     ///
     /// A library whose SHA-256 is `pinned` may be anybody's file: whatever they write to it, it runs
-    /// only when it is the pinned one. Any other must be one that nobody else can change.
-    pub(crate) fn take(path: &Path, pinned: Option<&str>) -> Result<Self, Fault> {
+    /// only when it is the pinned one. Any other must be one that nobody but `us` can change.
+    pub(crate) fn take(path: &Path, pinned: Option<&str>, us: Us) -> Result<Self, Fault> {
         let file = open(path)?;
         look(&file)?;
         if pinned.is_none() {
-            trust::look(path, &file)?;
+            trust::look(path, &file, us)?;
         }
         let image = Self::copy(path, file).map_err(|error| {
             Fault::new("C0201", format!("it cannot be copied: {}", plain(&error)))

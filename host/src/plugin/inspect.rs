@@ -15,9 +15,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::catalog::{Catalog, Offer, Plugin};
-use super::program::hex;
+use super::confine::Confine;
+use super::program::{self, hex};
 use super::protocol::VERSIONS;
-use super::{c_door, loader, trust};
+use super::trust::{self, Us};
+use super::{c_door, loader};
 
 /// Files that are larger are not read for their hash.
 const HASHED_MAX: u64 = 1 << 30;
@@ -27,7 +29,7 @@ const HASHED_MAX: u64 = 1 << 30;
 pub struct Inspected {
     /// What was looked at.
     pub plan: PluginPlan,
-    /// The library, or the words of the command that are files.
+    /// The library, or the command's program and its other words that are files.
     pub files: Vec<FileFacts>,
     /// Who it says that it is; `None` when it is refused as a whole.
     pub plugin: Option<Arc<Plugin>>,
@@ -139,27 +141,21 @@ fn major(version: &str) -> &str {
 
 /// The files that a plugin is made of, as far as it names them.
 fn files(plan: &PluginPlan) -> Vec<FileFacts> {
-    match &plan.source {
-        PluginSource::Library(path) => facts(Path::new(path)).into_iter().collect(),
-        PluginSource::Command { words, directory } => {
-            let base = Path::new(directory.as_deref().unwrap_or_default());
-            let paths = words.iter().enumerate().filter(|(at, word)| {
-                // A program without a `/` is looked for in PATH.
-                *at > 0 || word.contains('/')
-            });
-            paths
-                .filter_map(|(_, word)| facts(&base.join(word)))
-                .collect()
-        }
-    }
+    // What cannot be confined as it says is refused, and its diagnostic says why.
+    let us = Confine::of(&plan.confine).map_or(Us::now(None), |confine| confine.trusts());
+    let paths = match &plan.source {
+        PluginSource::Library(path) => vec![path.into()],
+        PluginSource::Command { words, directory } => program::files(words, directory.as_deref()),
+    };
+    paths.iter().filter_map(|path| facts(path, us)).collect()
 }
 
 /// What is to be said of one file; `None` when there is none, or it is none.
-fn facts(path: &Path) -> Option<FileFacts> {
+fn facts(path: &Path, us: Us) -> Option<FileFacts> {
     let file = loader::open(path).ok()?;
     let found = file.metadata().ok()?;
     // One whose way cannot be walked is refused, and its diagnostic says why.
-    let changeable = trust::faults(path, &file).unwrap_or_default();
+    let changeable = trust::faults(path, &file, us).unwrap_or_default();
     Some(FileFacts {
         path: path.canonicalize().unwrap_or_else(|_| path.into()),
         bytes: found.len(),

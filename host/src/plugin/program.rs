@@ -26,7 +26,7 @@ pub fn meant(words: &[String]) -> Result<PluginPlan, Diagnostic> {
     };
     if is_file(word) {
         Ok(named(Path::new(word)))
-    } else if in_path(word) {
+    } else if in_path(word).is_some() {
         Ok(command(word.clone(), vec![word.clone()]))
     } else {
         Err(nowhere(word))
@@ -116,13 +116,28 @@ pub(super) fn program(word: &str, directory: Option<&str>) -> PathBuf {
     }
 }
 
-/// Whether a program of this name is found as a command's first word is.
-fn in_path(name: &str) -> bool {
+/// The program of this name, as a command's first word is found.
+fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| {
-        let found = directory.join(name).metadata();
+    let mut all = std::env::split_paths(&path).map(|directory| directory.join(name));
+    all.find(|path| {
+        let found = path.metadata();
         found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     })
+}
+
+/// The files that a command is made of, as far as its words name them: its program, and every other
+/// word that is a regular file, such as a script.
+pub(super) fn files(words: &[String], directory: Option<&str>) -> Vec<PathBuf> {
+    let base = Path::new(directory.unwrap_or_default());
+    let paths = words.iter().enumerate().filter_map(|(at, word)| {
+        if at == 0 && !word.contains('/') {
+            in_path(word)
+        } else {
+            Some(base.join(word))
+        }
+    });
+    paths.filter(|path| path.is_file()).collect()
 }
 
 /// What a command is: its words, and what stands in those of them that are files. Another one is

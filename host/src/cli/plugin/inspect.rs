@@ -155,7 +155,7 @@ fn rows(found: &Inspected) -> Vec<(&'static str, String)> {
         rows.push(("host serves", door.served()));
     }
     for file in &found.files {
-        rows.extend(of_file(file, found));
+        rows.extend(of_file(file));
     }
     if let Some(pin) = &found.plan.sha256 {
         rows.push(("pinned to", pin.clone()));
@@ -164,7 +164,7 @@ fn rows(found: &Inspected) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn of_file(file: &FileFacts, found: &Inspected) -> Vec<(&'static str, String)> {
+fn of_file(file: &FileFacts) -> Vec<(&'static str, String)> {
     let who = |number: u32| match number {
         0 => "root".to_owned(),
         number => number.to_string(),
@@ -193,12 +193,6 @@ fn of_file(file: &FileFacts, found: &Inspected) -> Vec<(&'static str, String)> {
     }
     for (at, fault) in file.changeable.iter().enumerate() {
         rows.push((if at == 0 { "changed by" } else { "" }, fault.clone()));
-    }
-    // A library is refused for it, and its diagnostic says so.
-    let is_command = matches!(found.plan.source, PluginSource::Command { .. });
-    if is_command && !file.changeable.is_empty() {
-        let told = "a command is started all the same: nobody looks at who can change it";
-        rows.push(("", told.into()));
     }
     rows
 }
