@@ -35,6 +35,9 @@ pub struct Diagnostic {
     pub message: String,
     /// What to underline, and the words beside the underline (may be empty).
     pub primary: Option<(Place, String)>,
+    /// Whether what is underlined may be a secret: then nobody shows it, nor beside other mistakes.
+    #[serde(skip)]
+    pub hidden: bool,
     /// A further place that matters, with its words.
     pub secondary: Vec<(Place, String)>,
     /// Facts: found against allowed, with units; what checkd does now.
@@ -58,6 +61,7 @@ impl Diagnostic {
             code,
             message: message.into(),
             primary: None,
+            hidden: false,
             secondary: Vec::new(),
             notes: Vec::new(),
             help: None,
@@ -67,6 +71,12 @@ impl Diagnostic {
     #[must_use]
     pub fn at(mut self, place: Place, words: impl Into<String>) -> Self {
         self.primary = Some((place, words.into()));
+        self
+    }
+    /// What is underlined may be a secret.
+    #[must_use]
+    pub fn hide(mut self) -> Self {
+        self.hidden = true;
         self
     }
     /// Underlines a further place.

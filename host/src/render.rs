@@ -1,5 +1,6 @@
 //! Diagnostics as terminal text: what is wrong, the line at fault, the facts, and what to do.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
@@ -28,6 +29,7 @@ const SHOWN: usize = 200;
 /// The diagnostics in their order, at most [`SHOWN`] of them, and how many there are. Errors go
 /// before warnings where not all can be shown.
 fn all(diagnostics: &[Diagnostic], sources: &[Source], colour: bool) -> String {
+    let sources = &*masked(diagnostics, sources);
     let lines = Lines::of(sources);
     let errors = diagnostics
         .iter()
@@ -113,8 +115,36 @@ impl Lines {
 
 /// One diagnostic, with a line end.
 pub fn one(diagnostic: &Diagnostic, sources: &[Source], colour: bool) -> String {
-    let lines = Lines::of(sources);
-    with_lines(diagnostic, sources, &lines, colour)
+    let sources = masked(std::slice::from_ref(diagnostic), sources);
+    let lines = Lines::of(&sources);
+    with_lines(diagnostic, &sources, &lines, colour)
+}
+
+/// The sources with every value masked that may be a secret, at its length: whichever mistake stands
+/// beside it, its line is shown.
+fn masked<'a>(diagnostics: &[Diagnostic], sources: &'a [Source]) -> Cow<'a, [Source]> {
+    let mut sources = Cow::Borrowed(sources);
+    for told in diagnostics.iter().filter(|told| told.hidden) {
+        let Some((place, _)) = &told.primary else {
+            continue;
+        };
+        let Some(source) = sources.to_mut().get_mut(place.source as usize) else {
+            continue;
+        };
+        let range = span(*place, 0, &source.text);
+        let value = source.text.get(range.clone()).unwrap_or_default();
+        let quote = value.chars().next().filter(|c| "\"'".contains(*c));
+        let hidden: String = value
+            .chars()
+            .map(|c| match c {
+                '\n' => "\n".into(),
+                _ if Some(c) == quote => c.into(),
+                _ => "*".repeat(c.len_utf8()),
+            })
+            .collect();
+        source.text.replace_range(range, &hidden);
+    }
+    sources
 }
 
 fn with_lines(diagnostic: &Diagnostic, sources: &[Source], lines: &Lines, colour: bool) -> String {

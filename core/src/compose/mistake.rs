@@ -64,6 +64,7 @@ impl Mistake {
             code: self.code,
             message: self.message.into(),
             primary: Some((place, self.words.into())),
+            hidden: false,
             secondary: Vec::new(),
             notes: self.notes,
             help: self.help,

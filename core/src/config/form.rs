@@ -17,6 +17,8 @@ pub(super) struct Wrong {
     pub(super) message: String,
     pub(super) notes: Vec<String>,
     pub(super) help: Option<String>,
+    /// Whether the value may be a secret.
+    pub(super) hidden: bool,
 }
 
 pub(super) const TYPE: &str = "C0105";
@@ -32,6 +34,7 @@ impl Wrong {
             message: message.into(),
             notes: Vec::new(),
             help: None,
+            hidden: false,
         }
     }
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -487,7 +490,9 @@ pub(super) fn secret(node: &Node) -> Judged<Text> {
         }
         Value::Table(_) => Wrong::new(TYPE, "must say where to read it, with one key"),
     };
-    Err(Box::new(wrong.help(WRITTEN)))
+    let mut wrong = wrong.help(WRITTEN);
+    wrong.hidden = true;
+    Err(Box::new(wrong))
 }
 
 /// Judges `node` by `form` alone; what its inner keys and names mean is judged by their readers.

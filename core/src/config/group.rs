@@ -296,6 +296,7 @@ fn environment<'a>(
                             format!("`{name}` looks like a secret in plain text"),
                         )
                         .at(node.place, format!("in {}", of()))
+                        .hide()
                         .help(format!("write `{name} = {{ file = \"/path\" }}`")),
                     );
                 }

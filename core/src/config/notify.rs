@@ -309,6 +309,7 @@ fn headers(reader: &mut Reader<'_>, section: &Section<'_>) -> BTreeMap<String, T
                 let mut told = Diagnostic::error(wrong.code, format!("`{name}` {}", wrong.message))
                     .at(node.place, of());
                 told.help = wrong.help;
+                told.hidden = wrong.hidden;
                 reader.out.push(told);
             }
             Ok(Text::Plain(text)) if text.contains(|c: char| c.is_control() || !c.is_ascii()) => {
@@ -328,6 +329,7 @@ fn headers(reader: &mut Reader<'_>, section: &Section<'_>) -> BTreeMap<String, T
                             format!("`{name}` looks like a secret in plain text"),
                         )
                         .at(node.place, of())
+                        .hide()
                         .help(format!("write `{name} = {{ file = \"/path\" }}`")),
                     );
                 }

@@ -112,6 +112,7 @@ fn plain_secret(
             format!("`{name}` looks like a secret in plain text"),
         )
         .at(node.place, format!("in {}", of()))
+        .hide()
         .note("it is shown wherever the options of this check are"),
     );
 }
@@ -165,6 +166,7 @@ impl<'a> Judge<'a> {
         let mut told = self.refuse(wrong.code, name, node, &wrong.message);
         told.notes = wrong.notes;
         told.help = wrong.help;
+        told.hidden = wrong.hidden;
         told
     }
 
@@ -405,6 +407,7 @@ impl<'a> Judge<'a> {
             "is a secret and is not written here",
         );
         told.help = Some("write `{ file = \"/path\" }` or `{ env = \"NAME\" }`".to_owned());
+        told.hidden = true;
         Err(told)
     }
 }

@@ -155,6 +155,7 @@ impl<'a> Section<'a> {
             .at(at, format!("in {}", self.of));
         told.notes = wrong.notes;
         told.help = wrong.help;
+        told.hidden = wrong.hidden;
         told
     }
 

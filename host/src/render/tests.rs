@@ -3,7 +3,7 @@
 use checkd_core::config::Source;
 use checkd_core::diagnostic::{Diagnostic, Place};
 
-use super::{count, one};
+use super::{count, one, plain};
 
 fn place(text: &str, part: &str) -> Place {
     let start = text.find(part).expect("is there");
@@ -42,6 +42,32 @@ error[C0102]: check kind `memory` has no option `max_rs`
   = options: cumulative, max_rss
 help: did you mean `max_rss`?
 "#,
+    );
+}
+
+#[test]
+fn what_may_be_a_secret_is_masked_also_beside_another_mistake() {
+    let text = "check = { bearer = \"tigér 'x\", urll = \"a\" }\nlist = [\n  \"lion\" ]\n";
+    let sources = [Source {
+        name: "checkd.toml".to_owned(),
+        text: text.to_owned(),
+    }];
+    let secret = Diagnostic::error("C0121", "`bearer` is a secret and is not written here")
+        .at(place(text, "\"tigér 'x\""), "in check `a`")
+        .hide();
+    let list = Diagnostic::error("C0121", "`list` is a secret and is not written here")
+        .at(place(text, "[\n  \"lion\" ]"), "in check `a`")
+        .hide();
+    let other = Diagnostic::error("C0102", "there is no `urll`").at(place(text, "urll"), "");
+    let page = plain(&[other, secret, list], &sources);
+    for word in ["tig", "lion"] {
+        assert!(!page.contains(word), "{page}");
+    }
+    let line = "1 | check = { bearer = \"*********\", urll = \"a\" }\n";
+    assert_eq!(page.matches(line).count(), 2, "{page}");
+    assert!(
+        page.contains("  |                    ^^^^^^^^^^^ in check `a`\n"),
+        "{page}"
     );
 }
 
