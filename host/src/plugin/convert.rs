@@ -27,6 +27,11 @@ impl Said {
         if secrets::are_in(&sample.message) {
             sample.message = cleared(sample.message.to_string()).into();
         }
+        for one in &mut sample.measurements {
+            if secrets::are_in(&one.unit) {
+                one.unit = cleared(one.unit.to_string()).into();
+            }
+        }
         (sample, wrong.map(cleared))
     }
 }

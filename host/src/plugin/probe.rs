@@ -47,6 +47,8 @@ pub(crate) struct Probe {
     patience: Duration,
     instances: u64,
     runs: u64,
+    /// The last `error` since something was waited for: perhaps it is why nothing comes.
+    error: Option<String>,
     /// What the plugin calls itself.
     pub(crate) plugin: String,
     /// The plugin's own version.
@@ -108,6 +110,7 @@ impl Probe {
             patience,
             instances: 0,
             runs: 0,
+            error: None,
             plugin: String::new(),
             release: String::new(),
             built_with: String::new(),
@@ -257,7 +260,7 @@ impl Probe {
             | Tell::Error { .. }) => Err(other),
         });
         answer.map_err(|fault| match fault.as_str() {
-            SILENT => format!("no sample came within {}", Span(millis(limit))),
+            SILENT => self.with_error(format!("no sample came within {}", Span(millis(limit)))),
             _ => fault,
         })
     }
@@ -340,8 +343,30 @@ impl Probe {
         answer.map_err(|fault| self.late(fault, patience))
     }
 
-    /// Waits for the answer that `wanted` takes; logs are logged, all else is told.
+    /// Waits for the answer that `wanted` takes; logs and errors are logged, all else is told.
     fn hear<T>(
+        &mut self,
+        limit: Duration,
+        wanted: impl Fn(Tell) -> Result<T, Tell>,
+    ) -> Result<T, String> {
+        self.error = None;
+        let heard = self.listen(limit, wanted);
+        heard.map_err(|fault| match fault.as_str() {
+            // Told in other words by who waited.
+            SILENT => fault,
+            _ => self.with_error(fault),
+        })
+    }
+
+    /// Why nothing came, with the last `error` of the worker: perhaps it is the reason.
+    fn with_error(&self, fault: String) -> String {
+        match &self.error {
+            Some(error) => format!("{fault}; it said: {error}"),
+            None => fault,
+        }
+    }
+
+    fn listen<T>(
         &mut self,
         limit: Duration,
         wanted: impl Fn(Tell) -> Result<T, Tell>,
@@ -366,7 +391,8 @@ impl Probe {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Tell::Log { level, message })) => log(&plugin, &level, &message),
                 Ok(Err(Tell::Error { message, .. })) => {
-                    return Err(format!("it says: {}", bounded(&message, TEXT_MAX)));
+                    log(&plugin, "error", &message);
+                    self.error = Some(bounded(&message, TEXT_MAX));
                 }
                 Ok(Err(_)) => tracing::warn!(plugin, "plugin answered what was not asked"),
                 Err(fault) => return Err(format!("its answer is not the protocol's: {fault}")),
@@ -382,6 +408,7 @@ impl Probe {
             return fault;
         }
         let told = format!("it did not answer within {}", Span(millis(patience)));
+        let told = self.with_error(told);
         let last = self.process.last_line();
         if last.starts_with('{') && last.contains("\"type\"") {
             format!(

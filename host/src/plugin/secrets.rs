@@ -86,7 +86,30 @@ pub(super) fn cleared_problem(problem: Problem) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use checkd_core::{Instant, Span};
+
+    use super::super::convert::{Said, When};
+    use super::super::protocol::SampleText;
     use super::{cleared, learn};
+
+    #[test]
+    fn nor_in_a_sample() {
+        learn("tiger-and-lion");
+        let said: SampleText = serde_json::from_value(serde_json::json!({
+            "status": "fail",
+            "message": "no tiger-and-lion",
+            "measurements": [{ "name": "left", "value": 1, "unit": "of tiger-and-lion" }],
+        }))
+        .unwrap();
+        let when = When {
+            at: Instant(0),
+            took: Span::ZERO,
+            generation: None,
+        };
+        let (sample, _) = Said::Text(said).sample(when);
+        let read = format!("{sample:?}");
+        assert!(!read.contains("tiger") && read.contains("of ***"), "{read}");
+    }
 
     #[test]
     fn what_was_given_does_not_come_back() {

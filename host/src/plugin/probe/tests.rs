@@ -76,6 +76,20 @@ fn a_worker_that_cannot_be_used_is_told_with_its_reason() {
 }
 
 #[test]
+fn an_error_may_come_at_any_time_and_is_the_reason_only_when_no_answer_comes() {
+    let error = r#"{"type":"error","message":"no cache"}"#;
+    let good = format!("{error}\n{}", r#"{"type":"configured","instance":1}"#);
+    let launch = shell(&[HELLO, &good, error], "exit 3");
+    let mut probe = Probe::open(&launch, "demo.py").unwrap();
+    let mut judged = || probe.configure("demo_a", &Map::new(), &Target::default());
+    assert_eq!(judged(), Ok(Vec::new()));
+    assert_eq!(
+        judged().unwrap_err(),
+        "its worker exited with code 3; it said: no cache"
+    );
+}
+
+#[test]
 fn a_worker_that_dies_while_configuring_says_so() {
     let launch = shell(&[HELLO], "read -r ask; kill -SEGV $$");
     let mut probe = Probe::open(&launch, "demo.py").unwrap();
