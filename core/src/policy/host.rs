@@ -165,6 +165,16 @@ impl Host {
         self.over.map(|over| now.since(over))
     }
 
+    /// Until when nothing is believed that this machine itself may have caused: it stalls, or everybody
+    /// catches up. A stall may be over earlier.
+    pub(crate) fn shaken_until(&self, now: Instant) -> Option<Instant> {
+        if self.stalled(now).is_some() {
+            return self.excused_until();
+        }
+        let caught_up = self.over.map(|over| over + AFTERMATH);
+        caught_up.filter(|at| *at > now)
+    }
+
     /// Whether a run that ends now may have timed out because of a stall: in it, or `after` it.
     pub(crate) fn excuses(&self, after: Span, now: Instant) -> bool {
         self.stalled(now).is_some() || self.calm_for(now).is_some_and(|calm| calm <= after)

@@ -148,7 +148,7 @@ pub(crate) struct Member {
     pub(crate) health: Health,
     /// Whether `ready` said so last; Unknown keeps the last answer.
     pub(crate) ready: bool,
-    /// What `live` said last, to tell when somebody turns blind.
+    /// Whether nobody could tell how it is when it was last looked at, whatever this machine does.
     pub(crate) blind: bool,
     /// When somebody was told that it is blind, and not yet that it is not any more.
     pub(crate) blind_told: Option<Instant>,

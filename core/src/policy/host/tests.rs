@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Act, Event, Exit, HostFacts};
+use crate::event::{Act, Command, Event, Exit, HostFacts};
 use crate::plan::GroupPlan;
 use crate::policy::sim::{World, group};
 use crate::{GroupName, LeafId, Span, Status};
@@ -124,6 +124,41 @@ fn a_start_whose_time_ended_in_a_stall_is_not_called_futile() {
     assert!(ledger.contains("stalls (nothing ran here"), "{ledger}");
     assert!(!ledger.contains("did not help"), "{ledger}");
     assert_eq!(world.health(0), "healthy", "{ledger}");
+}
+
+/// That nobody could tell was this machine's own doing: people hear of it when that lasts.
+#[test]
+fn nobody_is_called_blind_before_somebody_could_look_again() {
+    for sees_again in [true, false] {
+        let mut world = World::new(vec![group(2, &["ping"], 1)]);
+        world.pass(Span::mins(2));
+        world.cured_by_restart = false;
+        let restart = Command::Restart { now: true };
+        world.command(0, restart).unwrap();
+        world.say(0, 0, Status::Unknown);
+        world.pass(Span::secs(110));
+        world.ledger.clear();
+        // The time for its start ends while nothing runs.
+        world.freeze(Span::secs(30));
+        if sees_again {
+            world.says.clear();
+        }
+        world.pass(Span::secs(5));
+        let ledger = world.happened();
+        assert!(ledger.contains("stalls (nothing ran here"), "{ledger}");
+        assert!(!ledger.contains("nobody can tell"), "{ledger}");
+        world.pass(Span::secs(30));
+        let ledger = world.happened();
+        let told = ledger.matches("nobody can tell").count();
+        assert_eq!(told, usize::from(!sees_again), "{ledger}");
+        assert!(!ledger.contains("judged again"), "{ledger}");
+        world.says.clear();
+        world.pass(Span::secs(30));
+        let ledger = world.happened();
+        assert_eq!(world.health(0), "healthy", "{ledger}");
+        let told = ledger.matches("web-0 healthy again").count();
+        assert_eq!(told, usize::from(!sees_again), "{ledger}");
+    }
 }
 
 fn many(groups: u32, members: u32) -> World {

@@ -11,7 +11,7 @@ use crate::policy::keep::Kept;
 use crate::policy::propose;
 use crate::policy::state::{Control, Health, Life, Member};
 use crate::policy::{About, Axis, GateName, Notice, NoticeKind};
-use crate::{Instant, IntentId, LeafId, MemberId};
+use crate::{Instant, IntentId, LeafId, MemberId, Status};
 
 impl<'a> Turn<'a> {
     pub(super) fn view(&self, id: MemberId) -> Option<View<'_>> {
@@ -202,6 +202,10 @@ impl<'a> Turn<'a> {
             .zip(&view.group_plan.checks)
             .filter_map(|(check, _)| view.group.leaf(member, check)?.blind_at())
             .for_each(&mut look);
+        let shaken = self.state.host.shaken_until(view.now);
+        if let Some(at) = shaken.filter(|_| !member.blind && sees_nothing(&view)) {
+            look(at);
+        }
         if let Some(refusal) = member.refusal
             && refusal.closed.contains(GateName::Budget)
             && !refusal.told
@@ -261,4 +265,11 @@ impl<'a> Turn<'a> {
             incident,
         }));
     }
+}
+
+/// Whether a check of this member reads Unknown.
+fn sees_nothing(view: &View<'_>) -> bool {
+    let checks = (0u32..).zip(&view.group_plan.checks);
+    let mut leaves = checks.filter_map(|(check, _)| view.group.leaf(view.member, check));
+    leaves.any(|leaf| leaf.live_reading(view.now) == Status::Unknown)
 }

@@ -57,7 +57,9 @@ impl Turn<'_> {
             Status::Fail => false,
             Status::Unknown => was_ready,
         };
-        let is_blind = live == Status::Unknown && !starting;
+        // While this machine itself may be the reason, somebody looks again first.
+        let shaken = || self.state.host.shaken_until(self.now).is_some();
+        let is_blind = live == Status::Unknown && !starting && (was_blind || !shaken());
         if (is_ready, is_blind) != (was_ready, was_blind) {
             self.change(id, |member| {
                 member.ready = is_ready;
