@@ -14,7 +14,7 @@ use super::leaf::Leaf;
 use super::prints;
 use super::state::{Asked, Attempt, Control, Health, Ledger, Life, Member, Phase, State, Wanted};
 use super::together::Together;
-use crate::event::Exit;
+use crate::event::{Exit, Window};
 use crate::id::IncidentId;
 use crate::plan::{GroupPlan, Plan};
 use crate::{CheckName, Generation, Instant, IntentId, MemberId, Span};
@@ -66,7 +66,7 @@ pub struct KeptMember {
     stopped_by: Option<String>,
 }
 
-/// What is kept of a group: that it is held, and what was tried.
+/// What is kept of a group: that it is held or in maintenance, and what was tried.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeptGroup {
     /// Its name.
@@ -79,6 +79,9 @@ pub struct KeptGroup {
     #[serde(default)]
     together_at: Option<Instant>,
     supplied: bool,
+    /// The maintenance window that the journal says it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    maintenance: Option<String>,
 }
 
 /// What must outlive the daemon of one member or of one group.
@@ -223,6 +226,7 @@ impl State {
             together: group.together.clone(),
             together_at: group.together_at,
             supplied: group.supplied,
+            maintenance: group.maintenance.as_ref().map(|window| window.name.clone()),
         })
     }
 
@@ -237,9 +241,16 @@ impl State {
         }
         let rebooted = matches!(between, Between::Reboot { .. });
         for (group_plan, group) in plan.groups.iter().zip(&mut self.groups) {
-            if let Some(Kept::Group(kept)) = by_path.get(group_plan.name.as_str())
-                && !rebooted
-            {
+            let Some(Kept::Group(kept)) = by_path.get(group_plan.name.as_str()) else {
+                continue;
+            };
+            // Whoever keeps the calendar says how long it is open yet; until then it is over.
+            group.maintenance = kept.maintenance.clone().map(|name| Window {
+                name,
+                reason: None,
+                until: now,
+            });
+            if !rebooted {
                 group.hold.clone_from(&kept.hold);
                 group.together = kept.together.clone().and_then(|together| {
                     together.under(group_plan.policy.strategy, group_plan.members.len())

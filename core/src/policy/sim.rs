@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) journal_down: bool,
     /// Acts do not reach the manager.
     pub(crate) unheard: bool,
+    /// What the next daemon is told ahead of its first wake-up.
+    pub(crate) before_first_wake: Option<Event>,
     /// Every wake-up comes so late.
     pub(crate) lag: Span,
     /// The manager cannot start anything.
@@ -118,6 +120,7 @@ impl World {
             dies_after: BTreeMap::new(),
             journal_down: false,
             unheard: false,
+            before_first_wake: None,
             lag: Span::ZERO,
             cannot_start: false,
             ledger: Vec::new(),
@@ -321,6 +324,9 @@ impl World {
                     adopted: true,
                 });
             }
+        }
+        if let Some(told) = self.before_first_wake.take() {
+            self.event(&told);
         }
         self.event(&Event::Wake);
     }

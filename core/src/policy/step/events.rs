@@ -43,6 +43,9 @@ impl Turn<'_> {
             }
         }
         self.supply.extend((0u32..).take(plan.groups.len()));
+        for group in (0u32..).take(plan.groups.len()) {
+            self.resume_maintenance(group);
+        }
         for id in plan.members() {
             self.resume(id);
             self.consider(id);

@@ -346,19 +346,19 @@ impl Turn<'_> {
         let was = std::mem::replace(&mut group.maintenance, window);
         let open = |window: &Option<Window>| window.as_ref().is_some_and(|it| it.until > now);
         let is = group.maintenance.clone();
-        match (open(&was), &is) {
-            (false, Some(window)) if window.until > now => {
+        let from = was.as_ref().map_or("auto", |_| "maintenance");
+        match (&was, &is) {
+            (Some(was), Some(window)) if was.name == window.name => {}
+            (_, Some(window)) if window.until > now => {
                 let left = window.until.since(now);
                 let mut why = format!("`{}` for {left}", window.name);
                 if let Some(reason) = &window.reason {
                     why.push_str(": ");
                     why.push_str(reason);
                 }
-                self.group_changed(index, "maintenance", "auto", "maintenance", &why);
+                self.group_changed(index, "maintenance", from, "maintenance", &why);
             }
-            (_, None) if was.is_some() => {
-                self.group_changed(index, "maintenance", "maintenance", "auto", "it is over");
-            }
+            (Some(_), None) => self.maintenance_ended(index),
             _ => {}
         }
         // It may end before the time that was said, when the configuration is another one.
@@ -375,6 +375,21 @@ impl Turn<'_> {
             }
         }
         self.again.insert(index);
+    }
+
+    fn maintenance_ended(&mut self, index: u32) {
+        self.group_changed(index, "maintenance", "maintenance", "auto", "it is over");
+    }
+
+    /// A window of the daemon before of which nobody said that it is still open.
+    pub(super) fn resume_maintenance(&mut self, index: u32) {
+        let now = self.now;
+        let Some(group) = self.group_mut(index) else {
+            return;
+        };
+        if group.maintenance.take_if(|it| it.until <= now).is_some() {
+            self.maintenance_ended(index);
+        }
     }
 
     pub(super) fn group_changed(

@@ -95,3 +95,33 @@ fn the_end_of_a_window_is_written_down_however_it_ends() {
         assert_eq!(ledger.matches("is auto").count(), 1, "{ledger}");
     }
 }
+
+/// Also where the daemon that wrote down its beginning did not live to see its end.
+#[test]
+fn the_end_of_a_window_is_written_down_by_the_next_daemon() {
+    for (reboot, open) in [(false, false), (true, false), (false, true)] {
+        let mut world = healthy_world(2, 1);
+        let window = |world: &World, minutes| Event::Maintenance {
+            group: 0,
+            window: Some(Window {
+                name: "night".to_owned(),
+                reason: None,
+                until: world.now + Span::mins(minutes),
+            }),
+        };
+        world.event(&window(&world, 30));
+        world.pass(Span::mins(1));
+        assert!(world.happened().contains("is maintenance"));
+        if reboot {
+            world.reboot(Span::mins(5));
+        } else {
+            world.before_first_wake = open.then(|| window(&world, 29));
+            world.crash(false);
+        }
+        world.pass(Span::mins(1));
+        let ledger = world.happened();
+        assert_eq!(ledger.matches("is maintenance").count(), 0, "{ledger}");
+        let ended = ledger.matches("is auto").count();
+        assert_eq!(ended, usize::from(!open), "{ledger}");
+    }
+}
