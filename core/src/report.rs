@@ -6,6 +6,7 @@ mod around;
 mod written;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::policy::gate::{self, View};
 use crate::policy::propose::{self, Proposal};
 use crate::policy::state::{Control, Health, Life, Member, Phase, Wanted};
 use crate::policy::{Comparison, GateName, Missing, Motive, Reading, State, judge, words};
-use crate::{Generation, Instant, MemberId, MemberName, Span, Status};
+use crate::{CheckKind, CheckName, Generation, Instant, MemberId, Span, Status};
 
 /// A text that is the same for most: it is there already, and copied only where it is not.
 pub type Word = Cow<'static, str>;
@@ -119,7 +120,7 @@ pub struct MemberReport {
     pub health_for: Span,
     /// Derived labels: `waiting`, `suspect`, `blind`, `degraded`, `outdated`, `given up`,
     /// `flapping`.
-    pub labels: Vec<String>,
+    pub labels: Vec<Word>,
     /// What `live` says, on the debounced leaves.
     pub live: Status,
     /// What `ready` says.
@@ -127,7 +128,7 @@ pub struct MemberReport {
     /// `live` as written.
     pub live_text: String,
     /// The checks that support `live`, by name.
-    pub blame: Vec<String>,
+    pub blame: Vec<CheckName>,
     /// Every leaf.
     pub checks: Vec<LeafReport>,
     /// `acting`, `confirming`, with the step; nothing when idle.
@@ -163,15 +164,15 @@ pub struct MemberReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LeafReport {
     /// The check's name.
-    pub check: String,
+    pub check: CheckName,
     /// Its kind.
-    pub kind: String,
+    pub kind: CheckKind,
     /// What `live` reads.
     pub debounced: Status,
     /// What the newest sample says.
     pub latest: Option<Status>,
     /// Its message.
-    pub message: String,
+    pub message: Arc<str>,
     /// Its cause.
     pub cause: Option<Word>,
     /// Age of the newest sample.
@@ -326,7 +327,7 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
         blame: blame
             .iter()
             .filter_map(|check| group_plan.checks.get(*check as usize))
-            .map(|check| check.name.as_str().to_owned())
+            .map(|check| check.name.clone())
             .collect(),
         checks: checks(&view),
         attempt: it.attempt.as_ref().map(|attempt| AttemptReport {
@@ -411,7 +412,7 @@ fn notes(it: &Member, now: Instant) -> Vec<String> {
     flaps.into_iter().chain(chronic).collect()
 }
 
-fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
+fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<Word> {
     let it = view.member;
     let alive = it.life.up_since().is_some();
     let latest = judge::latest(view.group_plan, view.group, it);
@@ -434,7 +435,7 @@ fn labels(view: &View<'_>, live: Status, readings: &[Reading]) -> Vec<String> {
     ];
     all.into_iter()
         .filter(|(holds, _)| *holds)
-        .map(|(_, label)| label.to_owned())
+        .map(|(_, label)| label.into())
         .collect()
 }
 
@@ -452,12 +453,11 @@ fn checks(view: &View<'_>) -> Vec<LeafReport> {
                 judge::shared_interval(check, leaf)
             };
             Some(LeafReport {
-                check: check.name.as_str().to_owned(),
-                kind: check.kind.as_str().to_owned(),
+                check: check.name.clone(),
+                kind: check.kind.clone(),
                 debounced: leaf.live_reading(view.now),
                 latest: newest.map(|newest| newest.status),
-                message: newest
-                    .map_or_else(String::new, |newest| newest.message.as_ref().to_owned()),
+                message: newest.map_or_else(Arc::default, |newest| Arc::clone(&newest.message)),
                 cause: newest
                     .and_then(|newest| newest.cause)
                     .map(|cause| cause.as_str().into()),
@@ -507,7 +507,7 @@ fn gate_report(reading: &Reading, now: Instant) -> GateReport {
     GateReport {
         gate: reading.gate.as_str().into(),
         open: reading.open,
-        numbers: reading.compared.to_string(),
+        numbers: words::sentence(&reading.compared),
         opens_in: reading.reopens.map(|at| at.since(now)),
         opens_when,
     }
@@ -555,22 +555,21 @@ fn summary(
         };
     }
     if let Some(proposal) = proposal {
-        let closed: Vec<String> = report
-            .gates
-            .iter()
-            .filter(|gate| !gate.open)
-            .map(|gate| format!("{} ({})", gate.gate, gate.numbers))
-            .collect();
         let step = proposal.step.as_str();
-        let dead = match it.life {
-            Life::Dead { .. } => format!("{}; ", words::ending(it)),
+        let mut text = match it.life {
+            Life::Dead { .. } => words::sentence(&format_args!("{}; ", words::ending(it))),
             Life::Stopped | Life::Starting { .. } | Life::Up { .. } => String::new(),
         };
-        return if closed.is_empty() {
-            format!("{dead}will {step}")
-        } else {
-            format!("{dead}{step} waits for {}", closed.join(" and "))
-        };
+        let mut before = [step, " waits for "];
+        for gate in report.gates.iter().filter(|gate| !gate.open) {
+            text.extend(before);
+            text.extend([&gate.gate, " (", &gate.numbers, ")"]);
+            before = [" and ", ""];
+        }
+        if report.gates.iter().all(|gate| gate.open) {
+            text.extend(["will ", step]);
+        }
+        return text;
     }
     let given_up = it.ledger.given_up.as_ref();
     if let Some(given_up) = given_up.filter(|_| it.wanted == Wanted::Up) {
@@ -652,44 +651,50 @@ fn summary(
 /// Where what closes a gate can be looked at.
 fn look_there(plan: &GroupPlan, reading: &Reading) -> Option<Advice> {
     let compared = &reading.compared;
-    let path = |member: &MemberName| format!("{}/{member}", plan.name);
+    let own = plan.name.as_str();
     let (selector, does) = if let Comparison::Budget { who, .. } = compared {
-        (path(who.first()?), "shows why that one is out")
+        let first = who.first()?.as_str();
+        ([own, "/", first], "shows why that one is out")
     } else if let Comparison::Hold { canary, .. } = compared {
         let does = "shows how the restart that is tried is getting on";
-        (path(canary.as_ref()?), does)
+        ([own, "/", canary.as_ref()?.as_str()], does)
     } else if let Comparison::Dependency {
         missing: Some(Missing::Group { group, .. }),
     } = compared
     {
-        (
-            format!("'{group}/*'"),
-            "shows what is wrong with what it needs",
-        )
+        let does = "shows what is wrong with what it needs";
+        (["'", group.as_str(), "/*'"], does)
     } else {
         return None;
     };
-    Some(Advice {
-        command: format!("checkd explain {selector}"),
+    let [group, slash, member] = selector;
+    Some(to_type(["explain ", group, slash, member], does))
+}
+
+/// A command and what it does.
+fn to_type<const N: usize>(words: [&str; N], does: &'static str) -> Advice {
+    let words = words.as_slice();
+    let mut command =
+        String::with_capacity("checkd ".len() + words.iter().map(|word| word.len()).sum::<usize>());
+    command.push_str("checkd ");
+    command.extend(words.iter().copied());
+    Advice {
+        command,
         does: does.into(),
-    })
+    }
 }
 
 /// What a person can type now, the most likely first.
 fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<Advice> {
     let it = view.member;
     let path = &report.path;
-    let advice = |verb: String, does: &'static str| Advice {
-        command: format!("checkd {verb}"),
-        does: does.into(),
-    };
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(4);
     for reading in readings.iter().filter(|reading| !reading.open) {
         all.extend(look_there(view.group_plan, reading));
     }
     if it.ledger.given_up.is_some() {
-        all.push(advice(
-            format!("reset {path}"),
+        all.push(to_type(
+            ["reset ", path],
             if it.generation.is_some() {
                 "forgets what was tried: it is restarted when every gate is open, and again until \
                  that helps or it is given up again"
@@ -700,16 +705,13 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
         ));
     }
     if view.group.hold.is_some() && view.group.supplied {
-        all.push(advice(
-            format!("reset {}", view.group_plan.name),
+        all.push(to_type(
+            ["reset ", view.group_plan.name.as_str()],
             "ends the hold: whoever is sick is restarted, no more at once than the budget allows",
         ));
     }
     if report.control.starts_with("paused") {
-        all.push(advice(
-            format!("resume {path}"),
-            "lets checkd act on it again",
-        ));
+        all.push(to_type(["resume ", path], "lets checkd act on it again"));
     }
     let in_trouble = !matches!(it.health, Health::Healthy { .. }) || it.blind;
     if it.attempt.is_none() && it.wanted == Wanted::Up && in_trouble {
@@ -734,26 +736,23 @@ fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading]) -> Vec<A
         } else {
             "restarts it at once, past every gate"
         };
-        all.push(advice(format!("restart --now {path}"), does));
+        all.push(to_type(["restart --now ", path], does));
         if report.control == "auto" && report.given_up.is_none() {
-            all.push(advice(
-                format!("pause {path} --for 1h --reason \"…\""),
+            all.push(to_type(
+                ["pause ", path, " --for 1h --reason \"…\""],
                 "keeps checkd from acting while you look",
             ));
         }
     }
     if report.outdated() {
-        all.push(advice(
-            "reload --restart".to_owned(),
+        all.push(to_type(
+            ["reload --restart"],
             "replaces all that is outdated, through the budget",
         ));
     }
     if it.wanted == Wanted::Down {
-        all.push(advice(format!("start {path}"), "starts it and wants it up"));
+        all.push(to_type(["start ", path], "starts it and wants it up"));
     }
-    all.push(advice(
-        format!("history {path}"),
-        "shows what happened before",
-    ));
+    all.push(to_type(["history ", path], "shows what happened before"));
     all
 }

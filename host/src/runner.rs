@@ -198,9 +198,7 @@ impl Runner {
         let cause = Cause::PluginUnavailable.as_str();
         let catalog = &self.inner.catalog;
         let nobody_offers = report.checks.iter().any(|leaf| {
-            let kind = CheckKind::new(&leaf.kind);
-            leaf.cause.as_deref() == Some(cause)
-                && kind.is_some_and(|kind| catalog.offer(&kind).is_none())
+            leaf.cause.as_deref() == Some(cause) && catalog.offer(&leaf.kind).is_none()
         });
         if !nobody_offers {
             return;

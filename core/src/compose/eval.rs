@@ -40,6 +40,19 @@ impl Expr {
         found
     }
 
+    /// Whether leaf `index` is one of the expression's. Allocates nothing.
+    pub fn reads(&self, index: u32) -> bool {
+        match self {
+            Self::Leaf(leaf) => *leaf == index,
+            Self::Not(child) | Self::Degrade(child) => child.reads(index),
+            Self::All(children) | Self::Any(children) | Self::AtLeast(_, children) => {
+                children.iter().any(|child| child.reads(index))
+            }
+            Self::Weighted(_, children) => children.iter().any(|(_, child)| child.reads(index)),
+            Self::When(guard, body) => guard.reads(index) || body.reads(index),
+        }
+    }
+
     /// Every leaf of the expression, ascending, each once.
     pub fn leaves(&self) -> Vec<u32> {
         let mut found = Vec::new();

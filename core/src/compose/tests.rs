@@ -223,6 +223,8 @@ proptest! {
         sorted.dedup();
         prop_assert_eq!(sorted.len(), blamed.len());
         prop_assert!(sorted.iter().all(|i| leaves.binary_search(i).is_ok()));
+        let index = 0..u32::try_from(says.len()).unwrap();
+        prop_assert!(index.into_iter().all(|i| expr.reads(i) == leaves.contains(&i)));
         if eval(&expr, &says) == Fail {
             prop_assert!(!blamed.is_empty());
         }

@@ -73,6 +73,15 @@ fn tell_leaf(text: &mut String, name: &str, leaf: &Leaf) {
     }
 }
 
+/// As a text that need not be moved while it grows: of hundreds of thousands each move would be felt.
+pub(crate) fn sentence(of: &impl fmt::Display) -> String {
+    const MOST: usize = 96;
+    let mut text = String::with_capacity(MOST);
+    // A text takes all that is written to it.
+    _ = write!(text, "{of}");
+    text
+}
+
 /// The numbers that a gate compared, as a sentence: `2 out (web-1, web-4), at most 2 allowed`.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -251,7 +251,10 @@ async fn explain(
     for &id in &selected.members {
         if let Some(mut member) = explain_member(&shared, id).await? {
             if let Some(check) = &selected.check {
-                member.report.checks.retain(|leaf| leaf.check == *check);
+                member
+                    .report
+                    .checks
+                    .retain(|leaf| leaf.check.as_str() == check);
             }
             members.push(member);
         }

@@ -311,7 +311,7 @@ fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
     let width = report
         .checks
         .iter()
-        .map(|leaf| leaf.check.chars().count())
+        .map(|leaf| leaf.check.as_str().chars().count())
         .max()
         .unwrap_or(0);
     for leaf in report.checks.iter().filter(seen) {
@@ -343,7 +343,7 @@ fn sees(out: &mut String, report: &MemberReport, paper: Paper) {
 fn leaf_text(leaf: &LeafReport, given_up: bool) -> String {
     let mut parts = Vec::new();
     if !leaf.message.is_empty() {
-        parts.push(leaf.message.clone());
+        parts.push(leaf.message.as_ref().to_owned());
     } else if let Some(cause) = &leaf.cause {
         parts.push(cause.replace('_', " "));
     }

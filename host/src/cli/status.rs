@@ -369,7 +369,7 @@ fn line(out: &mut String, member: &MemberReport, width: usize, paper: Paper) {
             paper.ink(paint::of_status(latest), latest.as_str()),
             leaf.check
         );
-        let column = indent.len() + latest.as_str().len() + leaf.check.chars().count() + 3;
+        let column = indent.len() + latest.as_str().len() + leaf.check.as_str().chars().count() + 3;
         paper.hang(out, &head, column, &leaf_text(leaf), Ink::Quiet);
     }
 }
@@ -384,7 +384,7 @@ fn leaf_text(leaf: &LeafReport) -> String {
     let message = if leaf.message.is_empty() {
         leaf.cause.clone().unwrap_or_default().replace('_', " ")
     } else {
-        leaf.message.clone()
+        leaf.message.as_ref().to_owned()
     };
     if leaf.streak_of == Some(Status::Fail) && leaf.streak > 0 {
         format!("{message} ({} in a row)", leaf.streak)

@@ -51,10 +51,10 @@ fn group(plan: &Plan, state: &State, group_plan: &GroupPlan) -> Option<Missing> 
 /// A check of a dependency that somebody allowed in `live` is a reason to restart, so it does not
 /// stand in the way of one.
 fn check(group_plan: &GroupPlan, group: &Group, now: Instant) -> Option<Missing> {
-    let allowed = group_plan.live.expr.leaves();
+    let live = &group_plan.live.expr;
     let checks = (0u32..).zip(&group_plan.checks);
-    let mut needed = checks
-        .filter(|(index, check)| check.scope == Scope::Dependency && !allowed.contains(index));
+    let mut needed =
+        checks.filter(|(index, check)| check.scope == Scope::Dependency && !live.reads(*index));
     needed.find_map(|(index, check)| {
         let leaf = group.shared.get(index as usize)?.as_ref()?;
         (leaf.live_reading(now) == Status::Fail).then(|| Missing::Check {

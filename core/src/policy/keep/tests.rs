@@ -197,7 +197,7 @@ fn a_reload_keeps_the_counters_of_what_did_not_change() {
     assert_eq!(report.checks[0].streak, streak);
     assert_eq!(report.checks[1].streak, 0, "what it checks has changed");
     assert_eq!(report.health, "healthy");
-    assert!(!report.labels.contains(&"outdated".to_owned()));
+    assert!(!report.labels.contains(&"outdated".into()));
     world.pass(Span::mins(3));
     assert_eq!((world.restarts(), world.starts()), (1, 2));
 }
@@ -210,7 +210,7 @@ fn a_changed_command_makes_members_outdated_until_they_are_restarted() {
     world.reload(vec![plan]);
     let outdated = |world: &World, member| {
         let report = world.engine.explain(World::id(member), world.now).unwrap();
-        report.labels.contains(&"outdated".to_owned())
+        report.labels.contains(&"outdated".into())
     };
     assert!(outdated(&world, 0) && outdated(&world, 1));
     for member in 0..2 {

@@ -103,7 +103,7 @@ fn the_budget_holds_with_three_sick_of_four() {
     }
     world.pass(Span::secs(35));
     let waiting = world.engine.explain(World::id(3), world.now).unwrap();
-    assert!(waiting.labels.contains(&"waiting".to_owned()));
+    assert!(waiting.labels.contains(&"waiting".into()));
     assert!(
         waiting
             .summary
@@ -187,10 +187,10 @@ fn a_member_that_goes_back_and_forth_is_told_of_once_and_not_restarted() {
     }
     assert_eq!(world.restarts(), 0);
     let report = world.engine.explain(World::id(0), world.now).unwrap();
-    assert!(report.labels.contains(&"flapping".to_owned()));
+    assert!(report.labels.contains(&"flapping".into()));
     world.pass(Span::mins(10));
     let report = world.engine.explain(World::id(0), world.now).unwrap();
-    assert!(!report.labels.contains(&"flapping".to_owned()));
+    assert!(!report.labels.contains(&"flapping".into()));
     let ledger = world.happened();
     assert_eq!(ledger.matches("web-0 flaps: ").count(), 1, "{ledger}");
 }

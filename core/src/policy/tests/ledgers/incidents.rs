@@ -72,7 +72,7 @@ fn flapping() {
         world.pass(Span::secs(12));
     }
     let report = world.engine.explain(World::id(1), world.now).unwrap();
-    assert!(report.labels.contains(&"flapping".to_owned()));
+    assert!(report.labels.contains(&"flapping".into()));
     world.pass(Span::mins(10));
     holds(
         "flapping",
