@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::Complex;
+use crate::config::units::exact_size;
 use crate::{CheckKind, CheckName, GroupName, LeafId, MemberId, MemberName, Span};
 
 /// Everything that the daemon was told.
@@ -83,6 +84,33 @@ pub struct ConfinePlan {
     pub user: Option<String>,
     /// All that it may reach; `None`: whatever its user may.
     pub allow: Option<Vec<Grant>>,
+}
+
+/// Limits as a configuration writes them: `{ memory = "1GiB", open_files = 64 }`.
+pub fn written<'a>(limits: impl Iterator<Item = (&'a Resource, &'a Bounds)>) -> String {
+    let limits = limits.map(|(resource, bounds)| {
+        let value = |bound: u64| match resource {
+            _ if bound == Bounds::UNLIMITED => "\"unlimited\"".to_owned(),
+            Resource::OpenFiles | Resource::Processes => bound.to_string(),
+            Resource::Cpu => format!("\"{}\"", Span(bound.saturating_mul(1_000))),
+            Resource::Memory
+            | Resource::Core
+            | Resource::FileSize
+            | Resource::Stack
+            | Resource::LockedMemory => format!("\"{}\"", exact_size(bound)),
+        };
+        let both = match bounds.hard {
+            Some(hard) if hard == bounds.soft => value(hard),
+            Some(hard) => format!(
+                "{{ soft = {}, hard = {} }}",
+                value(bounds.soft),
+                value(hard)
+            ),
+            None => format!("{{ soft = {} }}", value(bounds.soft)),
+        };
+        format!("{} = {both}", resource.as_str())
+    });
+    format!("{{ {} }}", limits.collect::<Vec<String>>().join(", "))
 }
 
 /// Something that a confined worker may reach.

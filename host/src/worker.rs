@@ -24,7 +24,7 @@ use rustix::net::sockopt::socket_domain;
 use rustix::net::{AddressFamily, SendFlags, send};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
-use crate::plugin::confine::Confine;
+use crate::plugin::confine::{Confine, how_to_confine};
 use crate::plugin::guard;
 use crate::plugin::loader::UNUSED;
 use crate::plugin::loader::{Instance, Library};
@@ -48,7 +48,7 @@ pub fn serve(confine: &str, command: bool, words: &[OsString]) -> io::Error {
         let confined =
             Confine::read(confine).and_then(|confine| confine.apply(command.then_some(words)));
         if let Err(why) = confined {
-            return refuse("C0217", &why, None);
+            return refuse("C0217", &why, how_to_confine(&why));
         }
         if let Some(guard) = guard {
             guard::end_with(guard)?;

@@ -41,6 +41,7 @@ mod operations;
 mod outage;
 mod pair;
 mod past;
+mod plugin_mistakes;
 mod plugins;
 mod python;
 #[cfg(feature = "peers")]

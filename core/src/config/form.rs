@@ -41,7 +41,7 @@ impl Wrong {
         self.help = Some(help.into());
         self
     }
-    fn note(mut self, note: impl Into<String>) -> Self {
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }
@@ -62,7 +62,7 @@ pub(super) fn shown(node: &Node) -> String {
 }
 
 /// A text in backticks and quotes, cut when it is long.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
     let cut: String = text
         .chars()

@@ -10,32 +10,44 @@ pub(super) const WORDS: [&str; 4] = ["network", "exec", "read:", "write:"];
 
 /// A list of grants, in its order, each once. The empty list is one: nothing is granted.
 pub(super) fn grants(node: &Node) -> Judged<Vec<Grant>> {
-    let mut found = Vec::new();
-    for (word, item) in form::texts(node)? {
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for (word, _) in form::texts(node)? {
         let grant = match word.split_once(':') {
             None if word == "network" => Grant::Network,
             None if word == "exec" => Grant::Exec,
             Some(("read", path)) if !path.is_empty() => Grant::Read(path.to_owned()),
             Some(("write", path)) if !path.is_empty() => Grant::Write(path.to_owned()),
-            _ => return Err(Box::new(unknown(word, item))),
+            _ => {
+                wrong.push(word);
+                continue;
+            }
         };
         if !found.contains(&grant) {
             found.push(grant);
         }
     }
-    Ok(found)
+    if wrong.is_empty() {
+        return Ok(found);
+    }
+    let shown: Vec<String> = wrong.iter().map(|word| form::quoted(word)).collect();
+    let told = Wrong::new(VALUE, format!("may not hold {}", shown.join(", ")))
+        .note("it may hold `network`, `exec`, `read:PATH` and `write:PATH`");
+    let meant = wrong.iter().filter_map(|word| meant(word));
+    Err(Box::new(
+        match (meant.collect::<Vec<_>>().as_slice(), wrong.len()) {
+            ([], _) => told,
+            ([only], 1) => told.help(only.clone()),
+            (several, _) => several
+                .iter()
+                .fold(told, |told, one| told.note(one.clone())),
+        },
+    ))
 }
 
-fn unknown(word: &str, item: &Node) -> Wrong {
-    let wrong = Wrong::new(
-        VALUE,
-        format!(
-            "may hold `network`, `exec`, `read:PATH` and `write:PATH`, and {} is in it",
-            form::shown(item)
-        ),
-    );
+/// What was probably meant.
+fn meant(word: &str) -> Option<String> {
     if word.starts_with('/') || word.starts_with("./") {
-        return wrong.help(format!(
+        return Some(format!(
             "write `\"read:{word}\"`, or `\"write:{word}\"` when it writes there too"
         ));
     }
@@ -46,10 +58,10 @@ fn unknown(word: &str, item: &Node) -> Wrong {
     let typed = verb.to_ascii_lowercase();
     match nearest(&typed, WORDS.map(|word| word.trim_end_matches(':'))) {
         Some(near @ ("read" | "write")) if path.is_empty() => {
-            wrong.help(format!("did you mean `\"{near}:PATH\"`?"))
+            Some(format!("did you mean `\"{near}:PATH\"`?"))
         }
-        Some(near @ ("read" | "write")) => wrong.help(format!("did you mean `\"{near}:{path}\"`?")),
-        Some(near) => wrong.help(format!("did you mean `\"{near}\"`?")),
-        None => wrong,
+        Some(near @ ("read" | "write")) => Some(format!("did you mean `\"{near}:{path}\"`?")),
+        Some(near) => Some(format!("did you mean `\"{near}\"`?")),
+        None => None,
     }
 }

@@ -719,6 +719,24 @@ fn allow_is_a_list_of_what_is_reached_and_an_empty_one_is_nothing() {
         assert!(found.is_empty(), "{wrong}");
     }
     assert_eq!(with(json!("network")).2[0].code, "C0105");
+    // All of them at once, each with what was meant.
+    let (_, _, told) = with(json!(["Network", "exec", "read:", "/srv", "sockets"]));
+    let [told] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        told.message,
+        "`allow` may not hold `\"Network\"`, `\"read:\"`, `\"/srv\"`, `\"sockets\"`"
+    );
+    assert_eq!(
+        told.notes,
+        [
+            "it may hold `network`, `exec`, `read:PATH` and `write:PATH`",
+            "did you mean `\"network\"`?",
+            "did you mean `\"read:PATH\"`?",
+            "write `\"read:/srv\"`, or `\"write:/srv\"` when it writes there too",
+        ]
+    );
 }
 
 #[test]

@@ -62,7 +62,8 @@ impl With {
         let (named, nowhere) = self.named();
         plugins.extend(named);
         told.extend(nowhere);
-        let (catalog, of_plugins) = Catalog::open(&plugins, &directories);
+        let places = crate::config::places(&loaded.document);
+        let (catalog, of_plugins) = Catalog::open_at(&places, &plugins, &directories);
         told.extend(of_plugins);
         (catalog, told)
     }

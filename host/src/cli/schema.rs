@@ -35,6 +35,7 @@ pub fn run(args: Args) -> ExitCode {
         return pretty(&protocol::schema::schema());
     }
     let mut plugins = (Vec::new(), Vec::new());
+    let mut document = config::Document::default();
     // Without a configuration the schema is that of the built-ins alone.
     if args.layers.file.is_some() {
         let loaded = load(&args.layers);
@@ -48,9 +49,11 @@ pub fn run(args: Args) -> ExitCode {
             return ExitCode::from(super::USAGE);
         }
         plugins = crate::config::settled(loaded.file.as_deref(), named, directories);
+        document = loaded.document;
     }
-    let (catalog, told) = Catalog::open(&plugins.0, &plugins.1);
-    if render::to_stderr(&told, &[]).is_err() {
+    let places = crate::config::places(&document);
+    let (catalog, told) = Catalog::open_at(&places, &plugins.0, &plugins.1);
+    if render::to_stderr(&told, &document.sources).is_err() {
         return ExitCode::from(super::FAILED);
     }
     pretty(&reference::json_schema(catalog.kinds()))

@@ -12,11 +12,18 @@ pub fn text(diagnostic: &Diagnostic) -> String {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
+    // Where it is, in words: there is no line to be shown.
+    let place = diagnostic.primary.iter().map(|(_, words)| words);
+    let notes: Vec<String> = place
+        .filter(|words| !words.is_empty())
+        .chain(&diagnostic.notes)
+        .cloned()
+        .collect();
     parts(
         severity,
         diagnostic.code,
         &diagnostic.message,
-        &diagnostic.notes,
+        &notes,
         diagnostic.help.as_deref(),
     )
 }

@@ -52,7 +52,8 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
         // A `[plugin.N]` with mistakes offers nothing: its kinds are not unknown because of that.
         let whole = !refused(&told);
         let (catalog, of_plugins) = {
-            let (opened, told) = Catalog::open(&plugins, &directories);
+            let places = places(&document);
+            let (opened, told) = Catalog::open_at(&places, &plugins, &directories);
             (&*catalog.insert(opened), told)
         };
         // Nor is one that cannot be loaded refused twice: what it says of itself is the cause.
@@ -91,6 +92,11 @@ pub fn configure(layers: &Layers, purpose: Purpose) -> Configured {
         diagnostics,
         file,
     }
+}
+
+/// Where a document says something of a plugin: `[plugin.NAME]`, and a key of it.
+pub fn places(document: &Document) -> impl Fn(&str, &str) -> Option<Place> {
+    |name, key| document.place_of(&["plugin", name, key])
 }
 
 /// Plugins and plugin directories with their paths as the configuration means them.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use checkd_core::config::{Document, Source};
 use checkd_core::diagnostic::{Diagnostic, Place, Severity};
 
-pub use chain::{Configured, Purpose, configure, settled};
+pub use chain::{Configured, Purpose, configure, places, settled};
 
 use crate::cli::Layers;
 use layer::Layer;

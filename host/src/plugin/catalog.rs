@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use checkd_core::CheckKind;
 use checkd_core::config::{KindFacts, Kinds};
-use checkd_core::diagnostic::Diagnostic;
+use checkd_core::diagnostic::{Diagnostic, Place};
 use checkd_core::plan::{ConfinePlan, Isolation, PluginPlan, PluginSource};
 use checkd_plugin_api::host::Registration;
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use crate::manager::plain;
 use super::confine::{Confine, incomplete};
 use super::image::Image;
 use super::linked::BuiltIn;
-use super::loader::{Library, UNUSED};
+use super::loader::{Library, UNUSED, reason};
 use super::probe::{NO_KIND, Probe};
 use super::process::Launch;
 use super::program;
@@ -147,6 +147,13 @@ pub(super) struct Examined {
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
+/// Where the configuration says something of a plugin: the place of a key of `[plugin.NAME]`, when it
+/// is there.
+pub type Places<'a> = &'a dyn Fn(&str, &str) -> Option<Place>;
+
+/// No configuration names it.
+const NOWHERE: Places<'static> = &|_, _| None;
+
 /// A plugin as the configuration or a directory names it.
 #[derive(Clone, Debug)]
 struct Source {
@@ -167,6 +174,18 @@ impl Catalog {
         Self::open_with(Path::new(THIS_PROGRAM), plugins, dirs)
     }
 
+    /// As [`open`](Self::open); what is wrong with a plugin is told at its place.
+    pub fn open_at(
+        places: Places<'_>,
+        plugins: &[PluginPlan],
+        dirs: &[String],
+    ) -> (Self, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let offers = built_ins(&mut diagnostics);
+        let program = Path::new(THIS_PROGRAM);
+        Self::collect(program, places, plugins, dirs, offers, diagnostics)
+    }
+
     /// As [`open`](Self::open), with another `checkd` as the program of workers: for tests and for
     /// programs that hold the host as a library.
     pub fn open_with(
@@ -176,17 +195,18 @@ impl Catalog {
     ) -> (Self, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let offers = built_ins(&mut diagnostics);
-        Self::collect(program, plugins, dirs, offers, diagnostics)
+        Self::collect(program, NOWHERE, plugins, dirs, offers, diagnostics)
     }
 
     /// As [`open_with`](Self::open_with), without the built-ins: for tests of built-ins that were
     /// made a plugin.
     pub fn open_alone(program: &Path, plugins: &[PluginPlan]) -> (Self, Vec<Diagnostic>) {
-        Self::collect(program, plugins, &[], Vec::new(), Vec::new())
+        Self::collect(program, NOWHERE, plugins, &[], Vec::new(), Vec::new())
     }
 
     fn collect(
         program: &Path,
+        places: Places<'_>,
         plugins: &[PluginPlan],
         dirs: &[String],
         mut offers: Vec<Offer>,
@@ -194,9 +214,10 @@ impl Catalog {
     ) -> (Self, Vec<Diagnostic>) {
         let plans = plans(plugins, dirs, &mut diagnostics);
         let sources: Vec<Source> = plans.iter().map(Source::of).collect();
-        let lacks = plans
-            .iter()
-            .filter_map(|plan| incomplete(&plan.name, &plan.confine));
+        let lacks = plans.iter().filter_map(|plan| {
+            let lacks = incomplete(&plan.name, &plan.confine)?;
+            Some(placed(lacks, &plan.name, places))
+        });
         diagnostics.extend(lacks);
         // At once: a plugin that hangs costs its five seconds only once.
         let described: Vec<_> = std::thread::scope(|scope| {
@@ -219,15 +240,18 @@ impl Catalog {
             match described {
                 Ok((plugin, kinds)) => {
                     let only = kinds.len() == 1;
+                    let mut told = Vec::new();
                     for kind in kinds {
-                        offer(&plugin, kind, only, &mut offers, &mut diagnostics);
+                        offer(&plugin, kind, only, &mut offers, &mut told);
                     }
+                    let told = told.into_iter();
+                    diagnostics.extend(told.map(|one| placed(one, &source.name, places)));
                     loaded.push(plugin);
                 }
                 Err(diagnostic) => {
                     let missing = source.unavailable(&diagnostic);
                     unavailable.push(missing.clone());
-                    diagnostics.push(diagnostic);
+                    diagnostics.push(placed(diagnostic, &source.name, places));
                     failed.push((source, missing));
                 }
             }
@@ -434,7 +458,7 @@ impl Source {
             name: self.name.clone(),
             origin: self.origin.clone(),
             file: self.file().map(str::to_owned),
-            why: bounded(&why.notes.join("; "), TEXT_MAX),
+            why: bounded(&reason(why), TEXT_MAX),
         }
     }
 
@@ -482,7 +506,7 @@ impl Plugin {
         let mut kept = self.probe.lock().unwrap_or_else(PoisonError::into_inner);
         let mut probe = match kept.take() {
             Some(probe) => probe,
-            None => Probe::open(launch, &self.origin).map_err(|told| told.notes.join("; "))?,
+            None => Probe::open(launch, &self.origin).map_err(|told| reason(&told))?,
         };
         // One that broke is not kept.
         let judged = probe.configure(kind, options, target)?;
@@ -565,8 +589,40 @@ pub(super) fn launch(
     }
 }
 
+/// A diagnostic about a plugin at what it is about in its `[plugin.NAME]`.
+fn placed(told: Diagnostic, name: &str, places: Places<'_>) -> Diagnostic {
+    let first = told.notes.first().map(String::as_str).unwrap_or_default();
+    let key = match told.code {
+        "C0210" => "sha256",
+        "C0218" => "allow",
+        "C0217" if first.contains("limit") => "limits",
+        "C0217" if first.contains("user") => "user",
+        "C0217" => "allow",
+        _ => "path",
+    };
+    let place = [key, "path", "command"]
+        .iter()
+        .find_map(|key| places(name, key));
+    match place {
+        Some(place) => told.at(place, format!("in `[plugin.{name}]`")),
+        None => told,
+    }
+}
+
 /// Asks a plugin what it offers.
 fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindText>), Diagnostic> {
+    asked(program, source).map_err(|mut told| {
+        // What checkd does now stands last, once.
+        let now = |note: &String| {
+            note == UNUSED || note.ends_with("not loaded") || note.ends_with("not started")
+        };
+        let last = told.notes.iter().find(|note| now(note)).cloned();
+        told.notes.retain(|note| !now(note));
+        told.note(last.unwrap_or_else(|| UNUSED.into()))
+    })
+}
+
+fn asked(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindText>), Diagnostic> {
     let (origin, told) = (&source.origin, source.told());
     let confine = Confine::of(&source.confine).map_err(|fault| fault.diagnostic(told))?;
     let named = |diagnostic: Diagnostic| match source.what {
@@ -575,9 +631,21 @@ fn describe(program: &Path, source: &Source) -> Result<(Arc<Plugin>, Vec<KindTex
         }
         PluginSource::Command { .. } | PluginSource::Library(_) => diagnostic,
     };
-    let about = |diagnostic: Diagnostic| match confine.reach() {
-        Some(reach) => named(diagnostic).note(format!("its worker {reach}")),
-        None => named(diagnostic),
+    let about = |diagnostic: Diagnostic| {
+        let mut told = named(diagnostic);
+        if let Some(reach) = confine.reach() {
+            told = told.note(format!("its worker {reach}"));
+        }
+        match &source.what {
+            PluginSource::Command { words, directory }
+                if confine.is_alone() && program::is_script(words, directory.as_deref()) =>
+            {
+                told.help(
+                    "its program is a script: name what that starts, or add `exec` to `allow`",
+                )
+            }
+            PluginSource::Command { .. } | PluginSource::Library(_) => told,
+        }
     };
     let fingerprint;
     let launch = match &source.what {

@@ -460,7 +460,7 @@ impl Client {
             None => {
                 let ending = tokio::task::spawn_blocking(move || process.ending()).await;
                 let ending = ending.unwrap_or_else(|_| "ended".into());
-                return Err(self.launch.with_reach(ending));
+                return Err(self.launch.with_all(ending));
             }
         }
         let (requests, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use checkd_core::diagnostic::Diagnostic;
-use checkd_core::plan::{Bounds, ConfinePlan, Grant, Resource};
+use checkd_core::plan::{Bounds, ConfinePlan, Grant, Resource, written};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use serde::{Deserialize, Serialize};
@@ -43,15 +43,21 @@ impl Confine {
             };
             limits.push((Resource::Core, none));
         }
-        limits::sets(&limits).map_err(refused)?;
+        limits::sets(&limits).map_err(|why| refused(why, LOWER))?;
         let account = match &plan.user {
             None => None,
             Some(user) if !geteuid().is_root() => {
-                return Err(refused(format!(
-                    "only root can run its worker as user `{user}`"
-                )));
+                let why = format!("only root can run its worker as user `{user}`");
+                return Err(refused(why, "take `user` out, or run checkd as root"));
             }
-            Some(user) => Some(find_account(user).map_err(refused)?.0),
+            Some(user) => {
+                let found = find_account(user);
+                Some(
+                    found
+                        .map_err(|why| refused(why, "name a user of this machine"))?
+                        .0,
+                )
+            }
         };
         Ok(Self {
             limits,
@@ -69,6 +75,21 @@ impl Confine {
             .map(|grant| format!("\"{grant}\""));
         let words = words.collect::<Vec<String>>().join(", ");
         Some(format!("is confined to `allow = [{words}]`"))
+    }
+
+    /// What a worker may take, when its plugin says `limits`: in the words of the configuration.
+    pub(crate) fn bounds(&self) -> Option<String> {
+        // One that everybody has says nothing.
+        let own = |(of, to): &&(Resource, Bounds)| *of != Resource::Core || to.soft != 0;
+        let own: Vec<_> = self.limits.iter().filter(own).collect();
+        let limits = written(own.iter().map(|(of, to)| (of, to)));
+        (!own.is_empty()).then(|| format!("has `limits = {limits}`"))
+    }
+
+    /// Whether its worker may not start other programs.
+    pub(super) fn is_alone(&self) -> bool {
+        let allow = self.allow.as_ref();
+        allow.is_some_and(|allow| !allow.contains(&Grant::Exec))
     }
 
     /// Who may change what runs so confined.
@@ -131,6 +152,19 @@ pub(super) fn incomplete(name: &str, plan: &ConfinePlan) -> Option<Diagnostic> {
     Some(told.help("use Linux 6.12 or later with Landlock and seccomp; `user` confines too"))
 }
 
-fn refused(why: String) -> Fault {
-    Fault::new("C0217", why).note("it was not started")
+const LOWER: &str = "lower the limit, or raise the one that checkd was started with";
+
+/// What to do when [`Confine::apply`] could not.
+pub(crate) fn how_to_confine(why: &str) -> Option<&'static str> {
+    if why.starts_with("`allow` names") {
+        Some("make it, or take it out of `allow`")
+    } else {
+        None
+    }
+}
+
+fn refused(why: String, help: &str) -> Fault {
+    Fault::new("C0217", why)
+        .note("it was not started")
+        .help(help)
 }

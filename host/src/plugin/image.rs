@@ -46,6 +46,7 @@ impl Image {
         }
         let image = Self::copy(path, file).map_err(|error| {
             Fault::new("C0201", format!("it cannot be copied: {}", plain(&error)))
+                .help("checkd runs a plugin from a copy in memory: give it room for that")
         })?;
         match pinned {
             Some(pin) if !pin.eq_ignore_ascii_case(&image.sha256) => Err(Fault::new(
@@ -53,6 +54,7 @@ impl Image {
                 format!("its SHA-256 is {}", image.sha256),
             )
             .note(format!("the configuration pins {pin}"))
+            .note("it was not loaded")
             .help("if the new file is yours, pin its SHA-256")),
             _ => Ok(image),
         }

@@ -131,7 +131,9 @@ impl Library {
         #[expect(unsafe_code, reason = "the one place where a plugin is opened")]
         let opened = unsafe { Opened::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
         let opened = opened.map_err(|error| {
-            Fault::new("C0204", linker_says(path, &error)).note("the dynamic linker cannot load it")
+            Fault::new("C0204", linker_says(path, &error))
+                .note("the dynamic linker cannot load it")
+                .help("install what it is linked with, or build it on this machine")
         })?;
         let door = door(&opened);
         std::mem::forget(opened);
@@ -360,7 +362,15 @@ fn linker_says(path: &Path, error: &libloading::Error) -> String {
 /// What checkd does about a plugin that is not what it should be.
 pub(crate) const UNUSED: &str = "nothing of it is used";
 
+/// Why a plugin cannot be used, as one line beside what says that it is not.
+pub(crate) fn reason(told: &Diagnostic) -> String {
+    let why = told.notes.iter().filter(|note| *note != UNUSED);
+    why.map(String::as_str).collect::<Vec<&str>>().join("; ")
+}
+
 const A_LIBRARY: &str = "give the path of the library that `cargo build` or your compiler made";
+
+const READABLE: &str = "make it readable for checkd's user";
 
 const REBUILD: &str = "rebuild the plugin with `checkd-plugin-api = \"1\"`";
 
@@ -393,7 +403,8 @@ fn mismatch(mismatch: Mismatch) -> Fault {
         Mismatch::Init(error) => Fault::new(
             "C0204",
             format!("plugin could not begin: {}", bounded(&error, TEXT_MAX)),
-        ),
+        )
+        .help("mend what it runs on being loaded"),
     }
 }
 
@@ -418,9 +429,7 @@ const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
 /// Opens a library's file, and reads nothing of it.
 pub(crate) fn open(path: &Path) -> Result<File, Fault> {
     let unreadable = |error: &io::Error| {
-        Fault::new("C0201", format!("it cannot be read: {}", plain(error)))
-            .note(UNUSED)
-            .help("make it readable for checkd's user")
+        Fault::new("C0201", format!("it cannot be read: {}", plain(error))).help(READABLE)
     };
     let not_regular = |found: &std::fs::Metadata| {
         let what = if found.is_dir() {
@@ -428,9 +437,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Fault> {
         } else {
             "not a regular file"
         };
-        Fault::new("C0201", format!("it is {what}"))
-            .note(UNUSED)
-            .help(A_LIBRARY)
+        Fault::new("C0201", format!("it is {what}")).help(A_LIBRARY)
     };
     // A pipe would wait for its writer, and a socket cannot be opened at all.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -438,9 +445,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Fault> {
     let file = opened.map_err(|error| match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => not_regular(&found),
         _ if error.kind() == io::ErrorKind::NotFound => {
-            Fault::new("C0201", "there is no such file")
-                .note(UNUSED)
-                .help(A_LIBRARY)
+            Fault::new("C0201", "there is no such file").help(A_LIBRARY)
         }
         _ => unreadable(&error),
     })?;
@@ -454,8 +459,9 @@ pub(crate) fn open(path: &Path) -> Result<File, Fault> {
 
 /// Looks at the file before anything of it runs: whether it is a whole library for this machine.
 pub(crate) fn look(file: &File) -> Result<(), Fault> {
-    let unreadable =
-        |error: &io::Error| Fault::new("C0201", format!("it cannot be read: {}", plain(error)));
+    let unreadable = |error: &io::Error| {
+        Fault::new("C0201", format!("it cannot be read: {}", plain(error))).help(READABLE)
+    };
     let mut header = Vec::new();
     file.take(20)
         .read_to_end(&mut header)

@@ -499,13 +499,18 @@ fn not_started(launch: &Launch, origin: &str, error: &io::Error) -> Diagnostic {
 
 /// A worker that did not even say hello: what it does before that is loading its library.
 fn broke(launch: &Launch, origin: &str, silence: &str) -> Diagnostic {
-    let told = unusable(origin, silence);
-    if !launch.is_library() {
-        return told;
+    let mut told = unusable(origin, silence);
+    if launch.is_library() {
+        told = told.note("that was while the library was loaded");
     }
-    told.note("that was while the library was loaded").help(
-        "build the plugin again, for the file may be damaged; or mend what it runs on being loaded",
-    )
+    match &launch.bounds {
+        Some(bounds) => told
+            .note(format!("its worker {bounds}"))
+            .help("raise its limits: too low ones are the likely cause"),
+        None if launch.is_library() => told
+            .help("mend what it runs on being loaded, or build it again: the file may be damaged"),
+        None => told.help("start its command by hand: `hello` must be answered on descriptor 0"),
+    }
 }
 
 fn unusable(origin: &str, why: &str) -> Diagnostic {

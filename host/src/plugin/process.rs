@@ -49,6 +49,8 @@ pub(crate) struct Launch {
     guarded: bool,
     /// What it may reach, for a person; `None`: whatever its user may.
     reach: Option<String>,
+    /// What it may take, for a person; `None`: what checkd was started with.
+    pub(super) bounds: Option<String>,
 }
 
 impl Launch {
@@ -63,6 +65,7 @@ impl Launch {
             image: Some(Arc::new(image)),
             guarded: true,
             reach: confine.reach(),
+            bounds: confine.bounds(),
         }
     }
 
@@ -88,6 +91,7 @@ impl Launch {
             image: None,
             guarded: true,
             reach: confine.reach(),
+            bounds: confine.bounds(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Launch {
             image: None,
             guarded: false,
             reach: None,
+            bounds: None,
         }
     }
 
@@ -108,6 +113,16 @@ impl Launch {
     pub(crate) fn with_reach(&self, trouble: String) -> String {
         match &self.reach {
             Some(reach) => format!("{trouble}; its worker {reach}"),
+            None => trouble,
+        }
+    }
+
+    /// As [`with_reach`](Self::with_reach), of one that did not even begin: it may have been given too
+    /// little for that.
+    pub(crate) fn with_all(&self, trouble: String) -> String {
+        let trouble = self.with_reach(trouble);
+        match &self.bounds {
+            Some(bounds) => format!("{trouble}; its worker {bounds}"),
             None => trouble,
         }
     }

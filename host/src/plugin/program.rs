@@ -126,6 +126,16 @@ fn in_path(name: &str) -> Option<PathBuf> {
     })
 }
 
+/// Whether the program of a command is a script, which may start other programs for its work.
+pub(super) fn is_script(words: &[String], directory: Option<&str>) -> bool {
+    let program = words.get(..1).unwrap_or_default();
+    files(program, directory).first().is_some_and(|path| {
+        let mut begins = [0; 2];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut begins));
+        read.is_ok() && begins == *b"#!"
+    })
+}
+
 /// The files that a command is made of, as far as its words name them: its program, and every other
 /// word that is a regular file, such as a script.
 pub(super) fn files(words: &[String], directory: Option<&str>) -> Vec<PathBuf> {

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::catalog::launch;
 use super::client::millis;
 use super::convert;
+use super::loader::reason;
 use super::probe::Probe;
 use super::process::Launch;
 use super::program::file_name;
@@ -185,8 +186,7 @@ impl Verify {
     }
 
     fn worker(&self) -> Result<Probe, String> {
-        Probe::open_within(&self.launch, &self.origin, self.patience)
-            .map_err(|told| told.notes.join("; "))
+        Probe::open_within(&self.launch, &self.origin, self.patience).map_err(|told| reason(&told))
     }
 
     fn kinds_are_usable(&self) -> Result<(), String> {
@@ -207,14 +207,12 @@ impl Verify {
         let mut probe = self.worker()?;
         probe.say_nonsense()?;
         let kinds = probe.describe(&self.origin);
-        kinds.map(drop).map_err(|told| told.notes.join("; "))
+        kinds.map(drop).map_err(|told| reason(&told))
     }
 
     fn ends_with_its_stream(&self) -> Result<(), String> {
         let mut probe = self.worker()?;
-        probe
-            .describe(&self.origin)
-            .map_err(|told| told.notes.join("; "))?;
+        probe.describe(&self.origin).map_err(|told| reason(&told))?;
         if probe.leave(self.patience) {
             return Ok(());
         }
@@ -278,7 +276,7 @@ impl Bench {
     /// What the worker says about the kind now.
     fn describe(&self) -> Result<KindFacts, String> {
         let kinds = self.shared.probe.borrow_mut().describe(&self.origin);
-        let kinds = kinds.map_err(|told| told.notes.join("; "))?;
+        let kinds = kinds.map_err(|told| reason(&told))?;
         let found = kinds.into_iter().find(|one| one.kind == self.kind);
         let text = found.ok_or("it does not offer the kind any more")?;
         facts(&text)

@@ -86,13 +86,12 @@ impl Plugin {
     /// `entry` is the function of that name in a library that was compiled against the header.
     #[expect(unsafe_code, reason = "calls a plugin and reads its tables")]
     pub(super) unsafe fn open(entry: Entry) -> Result<Self, Fault> {
-        let unfit = |told: String| Fault::new("C0204", told);
+        let unfit = |told: String| Fault::new("C0204", told).help(MEND);
         // SAFETY: the caller's promise; the host's table lives for ever.
         let at = unsafe { entry(&raw const HOST) };
         if at.is_null() {
-            return Err(unfit(format!(
-                "its `{SYMBOL}` returned NULL: it cannot work here"
-            )));
+            return Err(unfit(format!("its `{SYMBOL}` returned NULL"))
+                .help("it says so that it cannot work here: ask its author why"));
         }
         // SAFETY: a table begins with its size, and has at least that many bytes.
         let size = unsafe { at.cast::<usize>().read_unaligned() };
@@ -145,6 +144,8 @@ impl Plugin {
         })
     }
 }
+
+const MEND: &str = "mend its table: `checkd_plugin.h` says what each field must be";
 
 const REBUILD: &str = "rebuild the plugin with the `checkd_plugin.h` of checkd 1.x";
 
