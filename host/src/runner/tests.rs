@@ -197,7 +197,7 @@ async fn a_kind_of_a_plugin_that_is_missing_says_which_and_why_and_what_to_look_
     assert_eq!(
         &*sample.message,
         "no plugin that is loaded offers the kind `spool`; plugin `/no where/libspool.so` cannot \
-         be used: there is no such file; nothing of it is used; tried again every 10s"
+         be used: there is no such file; tried again every 10s"
     );
 
     let now = Instant(1_000);
