@@ -133,6 +133,10 @@ impl Engine {
         &self.state
     }
 
+    pub(crate) const fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
     /// An engine that knows this already.
     pub(crate) const fn of(plan: Arc<Plan>, state: State) -> Self {
         Self { plan, state }

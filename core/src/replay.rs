@@ -6,8 +6,9 @@
 //! engine asks for it again.
 
 mod beginning;
+mod beside;
+mod player;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::event::{Effect, Event, HostFacts};
 use crate::journal::Entry;
-use crate::policy::host::{LATE, STILL};
+use crate::policy::host::LATE;
 use crate::schedule::GRAIN;
-use crate::{Instant, LeafId, MemberId, Sample, Span, Status};
+use crate::{Instant, LeafId, Sample};
 
 pub use beginning::Written;
+pub use beside::{Said, beside};
+use player::Player;
 
 /// One thing that an engine was told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -169,171 +172,13 @@ fn idle(effect: &Effect) -> bool {
 ///
 /// Events are in the order in which they were taken; where passes stand among them is of no account.
 pub fn replay(engine: &mut Engine, inputs: &[Input], mut heard: impl FnMut(Instant, &Effect)) {
-    answered(engine, inputs, |at, effect| {
-        heard(at, effect);
-        None
-    });
-}
-
-/// The same for an engine that may decide otherwise than the one that was told: what `heard` answers to an
-/// effect it is told at once.
-pub fn answered(
-    engine: &mut Engine,
-    inputs: &[Input],
-    mut heard: impl FnMut(Instant, &Effect) -> Option<Event>,
-) {
-    // A wake-up that was asked for and had not come by then: until then there was none.
-    let slept: BTreeMap<Instant, Instant> = inputs.iter().filter_map(slept).collect();
-    let mut player = Player {
-        engine,
-        slept,
-        now: Instant::default(),
-        wake_at: None,
-        effects: Vec::new(),
-        passes: BTreeMap::new(),
-    };
-    player.wake_at = player.engine.wake_at();
-    for (place, input) in inputs.iter().enumerate() {
-        if let Input::Passes {
-            leaf,
-            first,
-            last,
-            count,
-        } = input
-        {
-            player.passes.insert(
-                (player.heard(*first), place),
-                Passing {
-                    leaf: *leaf,
-                    first: *first,
-                    length: last.since(*first),
-                    count: *count,
-                    done: 0,
-                },
-            );
-        }
-    }
+    let mut player = Player::new(engine, inputs);
     for input in inputs {
         if let Input::Event { at, event, .. } = input {
-            player.go_on_until(*at, &mut heard);
+            while let Some(due) = player.due(*at) {
+                player.take(due, &mut heard);
+            }
             player.tell(event, *at, &mut heard);
-        }
-    }
-}
-
-fn slept(input: &Input) -> Option<(Instant, Instant)> {
-    match input {
-        Input::Event { at, asked, .. } => Some(((*asked)?, *at)),
-        Input::Passes { .. } => None,
-    }
-}
-
-/// Passes on their way to the engine: evenly between the first and the last, which are as they were.
-struct Passing {
-    leaf: LeafId,
-    first: Instant,
-    length: Span,
-    count: u64,
-    done: u64,
-}
-
-struct Player<'a> {
-    engine: &'a mut Engine,
-    slept: BTreeMap<Instant, Instant>,
-    now: Instant,
-    wake_at: Option<Instant>,
-    effects: Vec<Effect>,
-    /// By the time of the next one.
-    passes: BTreeMap<(Instant, usize), Passing>,
-}
-
-impl Player<'_> {
-    /// Whatever is not written down of the time until the next event.
-    fn go_on_until(
-        &mut self,
-        end: Instant,
-        heard: &mut impl FnMut(Instant, &Effect) -> Option<Event>,
-    ) {
-        loop {
-            let awake = |at: &Instant| *at < end && self.slept_through(*at).is_none();
-            let wake = self.wake_at.map(|at| at.max(self.now)).filter(awake);
-            let pass = self.passes.first_key_value().map(|((at, _), _)| *at);
-            match (wake, pass.filter(|at| *at <= end)) {
-                (Some(wake), pass) if pass.is_none_or(|pass| wake <= pass) => {
-                    self.tell(&Event::Wake, wake, heard);
-                }
-                (_, Some(pass)) => self.pass(pass, heard),
-                (_, None) => return,
-            }
-        }
-    }
-
-    /// Until when the loop slept that did at this moment.
-    fn slept_through(&self, at: Instant) -> Option<(Instant, Instant)> {
-        let (asked, woken) = self.slept.range(..=at).next_back()?;
-        (*woken > at).then_some((*asked, *woken))
-    }
-
-    /// When a pass was heard that ended at this moment: where the loop stood still, after what it did
-    /// first, which is written down.
-    fn heard(&self, at: Instant) -> Instant {
-        match self.slept_through(at) {
-            Some((asked, woken)) if woken.since(asked) >= STILL => woken + Span::millis(1),
-            Some(_) | None => at,
-        }
-    }
-
-    fn pass(&mut self, at: Instant, heard: &mut impl FnMut(Instant, &Effect) -> Option<Event>) {
-        let Some(((_, place), mut passing)) = self.passes.pop_first() else {
-            return;
-        };
-        let leaf = passing.leaf;
-        let generation = leaf.member.and_then(|member| {
-            self.engine.generation(MemberId {
-                group: leaf.group,
-                member,
-            })
-        });
-        let sample = Sample {
-            status: Status::Pass,
-            cause: None,
-            message: "".into(),
-            measurements: Vec::new(),
-            at,
-            took: Span::ZERO,
-            generation,
-        };
-        self.tell(&Event::Sample { leaf, sample }, at, heard);
-        passing.done += 1;
-        if passing.done < passing.count {
-            let share = passing.length.0 * passing.done / (passing.count - 1);
-            let next = passing.first + Span(share);
-            self.passes.insert((self.heard(next), place), passing);
-        }
-    }
-
-    fn tell(
-        &mut self,
-        event: &Event,
-        at: Instant,
-        heard: &mut impl FnMut(Instant, &Effect) -> Option<Event>,
-    ) {
-        if matches!(event, Event::Wake) {
-            self.wake_at = None;
-        }
-        // Time never goes back, whatever was late.
-        self.now = self.now.max(at);
-        let at = self.now;
-        self.engine.step(event, at, &mut self.effects);
-        let mut answers = Vec::new();
-        for effect in self.effects.drain(..) {
-            if let Effect::WakeAt(at) = &effect {
-                self.wake_at = Some(*at);
-            }
-            answers.extend(heard(at, &effect));
-        }
-        for answer in answers {
-            self.tell(&answer, at, heard);
         }
     }
 }

@@ -209,6 +209,9 @@ fn the_configuration_that_was_in_force_would_have_done_the_same() {
     for (path, pid) in ["web/web-0", "web/web-1"].into_iter().zip(pids) {
         checkd.wait_replaced(path, pid);
     }
+    let [pid, _] = healthy_pair(&checkd);
+    signal(pid, Signal::STOP);
+    checkd.wait_replaced("web/web-0", pid);
     healthy_pair(&checkd);
     checkd.end(Signal::TERM);
     let answer = checkd.ask(["replay", "--config", "checkd.toml", "--json"]);
@@ -217,6 +220,17 @@ fn the_configuration_that_was_in_force_would_have_done_the_same() {
     assert_eq!(told["acts"], Value::Array(Vec::new()), "{told}");
     assert!(told["same"].as_u64() >= Some(2), "{told}");
     assert_eq!(told["gone"], 0, "{told}");
+
+    // Under a limit that the second restart of one of them exceeds it would have been given up instead.
+    checkd.write_config(&format!("{CONFIG}sick_restarts = \"1 in 1h\"\n"));
+    let answer = checkd.ask(["replay", "--config", "checkd.toml", "--json"]);
+    let told: Value = serde_json::from_str(&answer.stdout).expect("it is JSON");
+    let acts = told["acts"].as_array().expect("a list");
+    assert_eq!(acts.len(), 1, "{told}");
+    assert_eq!(acts[0]["path"], "web/web-0", "{told}");
+    assert!(acts[0]["would_ms"].is_null(), "{told}");
+    let instead = acts[0]["instead"].as_str().unwrap_or("");
+    assert!(instead.contains("given up"), "{told}");
 }
 
 #[test]

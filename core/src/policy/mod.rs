@@ -58,6 +58,7 @@ use crate::{CheckName, GroupName, Instant, MemberId, MemberName, Span, Status};
 use self::leaf::is_default;
 pub use self::state::State;
 pub use self::step::step;
+pub(crate) use self::step::{Follow, follow};
 pub(crate) use self::window::LIMIT_MAX;
 
 /// What would help a member.

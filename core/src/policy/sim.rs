@@ -11,6 +11,7 @@ use crate::journal::Entry;
 use crate::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPlan};
 use crate::policy::About;
 use crate::policy::keep::{Between, Kept};
+use crate::replay::{Input, Recorder};
 use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
 use crate::{CheckKind, CheckName, GroupName, MemberName};
 
@@ -78,6 +79,8 @@ pub(crate) struct World {
     pub(crate) ledger: Vec<String>,
     /// Everything that the engine wanted, when somebody asks for it.
     pub(crate) tape: Option<Vec<(Instant, Effect)>>,
+    /// What the engine is told, with where it began, when somebody asks for it.
+    pub(crate) told: Option<(Engine, Recorder, Vec<Input>)>,
     /// Every entry that went to the journal.
     pub(crate) entries: Vec<(Instant, Entry)>,
     /// Acts that were carried out.
@@ -125,6 +128,7 @@ impl World {
             cannot_start: false,
             ledger: Vec::new(),
             tape: None,
+            told: None,
             entries: Vec::new(),
             acts: Vec::new(),
             ports: BTreeSet::new(),
@@ -188,7 +192,6 @@ impl World {
         member: u32,
         command: Command,
     ) -> Result<String, String> {
-        let mut out = Vec::new();
         let member = Self::id(member);
         let event = Event::Command {
             id: 1,
@@ -196,7 +199,7 @@ impl World {
             member,
             command,
         };
-        self.engine.step(&event, self.now, &mut out);
+        let out = self.step(&event);
         let answer = out.iter().find_map(|effect| {
             if let Effect::Answer { answer, .. } = effect {
                 Some(answer.clone())
@@ -403,9 +406,37 @@ impl World {
         self.event(event);
     }
 
-    pub(crate) fn event(&mut self, event: &Event) {
+    /// From now on what the engine is told is written down, as the journal does it.
+    pub(crate) fn write_down(&mut self) {
+        let recorder = Recorder::beside(&self.engine);
+        self.told = Some((self.engine.clone(), recorder, Vec::new()));
+    }
+
+    fn step(&mut self, event: &Event) -> Vec<Effect> {
         let mut out = Vec::new();
         self.engine.step(event, self.now, &mut out);
+        if let Some((_, recorder, inputs)) = &mut self.told {
+            let input = recorder.take(event, self.now, &out);
+            let leaf = if let Event::Sample { leaf, .. } = event {
+                Some(*leaf)
+            } else {
+                None
+            };
+            let passes = || {
+                Some(Input::Passes {
+                    leaf: leaf?,
+                    first: self.now,
+                    last: self.now,
+                    count: 1,
+                })
+            };
+            inputs.extend(input.or_else(passes));
+        }
+        out
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) {
+        let out = self.step(event);
         self.effects(out);
     }
 

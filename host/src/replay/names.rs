@@ -1,11 +1,9 @@
 //! What was told to the engine of one plan, as the engine of another one hears it.
 
-use std::collections::BTreeSet;
-
-use checkd_core::engine::{Command, Event};
+use checkd_core::engine::Event;
 use checkd_core::plan::Plan;
 use checkd_core::replay::Input;
-use checkd_core::{Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use checkd_core::{Instant, LeafId, MemberId, Sample, Span, Status};
 
 /// From one plan to another: members and checks are known by their names.
 pub(super) struct Names {
@@ -53,51 +51,25 @@ impl Names {
         }
     }
 
-    /// What the other engine hears of it: of acts only those that it knows, of people what keeps
-    /// automatic acts away.
-    pub(super) fn input(&self, input: &Input, known: &BTreeSet<IntentId>) -> Option<Input> {
-        match input {
+    /// What the other engine hears of it.
+    pub(super) fn input(&self, input: &Input) -> Option<Input> {
+        Some(match input {
             Input::Passes {
                 leaf,
                 first,
                 last,
                 count,
-            } => Some(Input::Passes {
+            } => Input::Passes {
                 leaf: self.leaf(*leaf)?,
                 first: *first,
                 last: *last,
                 count: *count,
-            }),
-            Input::Event { at, asked, event } => {
-                match event {
-                    Event::IntentStored(intent)
-                    | Event::IntentRefused { intent, .. }
-                    | Event::Done { intent, .. }
-                        if !known.contains(intent) =>
-                    {
-                        return None;
-                    }
-                    Event::Command {
-                        command: Command::Restart { .. } | Command::Start | Command::Stop,
-                        ..
-                    } => return None,
-                    Event::Wake
-                    | Event::Sample { .. }
-                    | Event::Started { .. }
-                    | Event::Exited { .. }
-                    | Event::IntentStored(_)
-                    | Event::IntentRefused { .. }
-                    | Event::Done { .. }
-                    | Event::Host(_)
-                    | Event::Maintenance { .. }
-                    | Event::Command { .. } => {}
-                }
-                Some(Input::Event {
-                    at: *at,
-                    asked: *asked,
-                    event: event.clone().rebased(&self.from, &self.to)?,
-                })
-            }
-        }
+            },
+            Input::Event { at, asked, event } => Input::Event {
+                at: *at,
+                asked: *asked,
+                event: event.clone().rebased(&self.from, &self.to)?,
+            },
+        })
     }
 }

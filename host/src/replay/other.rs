@@ -1,20 +1,19 @@
 //! What another configuration would have done about the same history.
 //!
-//! Two engines that only observe are told the same, but for the ends of members by our own hand: one under
-//! the configuration of then, one under the other. What the one would do is held against what the other
-//! would, and not against what was done, for an engine that only observes never has anybody out by its own
-//! hand: under the same configuration both say the same. What came after an act is what came in truth; so
-//! each act is seen by itself, and no chain of them.
+//! Two engines are told the same, one under the configuration of then and one under the other, and at each
+//! moment the other one is made to share what was done in truth (core's `beside`). So what limits its acts
+//! counts those that were done, each act is seen by itself, and no chain of them: what came after an act is
+//! what came in truth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use checkd_core::engine::{Act, Effect, Engine, Event};
+use checkd_core::engine::{Effect, Engine};
 use checkd_core::journal::Entry;
-use checkd_core::plan::{Mode, Plan};
-use checkd_core::policy::{Axis, GateName, Motive, Step};
-use checkd_core::replay::{self, Input};
-use checkd_core::{Instant, IntentId, MemberId, Span};
+use checkd_core::plan::{GroupPlan, Plan};
+use checkd_core::policy::{Axis, Motive, Step};
+use checkd_core::replay::{Said, beside};
+use checkd_core::{Instant, MemberId, Span};
 use serde::Serialize;
 
 use super::Asked;
@@ -51,6 +50,8 @@ pub(crate) struct Other {
     pub(crate) would_ms: Option<i64>,
     /// Why, in the words of the one that decided first.
     pub(crate) because: String,
+    /// What is so under the other one when it does not act.
+    pub(crate) instead: Option<String>,
 }
 
 impl Other {
@@ -92,37 +93,56 @@ pub(crate) fn otherwise(
         let members = asked.members.as_ref();
         members.is_none_or(|members| members.contains(path)) && ms >= asked.since_ms
     };
-    let other = match as_written(plan) {
-        Ok(other) => other,
+    let from = Arc::clone(engine.plan());
+    let other = match as_written(plan, &from) {
+        Ok(other) => Arc::new(other),
         Err(why) => {
             all.cannot.push(why.to_string());
             return Ok(());
         }
     };
-    let from = Arc::clone(engine.plan());
-    let truth = Truth::of(&engine, &inputs);
     let names = Names::new(&from, &other);
-    let gone = truth.acts.iter().filter(|(member, at)| {
-        names.member(*member).is_none() && wanted(&from.path(*member), segment.wall_of(*at))
+    let members = from
+        .members()
+        .filter_map(|id| Some((id, names.member(id)?)));
+    let members: BTreeMap<MemberId, MemberId> = members.collect();
+    let inputs = inputs.into_iter().map(|input| {
+        let others = names.input(&input);
+        (input, others)
     });
-    all.gone += gone.count();
+    let inputs: Vec<_> = inputs.collect();
     let mut ledger = Ledger::default();
-    for (side, under) in [(Side::Then, &*from), (Side::Other, &other)] {
-        let mut heard = Heard {
-            side,
-            under,
-            ledger: &mut ledger,
-        };
-        heard.all_of(&engine, &inputs, &truth, segment.at);
-    }
-    let members: BTreeSet<String> = other.members().map(|id| other.path(id)).collect();
-    for act in ledger.settled(|path| members.contains(path)) {
+    beside(
+        engine,
+        Arc::clone(&other),
+        segment.at,
+        &inputs,
+        &members,
+        |at, said| match said {
+            Said::Other(effect) => {
+                if let Some(id) = whose(effect) {
+                    ledger.heard(Side::Other, id, at, effect);
+                }
+            }
+            Said::Not(id, why) => ledger.not(id, why),
+            Said::Then(effect) => {
+                let Some(then) = whose(effect) else { return };
+                if let Some(id) = members.get(&then) {
+                    ledger.heard(Side::Then, *id, at, effect);
+                } else if is_act(effect) && wanted(&from.path(then), segment.wall_of(at)) {
+                    all.gone += 1;
+                }
+            }
+        },
+    );
+    for act in ledger.settled() {
         let other = Other {
-            path: act.path,
+            path: other.path(act.member),
             step: act.step.as_str(),
             was_ms: wall(act.was),
             would_ms: wall(act.would),
             because: act.because,
+            instead: act.instead.filter(|_| act.would.is_none()),
         };
         match (wanted(&other.path, other.first_ms()), act.same) {
             (true, true) => all.same += 1,
@@ -133,72 +153,47 @@ pub(crate) fn otherwise(
     Ok(())
 }
 
-/// A plan as one is in the journal, so that nothing else in it can make a difference.
-fn as_written(plan: &Plan) -> serde_json::Result<Plan> {
+/// Whom a record is about.
+const fn whose(effect: &Effect) -> Option<MemberId> {
+    if let Effect::Record(Entry::Decision { member, .. } | Entry::Transition { member, .. }) =
+        effect
+    {
+        Some(*member)
+    } else {
+        None
+    }
+}
+
+/// Whether the policy decides an act.
+fn is_act(effect: &Effect) -> bool {
+    matches!(effect, Effect::Record(Entry::Decision { intent: Some(_), explanation, .. })
+        if matches!(explanation.motive, Motive::Sick | Motive::Dead))
+}
+
+/// The other plan as one is in the journal, so that nothing else in it can make a difference. When each check
+/// was run is that of the history.
+fn as_written(plan: &Plan, then: &Plan) -> serde_json::Result<Plan> {
+    let mut groups: Vec<GroupPlan> = serde_json::from_value(serde_json::to_value(&plan.groups)?)?;
+    for group in &mut groups {
+        let Some((_, then)) = then.find_group(group.name.as_str()) else {
+            continue;
+        };
+        for check in &mut group.checks {
+            if let Some(then) = then.checks.iter().find(|then| then.name == check.name) {
+                check.interval = then.interval;
+                check.fast_interval = then.fast_interval;
+                check.timeout = then.timeout;
+            }
+        }
+    }
     Ok(Plan {
-        groups: serde_json::from_value(serde_json::to_value(&plan.groups)?)?,
+        groups,
         ..Plan::default()
     })
 }
 
-/// What the engine that acted did.
-struct Truth {
-    /// Whom it decided to restart or to start, and when.
-    acts: Vec<(MemberId, Instant)>,
-    /// Whom it ended by its acts, and when those began.
-    ending: BTreeMap<MemberId, Vec<(IntentId, Instant)>>,
-    /// Behind which input each act was told to be done.
-    done: BTreeMap<IntentId, usize>,
-}
-
-impl Truth {
-    fn of(engine: &Engine, inputs: &[Input]) -> Self {
-        let (mut acts, mut ending) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
-        replay::replay(&mut engine.clone(), inputs, |at, effect| match effect {
-            Effect::Do(intent, Act::Restart { member, .. } | Act::Stop { member, .. }) => {
-                ending.entry(*member).or_default().push((*intent, at));
-            }
-            Effect::Record(Entry::Decision {
-                member,
-                explanation,
-                intent: Some(_),
-                ..
-            }) if matches!(explanation.motive, Motive::Sick | Motive::Dead) => {
-                acts.push((*member, at));
-            }
-            Effect::Record(_)
-            | Effect::Do(..)
-            | Effect::Run(_)
-            | Effect::Keep(_)
-            | Effect::WakeAt(_)
-            | Effect::Notify(_)
-            | Effect::Answer { .. } => {}
-        });
-        let done = (inputs.iter().enumerate()).filter_map(|(index, input)| match input {
-            Input::Event {
-                event: Event::Done { intent, .. },
-                ..
-            } => Some((*intent, index)),
-            Input::Event { .. } | Input::Passes { .. } => None,
-        });
-        Self {
-            acts,
-            ending,
-            done: done.collect(),
-        }
-    }
-
-    /// Whether the end of a member is part of an act of ours, which had begun and is told to be done later.
-    fn is_ours(&self, member: MemberId, at: Instant, index: usize) -> bool {
-        let of = self.ending.get(&member);
-        of.into_iter().flatten().any(|(intent, begun)| {
-            *begun <= at && self.done.get(intent).is_some_and(|done| *done > index)
-        })
-    }
-}
-
-/// Which of the two that only observe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     /// The one under the configuration of then.
     Then,
@@ -206,202 +201,112 @@ enum Side {
     Other,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum What {
-    /// It would be done.
-    Act(Step, String),
-    /// Its process ended.
-    Ended,
-    /// It began, or is well: what was wrong before is over.
-    Over,
-}
-
-/// What the two engines say of each member, with the place among all that the same engine says of it: of two
-/// that say the same, one always stands beside the other.
-type Said = Vec<(Instant, usize, Side, What)>;
-
+/// What is said of the members that the other configuration has.
 #[derive(Debug, Default)]
 struct Ledger {
-    by_member: BTreeMap<String, Said>,
-    /// How much each of the two said of each member.
-    places: BTreeMap<(String, Side), usize>,
+    by_member: BTreeMap<MemberId, Troubles>,
+    /// What is settled.
+    all: Vec<Decided>,
+}
+
+/// What was decided about one trouble of a member.
+#[derive(Debug, Default)]
+struct Troubles {
+    open: Vec<Decided>,
+    /// When its process ended.
+    ended: Option<Instant>,
 }
 
 /// An act that one of the two decided, or both.
+#[derive(Debug)]
 struct Decided {
-    path: String,
+    member: MemberId,
     step: Step,
     was: Option<Instant>,
     would: Option<Instant>,
     because: String,
+    instead: Option<String>,
     same: bool,
 }
 
-/// One of the two engines, and where it stands what it says.
-struct Heard<'a> {
-    side: Side,
-    under: &'a Plan,
-    ledger: &'a mut Ledger,
-}
-
-impl Heard<'_> {
-    fn all_of(&mut self, engine: &Engine, inputs: &[Input], truth: &Truth, began: Instant) {
-        let names = Names::new(engine.plan(), self.under);
-        let mut plan = self.under.clone();
-        for group in &mut plan.groups {
-            group.mode = Mode::Observe;
+impl Ledger {
+    fn heard(&mut self, side: Side, member: MemberId, at: Instant, effect: &Effect) {
+        if let Effect::Record(Entry::Decision {
+            step, explanation, ..
+        }) = effect
+            && is_act(effect)
+        {
+            self.decided(side, member, at, *step, &explanation.because);
         }
-        let mut engine = engine.clone();
-        engine.reload(Arc::new(plan), began);
-        let known = engine.attempts();
-        let mut heard = vec![Input::Event {
-            at: began,
-            asked: None,
-            event: Event::Wake,
-        }];
-        for (index, input) in inputs.iter().enumerate() {
-            if let Input::Event {
-                event: Event::Exited { member, .. },
-                at,
-                ..
-            } = input
-                && truth.is_ours(*member, *at, index)
-            {
-                continue;
-            }
-            let rebased = names.input(input, &known);
-            if let Some(Input::Event { at, event, .. }) = &rebased {
-                match event {
-                    Event::Started { member, .. } => self.add(*member, *at, What::Over),
-                    Event::Exited { member, .. } => self.add(*member, *at, What::Ended),
-                    Event::Wake
-                    | Event::Sample { .. }
-                    | Event::IntentStored(_)
-                    | Event::IntentRefused { .. }
-                    | Event::Done { .. }
-                    | Event::Host(_)
-                    | Event::Maintenance { .. }
-                    | Event::Command { .. } => {}
+        if let Effect::Record(Entry::Transition { axis, to, .. }) = effect
+            && side == Side::Other
+        {
+            let troubles = self.by_member.entry(member).or_default();
+            match (axis, *to) {
+                (Axis::Life, "dead") => troubles.ended = Some(at),
+                // It began, or is well: what was wrong before is over.
+                (Axis::Life, "starting") | (Axis::Health, "healthy") => {
+                    troubles.settle(&mut self.all);
                 }
+                _ => {}
             }
-            heard.extend(rebased);
         }
-        replay::answered(&mut engine, &heard, |at, effect| {
-            self.would(at, effect);
-            // It only begins whom nobody ever started; that was done, and how it went is told.
-            match effect {
-                Effect::Record(Entry::Intent { intent, .. }) => Some(Event::IntentStored(*intent)),
-                Effect::Record(_)
-                | Effect::Do(..)
-                | Effect::Run(_)
-                | Effect::Keep(_)
-                | Effect::WakeAt(_)
-                | Effect::Notify(_)
-                | Effect::Answer { .. } => None,
-            }
-        });
     }
 
-    /// Notes what the engine that only observes says.
-    fn would(&mut self, at: Instant, effect: &Effect) {
-        match effect {
-            Effect::Record(Entry::Decision {
+    fn decided(&mut self, side: Side, member: MemberId, at: Instant, step: Step, because: &str) {
+        let open = &mut self.by_member.entry(member).or_default().open;
+        let place = open.iter().position(|act| act.step == step);
+        let place = place.unwrap_or_else(|| {
+            open.push(Decided {
                 member,
                 step,
-                explanation,
-                intent: None,
-                ..
-            }) if matches!(explanation.motive, Motive::Sick | Motive::Dead) => {
-                let closed = explanation.readings.iter().filter(|reading| !reading.open);
-                let group = self.under.group(member.group);
-                // Nothing but that it only observes is in its way, and its configuration would not.
-                if closed.map(|reading| reading.gate).eq([GateName::Control])
-                    && group.is_some_and(|group| group.mode == Mode::Auto)
-                {
-                    let what = What::Act(*step, explanation.because.clone());
-                    self.add(*member, at, what);
-                }
-            }
-            Effect::Record(Entry::Transition {
-                member,
-                axis: Axis::Health,
-                to: "healthy",
-                ..
-            }) => self.add(*member, at, What::Over),
-            Effect::Record(_)
-            | Effect::Do(..)
-            | Effect::Run(_)
-            | Effect::Keep(_)
-            | Effect::WakeAt(_)
-            | Effect::Notify(_)
-            | Effect::Answer { .. } => {}
-        }
-    }
-
-    fn add(&mut self, member: MemberId, at: Instant, what: What) {
-        let path = self.under.path(member);
-        let said = self.ledger.by_member.entry(path.clone()).or_default();
-        let place = self.ledger.places.entry((path, self.side)).or_default();
-        said.push((at, *place, self.side, what));
-        *place += 1;
-    }
-}
-
-impl Ledger {
-    /// What was decided about each trouble of each member that `is_there`, in the order of time.
-    fn settled(self, is_there: impl Fn(&str) -> bool) -> Vec<Decided> {
-        let mut all = Vec::new();
-        for (path, mut said) in self.by_member {
-            if !is_there(&path) {
-                continue;
-            }
-            said.sort_by_key(|(at, place, side, _)| (*at, *place, *side));
-            let mut open: Vec<Decided> = Vec::new();
-            let mut ended = None;
-            for (at, _, side, what) in said {
-                match (side, what) {
-                    (Side::Then, What::Ended | What::Over) => {}
-                    (Side::Other, What::Ended) => ended = Some(at),
-                    (Side::Other, What::Over) => settle(&mut open, ended.take(), &mut all),
-                    (side, What::Act(step, because)) => {
-                        let place = open.iter().position(|act| act.step == step);
-                        let place = place.unwrap_or_else(|| {
-                            open.push(Decided {
-                                path: path.clone(),
-                                step,
-                                was: None,
-                                would: None,
-                                because,
-                                same: false,
-                            });
-                            open.len() - 1
-                        });
-                        if let Some(act) = open.get_mut(place) {
-                            let which = match side {
-                                Side::Then => &mut act.was,
-                                Side::Other => &mut act.would,
-                            };
-                            which.get_or_insert(at);
-                        }
-                    }
-                }
-            }
-            settle(&mut open, ended, &mut all);
-        }
-        all.sort_by_key(|act| act.was.into_iter().chain(act.would).min());
-        all
-    }
-}
-
-/// What was decided about one trouble of a member, which is over.
-fn settle(open: &mut Vec<Decided>, ended: Option<Instant>, all: &mut Vec<Decided>) {
-    for mut act in open.drain(..) {
-        act.same = act.was.zip(act.would).is_some_and(|(was, would)| {
-            let apart = Span(was.0.abs_diff(would.0));
-            // The wait of a member that died is drawn from its upper half.
-            let drawn = ended.map_or(Span::ZERO, |ended| was.since(ended) / 2);
-            apart <= SAME + drawn
+                was: None,
+                would: None,
+                because: because.to_owned(),
+                instead: None,
+                same: false,
+            });
+            open.len() - 1
         });
-        all.push(act);
+        if let Some(act) = open.get_mut(place) {
+            let which = match side {
+                Side::Then => &mut act.was,
+                Side::Other => &mut act.would,
+            };
+            which.get_or_insert(at);
+        }
+    }
+
+    /// What the other one does instead of an act of then.
+    fn not(&mut self, member: MemberId, why: &str) {
+        let open = self.by_member.get_mut(&member).map(|it| &mut it.open);
+        for act in open.into_iter().flatten() {
+            act.instead.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// What was decided about each trouble, in the order of time.
+    fn settled(mut self) -> Vec<Decided> {
+        for troubles in self.by_member.values_mut() {
+            troubles.settle(&mut self.all);
+        }
+        (self.all).sort_by_key(|act| (act.was.into_iter().chain(act.would).min(), act.member));
+        self.all
+    }
+}
+
+impl Troubles {
+    /// One is over.
+    fn settle(&mut self, all: &mut Vec<Decided>) {
+        let ended = self.ended.take();
+        for mut act in self.open.drain(..) {
+            act.same = act.was.zip(act.would).is_some_and(|(was, would)| {
+                let apart = Span(was.0.abs_diff(would.0));
+                // The wait of a member that died is drawn from its upper half.
+                let drawn = ended.map_or(Span::ZERO, |ended| was.since(ended) / 2);
+                apart <= SAME + drawn
+            });
+            all.push(act);
+        }
     }
 }

@@ -2,19 +2,21 @@
 //!
 //! One file a subject: what the world says (`events`), what verdicts mean (`verdicts`), what many
 //! have together (`hold`, `together`), this machine (`host`), what is done about it (`decide`), the life of an act (`acts`), a person's
-//! wishes (`by_hand`), and the books.
+//! wishes (`by_hand`), what another engine did (`follow`), and the books.
 
 mod acts;
 mod books;
 mod by_hand;
 mod decide;
 mod events;
+mod follow;
 mod hold;
 mod host;
 mod together;
 mod verdicts;
 
 pub(crate) use self::decide::LONG;
+pub(crate) use self::follow::{Follow, follow};
 pub(crate) use self::hold::Suppliers;
 
 use std::collections::BTreeSet;
@@ -29,16 +31,7 @@ use crate::{Instant, MemberId};
 
 /// Takes one event at `now` and appends what must be done to `out`.
 pub fn step(plan: &Plan, state: &mut State, event: &Event, now: Instant, out: &mut Vec<Effect>) {
-    let mut turn = Turn {
-        plan,
-        state,
-        now,
-        out,
-        again: BTreeSet::new(),
-        supply: BTreeSet::new(),
-        changed: BTreeSet::new(),
-        serve: false,
-    };
+    let mut turn = Turn::new(plan, state, now, out);
     turn.look_at_lateness(matches!(event, Event::Wake));
     match event {
         Event::Wake => turn.wake(),
@@ -84,6 +77,21 @@ struct Turn<'a> {
     changed: BTreeSet<MemberId>,
     /// An act on this machine has ended: whoever waits for a turn is looked at.
     serve: bool,
+}
+
+impl<'a> Turn<'a> {
+    fn new(plan: &'a Plan, state: &'a mut State, now: Instant, out: &'a mut Vec<Effect>) -> Self {
+        Self {
+            plan,
+            state,
+            now,
+            out,
+            again: BTreeSet::new(),
+            supply: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            serve: false,
+        }
+    }
 }
 
 impl Turn<'_> {

@@ -39,9 +39,8 @@ pub(super) fn render(all: &Otherwise, file: &str, paper: Paper) -> String {
         );
         paper.hang(&mut out, "", 0, &text, Ink::Unsure);
     }
-    let limit = "both configurations are asked when each member would be acted upon, seen by itself in what \
-                 came in truth; how many at once, how often, and what an act would have helped is not \
-                 looked at";
+    let limit = "at each moment the other configuration is asked what it would do if all that was done until \
+                 then had been done under it; what would have come of another act nobody knows";
     paper.hang(&mut out, "", 0, limit, Ink::Quiet);
     out
 }
@@ -55,10 +54,14 @@ fn sentence(act: &Other) -> (String, Ink) {
             let text = format!("{step} would have been {apart} {when}: {because}");
             (text, Ink::Plain)
         }
-        (Some(_), None) => (
-            format!("{step} would not have been by then: {because}"),
-            Ink::Good,
-        ),
+        (Some(_), None) => {
+            let mut text = format!("{step} would not have been by then: {because}");
+            if let Some(instead) = &act.instead {
+                text.push_str("; instead: ");
+                text.push_str(instead);
+            }
+            (text, Ink::Good)
+        }
         (None, _) => (
             format!("{step} would have been besides: {because}"),
             Ink::Busy,
