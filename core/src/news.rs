@@ -70,6 +70,8 @@ pub const fn of(kind: NoticeKind) -> News {
         NoticeKind::Chronic => news("unstable", Step, Warning, "restarted all day"),
         NoticeKind::Stall => news("stall", Step, Warning, "stalls"),
         NoticeKind::Unwritten => news("journal", Problem, Critical, "can do nothing"),
+        NoticeKind::Quarantined => news("plugin", Problem, Critical, "quarantined"),
+        NoticeKind::Released => news("recovered", End, Info, "used again"),
         NoticeKind::Recovered => news("recovered", End, Info, "recovered"),
     }
 }
@@ -85,6 +87,7 @@ pub const EVENTS: &[&str] = &[
     "unstable",
     "stall",
     "journal",
+    "plugin",
     "recovered",
 ];
 
@@ -97,6 +100,7 @@ pub const EVENTS_BY_DEFAULT: &[&str] = &[
     "waiting",
     "blind",
     "journal",
+    "plugin",
     "recovered",
 ];
 
@@ -122,6 +126,8 @@ mod tests {
             NoticeKind::Chronic,
             NoticeKind::Stall,
             NoticeKind::Unwritten,
+            NoticeKind::Quarantined,
+            NoticeKind::Released,
         ];
         for kind in kinds {
             assert!(EVENTS.contains(&of(kind).event), "{kind:?}");

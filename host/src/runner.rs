@@ -20,7 +20,7 @@ use crate::clock;
 use crate::plugin::catalog::{Door, Offer};
 use crate::plugin::client::Trouble;
 use crate::plugin::convert::{When, unknown};
-use crate::plugin::{Catalog, Target, Unavailable};
+use crate::plugin::{Catalog, Standing, Target, Unavailable};
 
 use doors::{Doors, Ready};
 pub use hand::{Hand, Held};
@@ -217,6 +217,11 @@ impl Runner {
             .into(),
         });
         report.can_do.splice(0..0, advice);
+    }
+
+    /// How every plugin is that has a worker, by its name.
+    pub fn standings(&self) -> Vec<(Arc<str>, Standing)> {
+        self.inner.doors.standings()
     }
 
     /// What was counted.

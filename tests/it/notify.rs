@@ -545,3 +545,65 @@ settle = "0s"
     assert!(said.contains("can be judged again"), "{over:#}");
     assert_eq!(checkd.member_pid("web/web-0"), Some(pid));
 }
+
+/// A worker that ends at a run, and then whenever it is started, while the file `die` is there.
+const MORTAL: &str = r#"
+import json, os
+def tell(**message):
+    os.write(0, json.dumps(message).encode() + b"\n")
+for line in open(0, "rb", closefd=False):
+    ask = json.loads(line)
+    what = ask["type"]
+    if what in ("hello", "submit") and os.path.exists("die"):
+        os._exit(3)
+    if what == "hello":
+        tell(type="hello", version=1)
+    elif what == "describe":
+        tell(type="described", kinds=[{"kind": "mortal"}])
+    elif what == "configure":
+        tell(type="configured", instance=ask["instance"])
+    elif what == "submit":
+        tell(type="sample", run=ask["run"], sample={"status": "pass"})
+"#;
+
+#[test]
+fn a_plugin_that_is_quarantined_is_news_and_so_is_its_end() {
+    let hook = Hook::start(Manner::Takes);
+    let config = format!(
+        "[plugin.acme]\ncommand = [\"python3\", \"mortal.py\"]\n\
+         [defaults]\ninterval = \"300ms\"\ntimeout = \"250ms\"\n\
+         [group.web]\ncommand = [\"sleep\", \"infinity\"]\n\
+         [group.web.checks.alive]\nkind = \"mortal\"\n{}",
+        webhook("chat", &hook, "events = [\"plugin\", \"recovered\"]")
+    );
+    let mut checkd = Checkd::prepare(&config);
+    fs::write(checkd.dir().join("mortal.py"), MORTAL).expect("written");
+    checkd.run();
+    checkd.wait_check("web/web-0", "alive", "pass");
+    fs::write(checkd.dir().join("die"), "").expect("written");
+    let told = hook.wait("it is told", |document| is(document, "plugin"));
+    let item = &told["items"][0];
+    assert_eq!(item["about"], "plugin acme", "{told:#}");
+    assert_eq!(item["plugin"], "acme", "{told:#}");
+    assert_eq!(item["headline"], "quarantined", "{told:#}");
+    assert_eq!(
+        (&item["group"], &item["member"]),
+        (&Value::Null, &Value::Null)
+    );
+    let text = item["text"].as_str().expect("a text");
+    for words in ["its checks are unknown", "exited with code 3"] {
+        assert!(text.contains(words), "{told:#}");
+    }
+    let subject = told["subject"].as_str().expect("a subject");
+    assert!(subject.contains(": plugin acme quarantined"), "{told:#}");
+    fs::remove_file(checkd.dir().join("die")).expect("it was there");
+    // It is tried again after half a minute.
+    let told = eventually("its end is told", Duration::from_mins(3), || {
+        let mut all = hook.got().into_iter();
+        all.find(|document| is(document, "recovered"))
+    });
+    assert_eq!(told["items"][0]["about"], "plugin acme", "{told:#}");
+    assert_eq!(told["items"][0]["headline"], "used again", "{told:#}");
+    let plugins = hook.got().into_iter().filter(|told| is(told, "plugin"));
+    assert_eq!(plugins.count(), 1);
+}

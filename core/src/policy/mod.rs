@@ -436,6 +436,10 @@ pub enum NoticeKind {
     Flapping,
     /// A member was started again and again all day, and each time it helped.
     Chronic,
+    /// A plugin's worker died again and again: its checks say nothing.
+    Quarantined,
+    /// A run of that plugin came back.
+    Released,
 }
 
 impl GateName {

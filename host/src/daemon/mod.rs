@@ -37,7 +37,7 @@ use crate::evidence::{Desk, Subject};
 use crate::journal::{Journal, Past, Scribe};
 use crate::manager::Manager;
 use crate::notify::Notifier;
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, Standing};
 use crate::points::Point;
 use crate::runner::Runner;
 use crate::state_dir::{self, StateDir};
@@ -270,6 +270,7 @@ async fn serve(setup: Setup, state: &StateDir) -> Result<ExitCode, Diagnostic> {
         calendar,
         notify_says,
         keeper_hangs: false,
+        plugins: BTreeMap::new(),
     };
     let end = daemon.turn(events, questions, read, signals).await;
     served.end().await;
@@ -338,6 +339,8 @@ struct Daemon {
     notify_says: UnboundedReceiver<String>,
     /// Whether it was told that the keeper hangs.
     keeper_hangs: bool,
+    /// How the plugins were when they were last looked at.
+    plugins: BTreeMap<Arc<str>, Standing>,
 }
 
 /// A look at a member before it is killed.
@@ -401,6 +404,7 @@ impl Daemon {
                     self.look_at_calendar();
                     self.note_ends();
                     self.look_at_keeper();
+                    self.look_at_plugins();
                     self.scribe.go_on(&self.journal, &self.engine, crate::clock::now());
                     if self.journal.is_ousted() {
                         self.say_ousted();
@@ -465,6 +469,45 @@ impl Daemon {
             None if before => self.talk.own("the keeper answers again"),
             Some(_) | None => {}
         }
+    }
+
+    /// A plugin that is quarantined is told once, to whoever watches and to whoever does not, and so is
+    /// the end of that.
+    fn look_at_plugins(&mut self) {
+        let standings: BTreeMap<Arc<str>, Standing> = self.runner.standings().into_iter().collect();
+        let mut told = Vec::new();
+        for (name, now) in &standings {
+            let before = self.plugins.get(name);
+            match (before, now) {
+                (Some(Standing::Quarantined(_)), Standing::Quarantined(_)) => {}
+                (_, Standing::Quarantined(why)) => {
+                    let text = format!("its checks are unknown; {why}");
+                    told.push((Arc::clone(name), NoticeKind::Quarantined, text, true));
+                }
+                // A daemon before this one may have told of a quarantine.
+                (None | Some(Standing::Open | Standing::Quarantined(_)), Standing::Good) => {
+                    let loud = matches!(before, Some(Standing::Quarantined(_)));
+                    let text = "a run came back: its checks say again how it is".to_owned();
+                    told.push((Arc::clone(name), NoticeKind::Released, text, loud));
+                }
+                (_, Standing::Good | Standing::Open) => {}
+            }
+        }
+        for (name, before) in &self.plugins {
+            if matches!(before, Standing::Quarantined(_)) && !standings.contains_key(name) {
+                let text = "it is used no more".to_owned();
+                told.push((Arc::clone(name), NoticeKind::Released, text, true));
+            }
+        }
+        let wall = Both::read().wall_ms(crate::clock::now());
+        for (name, kind, text, loud) in told {
+            if loud {
+                self.talk
+                    .about(wall, &format!("plugin {name}"), &text, Some(kind));
+            }
+            self.notifier.tell_of_plugin(&name, kind, &text, wall);
+        }
+        self.plugins = standings;
     }
 
     /// How long until the engine wants to be woken.

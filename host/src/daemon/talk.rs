@@ -73,11 +73,16 @@ impl Talk {
     pub(super) fn about(&self, wall_ms: i64, who: &str, text: &str, kind: Option<NoticeKind>) {
         let style = match kind {
             Some(NoticeKind::Incident) => AnsiColor::Red.on_default(),
-            Some(NoticeKind::GivenUp | NoticeKind::Hold | NoticeKind::Unwritten) => {
-                AnsiColor::Red.on_default().bold()
-            }
+            Some(
+                NoticeKind::GivenUp
+                | NoticeKind::Hold
+                | NoticeKind::Unwritten
+                | NoticeKind::Quarantined,
+            ) => AnsiColor::Red.on_default().bold(),
             Some(NoticeKind::Acting | NoticeKind::Stopping) => AnsiColor::Yellow.on_default(),
-            Some(NoticeKind::Recovered | NoticeKind::Thaw) => AnsiColor::Green.on_default(),
+            Some(NoticeKind::Recovered | NoticeKind::Thaw | NoticeKind::Released) => {
+                AnsiColor::Green.on_default()
+            }
             Some(NoticeKind::Blind | NoticeKind::Stall | NoticeKind::Flapping) => {
                 AnsiColor::Magenta.on_default()
             }

@@ -56,6 +56,8 @@ pub(crate) struct Item {
     pub(crate) at: String,
     pub(crate) group: Option<String>,
     pub(crate) member: Option<String>,
+    #[serde(default)]
+    pub(crate) plugin: Option<String>,
     pub(crate) about: String,
     pub(crate) incident: Option<u64>,
     pub(crate) text: String,
@@ -160,7 +162,13 @@ impl Kind<'_> {
                     None => format!("{} of {group} {}", whom.len(), self.headline),
                 }
             }
-            (many, None) => format!("{} times this machine {}", many.len(), self.headline),
+            (many, None) => {
+                let about = many.first().map(|news| news.about()).unwrap_or_default();
+                if many.iter().all(|news| news.about() == about) {
+                    return format!("{} times {about} {}", many.len(), self.headline);
+                }
+                format!("{} plugins {}", many.len(), self.headline)
+            }
         }
     }
 
@@ -247,6 +255,7 @@ fn item(news: &News, explained: &Explained) -> Item {
         at: wall::rfc3339(news.at_ms),
         group: news.group.clone(),
         member: news.member.clone(),
+        plugin: news.plugin.clone(),
         incident: news.incident,
         text: news.text.clone(),
         explain: explained.get(&about).cloned(),
@@ -261,6 +270,7 @@ pub(super) fn commands(news: &News) -> Vec<String> {
     let mut commands = match (&news.group, &news.member) {
         (Some(_), Some(_)) => vec![format!("checkd explain {about}")],
         (Some(_), None) => vec![format!("checkd status {about}")],
+        (None, _) if news.plugin.is_some() => vec!["checkd plugin list".to_owned()],
         (None, _) => vec!["checkd status".to_owned()],
     };
     if news.event == "given_up" {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use checkd_core::plan::{Plan, SinkPlan};
-use checkd_core::policy::Notice;
+use checkd_core::policy::{Notice, NoticeKind};
 use checkd_core::report::SinkReport;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -108,8 +108,17 @@ impl Notifier {
 
     /// Hands news over; never waits. `at_ms` is when it happened, in milliseconds since 1970.
     pub fn tell(&self, notice: &Notice, plan: &Plan, at_ms: i64) {
+        self.hand_over(|| News::of(notice, plan, at_ms));
+    }
+
+    /// As [`tell`](Self::tell), of a plugin.
+    pub fn tell_of_plugin(&self, name: &str, kind: NoticeKind, text: &str, at_ms: i64) {
+        self.hand_over(|| News::of_plugin(name, kind, text, at_ms));
+    }
+
+    fn hand_over(&self, news: impl FnOnce() -> News) {
         let Some(running) = &self.running else { return };
-        let news = News::of(notice, plan, at_ms);
+        let news = news();
         if running.news.try_send(news).is_err() {
             running.lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -2,7 +2,7 @@
 
 use checkd_core::news::{self, Role, Urgency};
 use checkd_core::plan::Plan;
-use checkd_core::policy::{About, Notice};
+use checkd_core::policy::{About, Notice, NoticeKind};
 use serde::{Deserialize, Serialize};
 
 /// The longest text of one piece of news, in bytes: a check's own words may be anything.
@@ -25,6 +25,9 @@ pub(crate) struct News {
     pub(crate) group: Option<String>,
     /// The member's name; nothing when it is about the group.
     pub(crate) member: Option<String>,
+    /// The plugin that it is about; then it is about no group.
+    #[serde(default)]
+    pub(crate) plugin: Option<String>,
     /// One line.
     pub(crate) text: String,
     /// The incident that it belongs to.
@@ -48,13 +51,34 @@ impl News {
             headline: kind.headline.to_owned(),
             group: group.map(|group| group.name.to_string()),
             member: member.map(|member| member.name.to_string()),
+            plugin: None,
             text: cut(&notice.text, TEXT_MAX),
             incident: notice.incident.map(|incident| incident.0),
         }
     }
 
-    /// `web/web-3`, `web`, or `this machine`.
+    /// What happened to a plugin at `at_ms`.
+    pub(crate) fn of_plugin(name: &str, kind: NoticeKind, text: &str, at_ms: i64) -> Self {
+        let kind = news::of(kind);
+        Self {
+            at_ms,
+            event: kind.event.to_owned(),
+            role: kind.role,
+            urgency: kind.urgency,
+            headline: kind.headline.to_owned(),
+            group: None,
+            member: None,
+            plugin: Some(name.to_owned()),
+            text: cut(text, TEXT_MAX),
+            incident: None,
+        }
+    }
+
+    /// `web/web-3`, `web`, `plugin acme`, or `this machine`.
     pub(crate) fn about(&self) -> String {
+        if let Some(plugin) = &self.plugin {
+            return format!("plugin {plugin}");
+        }
         match (&self.group, &self.member) {
             (Some(group), Some(member)) => format!("{group}/{member}"),
             (Some(group), None) => group.clone(),

@@ -10,6 +10,7 @@
 //!   is killed as soon as its other runs have ended.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -106,6 +107,19 @@ pub(crate) struct Client {
     slot: tokio::sync::Mutex<Slot>,
     strikes: Mutex<HashMap<LeafId, Strike>>,
     quarantine: Mutex<Option<Quarantine>>,
+    /// A run has come back.
+    worked: AtomicBool,
+}
+
+/// How a plugin is, to whoever is told of quarantines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No run has come back yet.
+    Open,
+    /// Runs come back.
+    Good,
+    /// Its worker died again and again: since when, and why, for a person.
+    Quarantined(String),
 }
 
 /// A plugin whose worker died [`QUARANTINE`] times in a row, until a run succeeds.
@@ -117,6 +131,14 @@ struct Quarantine {
     why: String,
     /// When it is tried again.
     until: Instant,
+}
+
+impl Quarantine {
+    fn text(&self) -> String {
+        let since = wall::time_of_day(self.since_ms);
+        let Self { deaths, why, .. } = self;
+        format!("quarantined since {since}: its worker failed {deaths} times in a row, last: {why}")
+    }
 }
 
 /// The worker in use, and when the next may be started.
@@ -213,7 +235,18 @@ impl Client {
             slot: tokio::sync::Mutex::default(),
             strikes: Mutex::default(),
             quarantine: Mutex::default(),
+            worked: AtomicBool::new(false),
         }
+    }
+
+    /// The plugin's name, and how it is.
+    pub(crate) fn standing(&self) -> (Arc<str>, Standing) {
+        let standing = match &*self.quarantine() {
+            Some(quarantine) => Standing::Quarantined(quarantine.text()),
+            None if self.worked.load(Ordering::Relaxed) => Standing::Good,
+            None => Standing::Open,
+        };
+        (Arc::clone(&self.launch.plugin), standing)
     }
 
     /// Makes an instance. Waits at most `patience` for the time when a dead worker is started again,
@@ -318,6 +351,7 @@ impl Client {
             }
             Ok(Ok(mut sample)) => {
                 self.strikes().remove(&leaf);
+                self.worked.store(true, Ordering::Relaxed);
                 if self.quarantine().take().is_some() {
                     let plugin = &*self.launch.plugin;
                     tracing::info!(plugin, "plugin is quarantined no more: a run succeeded");
@@ -692,23 +726,14 @@ impl Client {
     /// person who reads it must know.
     fn in_quarantine(&self, leaf: LeafId, trouble: Trouble) -> Trouble {
         let quarantine = self.quarantine();
-        let Some(Quarantine {
-            since_ms,
-            deaths,
-            why,
-            until,
-        }) = &*quarantine
-        else {
+        let Some(quarantine) = &*quarantine else {
             return trouble;
         };
-        let held = self.strikes().get(&leaf).map_or(*until, |held| held.until);
-        let next = held.max(*until);
+        let until = quarantine.until;
+        let held = self.strikes().get(&leaf).map_or(until, |held| held.until);
+        let next = held.max(until);
         let seconds = next.saturating_duration_since(Instant::now()).as_secs() + 1;
-        let since = wall::time_of_day(*since_ms);
-        let told = format!(
-            "quarantined since {since}: its worker failed {deaths} times in a row, last: {why}; \
-             tried again in {seconds} s"
-        );
+        let told = format!("{}; tried again in {seconds} s", quarantine.text());
         match trouble {
             Trouble::Crashed(_) => Trouble::Crashed(told),
             Trouble::Unavailable(_) => Trouble::Unavailable(told),

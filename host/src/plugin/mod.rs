@@ -29,6 +29,7 @@ pub(crate) mod trust;
 pub mod verify;
 
 pub use catalog::{Catalog, Offer, Plugin, Unavailable};
+pub use client::Standing;
 pub use protocol::{Problem, Target};
 
 /// What the fuzzer holds the reader to, held with its seeds by an ordinary test.

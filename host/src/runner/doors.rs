@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use crate::plugin::catalog::{Door, Offer};
 use crate::plugin::client::{
-    Client, Instance as InWorker, OVERRUN, Trouble, Wanted, millis, overran as told_overran,
+    Client, Instance as InWorker, OVERRUN, Standing, Trouble, Wanted, millis,
+    overran as told_overran,
 };
 use crate::plugin::convert::Said;
 use crate::plugin::linked::{BLOCKING_MAX, BuiltIn, Pool};
@@ -78,6 +79,12 @@ impl Doors {
             pool: Pool::new(),
             runs: std::sync::atomic::AtomicU64::new(0),
         }
+    }
+
+    /// How every plugin is that has a worker.
+    pub(crate) fn standings(&self) -> Vec<(Arc<str>, Standing)> {
+        let all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().map(|client| client.standing()).collect()
     }
 
     /// The places for blocking runs of the plugin that offers a kind.

@@ -56,6 +56,7 @@ fn news(event: &str, role: Role, member: u32, incident: Option<u64>, at: Instant
         headline: event.to_owned(),
         group: Some("web".to_owned()),
         member: Some(format!("web-{member}")),
+        plugin: None,
         text: "it is so".to_owned(),
         incident,
     }

@@ -23,6 +23,7 @@ fn news(event: &str, headline: &str, urgency: Urgency, member: Option<u32>) -> N
         headline: headline.to_owned(),
         group: Some("web".to_owned()),
         member: member.map(|n| format!("web-{n}")),
+        plugin: None,
         text: "`ping` failed 5 times in a row".to_owned(),
         incident: Some(7),
     }

@@ -58,6 +58,7 @@ fn alerts(parcel: &Parcel, now_ms: i64) -> Vec<Alert> {
         ]);
         labels.extend(news.group.clone().map(|group| ("group", group)));
         labels.extend(news.member.clone().map(|member| ("member", member)));
+        labels.extend(news.plugin.clone().map(|plugin| ("plugin", plugin)));
         let mut annotations = BTreeMap::from([
             ("summary", format!("{} {}", news.about(), news.headline)),
             ("description", news.text.clone()),

@@ -82,7 +82,10 @@ fn told(world: &World) -> String {
                 | NoticeKind::Futile
                 | NoticeKind::GivenUp
                 | NoticeKind::Stopping
-                | NoticeKind::Thaw => None,
+                | NoticeKind::Thaw
+                // Of the host's own.
+                | NoticeKind::Quarantined
+                | NoticeKind::Released => None,
             },
             Effect::Do(..)
             | Effect::Run(_)
