@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// A worker in Python that keeps the contract, but for what its first argument says.
 const WORKER: &str = r#"
-import json, socket, sys, time
+import json, os, socket, sys, time
 how = sys.argv[1]
 stream = socket.socket(fileno=0)
 def tell(**message):
@@ -26,6 +26,8 @@ for line in stream.makefile("rb"):
     elif ask["type"] == "describe":
         kind = {"kind": "puppet", "summary": "a puppet", "options": options, "example": 'word = "x"'}
         if how == "reserved": kind["kind"] = "Not A Kind"
+        if how == "taken": kind["kind"] = "http"
+        if how == "open": options.pop("additionalProperties", None)
         tell(type="described", kinds=[kind])
     elif ask["type"] == "configure":
         if how == "dies_configured": sys.exit(7)
@@ -36,6 +38,10 @@ for line in stream.makefile("rb"):
     elif ask["type"] == "submit":
         sample = {"status": "pass", "message": "well"}
         if how == "silent": continue
+        if how == "forks" and os.fork() == 0:
+            os.close(0)
+            os.setsid()
+            os.execvp("sleep", ["sleep", "1000"])
         if how == "dies": sys.exit(7)
         if how == "status": sample["status"] = "splendid"
         if how == "noise": stream.sendall(b"this is no JSON\n")
@@ -123,14 +129,15 @@ fn a_command_that_breaks_the_contract_breaks_the_clauses_that_say_so() {
         "instances share no memory",
         "many instances run at the same time",
         "a run that is given up is answered, once",
+        "no run leaves a process behind",
     ];
     // A status that is none is answered, and once.
-    let samples = &runs[..4];
-    let table: [(&str, &[&str], &str); 10] = [
+    let (samples, answers) = (&runs[..4], &runs[..6]);
+    let table: [(&str, &[&str], &str); 13] = [
         ("silent", &runs, "no sample came within"),
         ("dies", &runs, "exited with code 7"),
-        ("twice", &runs, ""),
-        ("other_run", &runs, "answered run 2"),
+        ("twice", answers, ""),
+        ("other_run", answers, "answered run 2"),
         ("noise", &runs, "is not the protocol's"),
         ("status", samples, "splendid"),
         (
@@ -147,6 +154,21 @@ fn a_command_that_breaks_the_contract_breaks_the_clauses_that_say_so() {
             "stays",
             &["it ends with its stream"],
             "was still there 15s after",
+        ),
+        (
+            "forks",
+            &["no run leaves a process behind"],
+            "after 3 more runs 3 more processes were below its worker",
+        ),
+        (
+            "taken",
+            &["every kind that it offers can be used"],
+            "checkd itself offers kind `http`",
+        ),
+        (
+            "open",
+            &["its options are an object with documented keys"],
+            "`\"additionalProperties\": false`",
         ),
         (
             "reserved",

@@ -118,6 +118,11 @@ fn below(children: Vec<Pid>) -> usize {
     count.saturating_sub(1)
 }
 
+/// How many processes are below `pid`, counted no further than is needed to see that they are too many.
+pub(super) fn below_of(pid: u32) -> usize {
+    below(children(&pid.to_string()))
+}
+
 /// The children of a process, of all its threads.
 fn children(of: &str) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{of}/task")) else {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::manager::plain;
 
 use super::client::millis;
+use super::leftover::below_of;
 use super::loader::UNUSED;
 use super::process::{Launch, Process};
 use super::protocol::{
@@ -307,6 +308,11 @@ impl Probe {
             | Tell::Log { .. }) => Err(other),
         });
         refused.map_err(|fault| self.late(fault, self.patience))
+    }
+
+    /// How many processes its worker has started that are still there.
+    pub(crate) fn below(&self) -> usize {
+        below_of(self.process.pid())
     }
 
     /// Begins to end the worker, which is waited for when this is dropped.

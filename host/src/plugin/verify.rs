@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use checkd_core::Span;
 use checkd_core::diagnostic::Diagnostic;
@@ -17,18 +17,26 @@ use serde_json::{Map, Value};
 
 use super::catalog::launch;
 use super::client::millis;
-use super::convert;
 use super::loader::reason;
 use super::probe::Probe;
 use super::process::Launch;
 use super::program::file_name;
 use super::protocol::{KindText, SampleText, TEXT_MAX, Target, bounded};
+use super::{builtin, convert};
 
 /// How long after its timeout a run's answer is still waited for, only to tell what it was: for the
 /// host a run is over one second after it.
 const GRACE: Duration = Duration::from_secs(5);
 /// So many instances run at the same time in the clause about that.
 const AT_ONCE: u64 = 8;
+
+/// So many runs are made to see whether each leaves a process behind.
+const RUNS: usize = 4;
+/// What a run started, and what is to end by itself, may stay so long after it.
+const STAYS: Duration = Duration::from_secs(5);
+
+/// Hears of every clause when it begins, without an outcome, and when it was tried.
+pub type Each<'a> = &'a mut dyn FnMut(&'static str, Option<Outcome>);
 
 /// A plugin to be held to the contract.
 #[derive(Debug)]
@@ -116,38 +124,42 @@ impl Verify {
     }
 
     /// Tries what the whole plugin promises; `each` hears of every clause at once.
-    pub fn whole(&self, each: &mut dyn FnMut(&'static str, Outcome)) {
+    pub fn whole(&self, each: Each<'_>) {
         for promise in PROMISES {
+            each(promise.name, None);
             let outcome = match guarded(|| (promise.holds)(self)) {
                 Ok(()) => Outcome::Held,
                 Err(why) => Outcome::Broken(why),
             };
-            each(promise.name, outcome);
+            each(promise.name, Some(outcome));
         }
     }
 
     /// Tries every clause on one kind; `each` hears of every clause at once.
-    pub fn kind(&self, kind: &str, about: &About, each: &mut dyn FnMut(&'static str, Outcome)) {
+    pub fn kind(&self, kind: &str, about: &About, each: Each<'_>) {
         let contract = self.contract(kind, about);
         for clause in CLAUSES {
+            each(clause.name, None);
             let outcome = match &contract {
                 Err(why) => Outcome::Broken(why.clone()),
                 Ok(contract) => self.clause(kind, |bench| Ok(clause.judge(contract, bench))),
             };
-            each(clause.name, outcome);
+            each(clause.name, Some(outcome));
         }
-        let several: [(&'static str, Holds); 2] = [
+        let several: [(&'static str, Holds); 3] = [
             ("many instances run at the same time", Bench::many_at_once),
             ("a run that is given up is answered, once", Bench::given_up),
+            ("no run leaves a process behind", Bench::leaves_nobody),
         ];
         for (name, holds) in several {
+            each(name, None);
             let outcome = match &contract {
                 Err(why) => Outcome::Broken(why.clone()),
                 Ok(contract) => self.clause(kind, |bench| {
                     holds(bench, contract, about.timeout).map(|()| Outcome::Held)
                 }),
             };
-            each(name, outcome);
+            each(name, Some(outcome));
         }
     }
 
@@ -196,6 +208,15 @@ impl Verify {
         let mut seen = BTreeSet::new();
         for text in &self.kinds {
             convert::facts(text, &self.origin)?;
+            if builtin::all()
+                .iter()
+                .any(|one| one.descriptor().kind == text.kind)
+            {
+                let kind = &text.kind;
+                return Err(format!(
+                    "checkd itself offers kind `{kind}`: give it its own name, such as `my_{kind}`"
+                ));
+            }
             if !seen.insert(&*text.kind) {
                 return Err(format!("it offers kind `{}` twice", text.kind));
             }
@@ -343,6 +364,36 @@ impl Bench {
             ));
         }
         nothing_more(&mut probe)
+    }
+
+    /// Whether each run leaves a process behind, wherever below the worker.
+    fn leaves_nobody(&self, contract: &Contract, timeout: Duration) -> Result<(), String> {
+        let instance = self.instance(contract)?;
+        let mut probe = self.shared.probe.borrow_mut();
+        let run = |probe: &mut Probe| -> Result<(), String> {
+            probe.submit(instance, timeout)?;
+            probe.sample(timeout + GRACE).map(drop)
+        };
+        // What the first one starts may be kept for all.
+        run(&mut probe)?;
+        let first = probe.below();
+        for _ in 1..RUNS {
+            run(&mut probe)?;
+        }
+        let until = Instant::now() + STAYS;
+        // One that is on its way out is none.
+        while probe.below() >= first + (RUNS - 1) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let more = probe.below().saturating_sub(first);
+        if more < RUNS - 1 {
+            return Ok(());
+        }
+        Err(format!(
+            "after {} more runs {more} more processes were below its worker, {} s later too",
+            RUNS - 1,
+            STAYS.as_secs()
+        ))
     }
 }
 

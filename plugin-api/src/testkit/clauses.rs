@@ -95,11 +95,15 @@ fn properties(facts: &Value) -> Result<&Map<String, Value>, String> {
 pub(super) fn options(_: &Contract, subject: &dyn Subject) -> Holds {
     let schema = subject.facts().options;
     ensure(schema.get("type") == Some(&json!("object")), || {
-        "the schema's `type` is not `object`: make the options a struct".to_owned()
+        "the schema's `type` is not `object` (in Rust: make the options a struct)".to_owned()
     })?;
     ensure(
         schema.get("additionalProperties") == Some(&Value::Bool(false)),
-        || "unknown keys are allowed: add `#[serde(deny_unknown_fields)]`".to_owned(),
+        || {
+            "unknown keys are allowed: the schema lacks `\"additionalProperties\": false` (in Rust: \
+             `#[serde(deny_unknown_fields)]`)"
+                .to_owned()
+        },
     )?;
     for (key, property) in properties(&schema)? {
         let said = property
@@ -107,7 +111,7 @@ pub(super) fn options(_: &Contract, subject: &dyn Subject) -> Holds {
             .and_then(Value::as_str)
             .unwrap_or_default();
         ensure(!said.trim().is_empty(), || {
-            format!("option `{key}` has no doc comment")
+            format!("option `{key}` has no `description` (in Rust: its doc comment)")
         })?;
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! `checkd plugin verify`: the contract of every check, held by any library or command, a line a
 //! clause.
 
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use checkd_core::diagnostic::{Diagnostic, nearest};
 use checkd_plugin_api::testkit::Outcome;
@@ -85,7 +86,19 @@ pub(super) fn run(args: Args) -> ExitCode {
     };
     let paper = Paper::of_stdout();
     let mut tried: Vec<Tried> = Vec::new();
-    let mut hear = |kind: Option<&str>, clause, outcome| {
+    let begun = Instant::now();
+    // A plugin that breaks its promises may take its time for each of them.
+    let progress = !args.json && io::stderr().is_terminal();
+    let mut hear = |kind: Option<&str>, clause, outcome: Option<Outcome>| {
+        let Some(outcome) = outcome else {
+            if progress {
+                drop(write!(io::stderr().lock(), "  ....  {clause}"));
+            }
+            return;
+        };
+        if progress {
+            drop(write!(io::stderr().lock(), "\r\x1b[K"));
+        }
         if !args.json {
             let before = tried.last().filter(|before| before.kind.as_deref() == kind);
             print(&line(
@@ -122,7 +135,8 @@ pub(super) fn run(args: Args) -> ExitCode {
         print_json(&as_json(&verify, &tried));
     } else {
         print(&format!(
-            "\n{held} passed, {broken} failed, {skipped} skipped\n"
+            "\n{held} passed, {broken} failed, {skipped} skipped, in {} s\n",
+            begun.elapsed().as_secs()
         ));
         if about.peer.is_none() && skipped > 0 {
             print("`--peer` and `--panics` tell how the skipped ones can be tried: see --help\n");
