@@ -44,7 +44,8 @@ extern "C" {
 
 /*
  * A text in UTF-8: a pointer and a length, without a zero at its end. `data` may be NULL when `length`
- * is 0. What is no UTF-8 is shown with a mark in its place. Frozen for ever: it has no size.
+ * is 0. What is no UTF-8, and NULL with another length, is shown with a mark in its place. Frozen for
+ * ever: it has no size.
  */
 typedef struct checkd_text {
     const char *data;

@@ -288,6 +288,32 @@ fn a_table_that_does_not_fit_is_refused_in_few_lines() {
 }
 
 #[test]
+fn a_plugin_of_the_next_major_header_is_refused_with_both_numbers() {
+    let checkd = Checkd::prepare("");
+    let source = checkd.dir().join("next.c");
+    let next = ODD.replace("checkd_plugin_entry_v1", "checkd_plugin_entry_v2");
+    // The header of today declares only its own.
+    let next = next.replace(
+        "const checkd_plugin *checkd_plugin_entry_v2",
+        "const checkd_plugin *checkd_plugin_entry_v2(const checkd_host *);\n\
+         const checkd_plugin *checkd_plugin_entry_v2",
+    );
+    fs::write(&source, next).expect("written");
+    let library = checkd.dir().join("next.so");
+    compile("cc", &["-std=c11", "-DHOW=0"], &source, &library);
+    let answer = checkd.ask(["plugin", "inspect", "next.so"]);
+    assert_eq!(answer.code, Some(2), "{answer:#?}");
+    assert_eq!(
+        answer.stderr,
+        "error[C0203]: cannot use plugin `next.so`\n   \
+         = plugin was built with checkd_plugin.h 2.x\n   \
+         = this host serves 1.x\n   \
+         = nothing of it is used\n\
+         help: rebuild the plugin with the `checkd_plugin.h` of checkd 1.x\n"
+    );
+}
+
+#[test]
 fn a_run_that_lies_is_unknown_and_says_how() {
     let checkd = Checkd::prepare("");
     for (how, code, told) in [

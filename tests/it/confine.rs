@@ -102,6 +102,10 @@ fn a_worker_ends_with_its_guard_and_comes_back() {
     let [worker, guard] = pids[..] else {
         panic!("two pids: {said}");
     };
+    // What a person who lists processes looks for.
+    let named = fs::read(format!("/proc/{guard}/cmdline")).expect("it runs");
+    let named = String::from_utf8_lossy(&named).into_owned();
+    assert!(named.starts_with("checkd: plugin "), "{named}");
     signal(guard, Signal::KILL);
     eventually("it is gone", Duration::from_mins(1), || {
         (!alive(worker)).then_some(())

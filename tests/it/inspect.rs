@@ -349,6 +349,22 @@ fn a_plugin_of_the_configuration_is_found_by_its_name() {
     let found = as_json(&checkd, &["found"], 2);
     assert_eq!(found["name"], "found", "{found:#}");
 
+    let confined =
+        "limits = { memory = \"2GiB\", open_files = 64 }\nallow = [\"network\", \"read:/srv\"]\n";
+    let of_process = config.replace("isolation = \"in-process\"\n", confined);
+    checkd.write_config(&of_process.replace("\"read:/srv\"", "\"read:/usr\""));
+    let answer = inspect(&checkd, &["acme"]);
+    for words in [
+        "limits       { open_files = 64, memory = \"2GiB\" }\n",
+        "allow        [\"network\", \"read:/usr\"]\n",
+    ] {
+        assert!(answer.stdout.contains(words), "{words}: {answer:#?}");
+    }
+    let told = as_json(&checkd, &["acme"], answer.code.unwrap_or_default());
+    assert_eq!(told["allow"][1], "read:/usr", "{told:#}");
+    assert_eq!(told["user"], Value::Null, "{told:#}");
+    checkd.write_config(&config);
+
     let answer = inspect(&checkd, &["acmee"]);
     assert_eq!(answer.code, Some(2), "{answer:#?}");
     for words in ["names: acme, found", "help: did you mean `acme`?"] {

@@ -341,14 +341,27 @@ fn door(opened: &Opened) -> Result<Door, Fault> {
         let entry = opened.get::<c_door::Entry>(c_door::SYMBOL);
         entry.map(|entry| c_door::Plugin::open(*entry))
     };
+    // What a later major version of the header is told by.
+    let later = || {
+        (c_door::HEADER.0 + 1..=MAJOR_MAX).find(|major| {
+            let symbol = format!("checkd_plugin_entry_v{major}");
+            // SAFETY: it is looked for, and neither read nor called.
+            #[expect(unsafe_code, reason = "a symbol has no type")]
+            let found = unsafe { opened.get::<*const ()>(symbol) };
+            found.is_ok()
+        })
+    };
     match plugin {
         Ok(plugin) => Ok(Door::C(Box::leak(Box::new(plugin?)))),
-        Err(_) => Err(Fault::new(
-            "C0204",
-            "it is a shared library without the symbol of a checkd plugin",
-        )
-        .note(format!("in C it exports `{}`", c_door::SYMBOL))
-        .help("a plugin's crate has `checkd_plugin_api::export_plugin!();` and `crate-type = [\"cdylib\"]`")),
+        Err(_) => Err(match later() {
+            Some(major) => c_door::other_major(&format!("{major}.x")),
+            None => Fault::new(
+                "C0204",
+                "it is a shared library without the symbol of a checkd plugin",
+            )
+            .note(format!("in C it exports `{}`", c_door::SYMBOL))
+            .help("a plugin's crate has `checkd_plugin_api::export_plugin!();` and `crate-type = [\"cdylib\"]`"),
+        }),
     }
 }
 
@@ -358,6 +371,9 @@ fn linker_says(path: &Path, error: &libloading::Error) -> String {
     let path = format!("{}: ", path.display());
     bounded(said.strip_prefix(&path).unwrap_or(&said), TEXT_MAX)
 }
+
+/// The latest major version of the C header that is looked for, to say that it is one.
+const MAJOR_MAX: u32 = 64;
 
 /// What checkd does about a plugin that is not what it should be.
 pub(crate) const UNUSED: &str = "nothing of it is used";

@@ -162,6 +162,10 @@ impl Launch {
         if let Some(directory) = directory {
             command.current_dir(directory);
         }
+        if self.guarded {
+            // What a person who lists processes looks for.
+            command.arg0(format!("checkd: plugin {}", self.plugin));
+        }
         let child = command
             .args(words)
             .stdin(Stdio::from(OwnedFd::from(theirs)))

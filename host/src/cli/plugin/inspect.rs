@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use checkd_core::diagnostic::{Diagnostic, nearest};
-use checkd_core::plan::{PluginPlan, PluginSource, Scope};
+use checkd_core::plan::{PluginPlan, PluginSource, Scope, written};
 use serde_json::{Value, json};
 
 use crate::cli::paint::{Ink, Paper, print, print_json};
@@ -160,6 +160,17 @@ fn rows(found: &Inspected) -> Vec<(&'static str, String)> {
     if let Some(pin) = &found.plan.sha256 {
         rows.push(("pinned to", pin.clone()));
     }
+    let confine = &found.plan.confine;
+    if !confine.limits.is_empty() {
+        rows.push(("limits", written(confine.limits.iter())));
+    }
+    if let Some(user) = &confine.user {
+        rows.push(("user", user.clone()));
+    }
+    if let Some(allow) = &confine.allow {
+        let words: Vec<String> = allow.iter().map(|word| format!("\"{word}\"")).collect();
+        rows.push(("allow", format!("[{}]", words.join(", "))));
+    }
     rows.push(("used", verdict(found)));
     rows
 }
@@ -260,6 +271,11 @@ fn as_json(found: &Inspected) -> Value {
         PluginSource::Library(path) => (Some(path), None),
         PluginSource::Command { words, .. } => (None, Some(words)),
     };
+    let confine = &found.plan.confine;
+    let limits = confine.limits.iter();
+    let limits = (!confine.limits.is_empty()).then(|| written(limits));
+    let allow = confine.allow.as_ref();
+    let allow = allow.map(|allow| allow.iter().map(ToString::to_string).collect::<Vec<_>>());
     let diagnostics: Vec<Value> = found.diagnostics.iter().map(diagnostic).collect();
     json!({
         "name": found.plan.name,
@@ -272,6 +288,9 @@ fn as_json(found: &Inspected) -> Value {
         "served": found.door().map(DoorKind::served),
         "files": found.files,
         "pinned": found.plan.sha256,
+        "limits": limits,
+        "user": found.plan.confine.user,
+        "allow": allow,
         "usable": found.is_whole(),
         "kinds": kinds,
         "diagnostics": diagnostics,

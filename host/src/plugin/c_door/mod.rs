@@ -100,11 +100,7 @@ impl Plugin {
         let table: PluginTable = unsafe { take(at, size) };
         if table.header_major != HEADER.0 {
             let (major, minor) = (table.header_major, table.header_minor);
-            let told = format!("plugin was built with {HEADER_NAME} {major}.{minor}");
-            return Err(Fault::new("C0203", told)
-                .note(format!("this host serves {}.x", HEADER.0))
-                .note(UNUSED)
-                .help(REBUILD));
+            return Err(other_major(&format!("{major}.{minor}")));
         }
         // SAFETY: the plugin's tables are static.
         let (kinds, name, version) = unsafe {
@@ -148,6 +144,17 @@ impl Plugin {
 const MEND: &str = "mend its table: `checkd_plugin.h` says what each field must be";
 
 const REBUILD: &str = "rebuild the plugin with the `checkd_plugin.h` of checkd 1.x";
+
+/// A plugin of a major version of the header that this host does not serve.
+pub(super) fn other_major(version: &str) -> Fault {
+    Fault::new(
+        "C0203",
+        format!("plugin was built with {HEADER_NAME} {version}"),
+    )
+    .note(format!("this host serves {}.x", HEADER.0))
+    .note(UNUSED)
+    .help(REBUILD)
+}
 
 /// One kind of a plugin.
 ///

@@ -4,6 +4,9 @@
 use std::ffi::c_void;
 use std::mem::{MaybeUninit, size_of};
 
+/// What stands for a text that is not there.
+const MARK: &str = "\u{fffd}";
+
 /// The longest text that is taken from a table or a sample in bytes.
 const TEXT_MAX: usize = 1 << 20;
 
@@ -203,14 +206,15 @@ impl Text {
         }
     }
 
-    /// A copy; what is no UTF-8 gets a mark in its place, and what is too long is cut.
+    /// A copy; what is no UTF-8, or not there, gets a mark in its place, and what is too long is cut.
     ///
     /// # Safety
     /// `data` is NULL, or there are `length` bytes that may be read.
     #[expect(unsafe_code, reason = "reads what a plugin points to")]
     pub(super) unsafe fn copy(self) -> String {
         if self.data.is_null() {
-            return String::new();
+            let lacks = self.length > 0;
+            return if lacks { MARK.into() } else { String::new() };
         }
         // SAFETY: the caller's promise, for a part of those bytes.
         let bytes = unsafe { std::slice::from_raw_parts(self.data, self.length.min(TEXT_MAX)) };

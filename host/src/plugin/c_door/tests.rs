@@ -44,6 +44,18 @@ fn a_structure_is_read_as_far_as_both_sides_know_it() {
     }
 }
 
+#[test]
+fn a_text_that_is_not_there_is_a_mark_and_not_nothing() {
+    let text = |length| Text {
+        data: std::ptr::null(),
+        length,
+    };
+    #[expect(unsafe_code, reason = "reads texts of this test")]
+    // SAFETY: NULL is never read.
+    let (none, lacking) = unsafe { (text(0).copy(), text(5).copy()) };
+    assert_eq!((&*none, &*lacking), ("", "\u{fffd}"));
+}
+
 fn declared(form: Form, required: bool, default: &str) -> Declared {
     let default = (!default.is_empty()).then(|| form.default(default).unwrap());
     Declared {
