@@ -91,6 +91,14 @@ pub const EVENTS: &[&str] = &[
     "recovered",
 ];
 
+/// What lasts until an end is told: all that makes an alert.
+pub const PROBLEMS: &[&str] = &[
+    "incident", "given_up", "hold", "waiting", "blind", "journal",
+];
+
+/// What ends: told only to who was told of what is over.
+pub const END: &str = "recovered";
+
 /// What a sink is told of unless it says otherwise: what a person wants to be woken for. A member that
 /// failed and is being restarted needs nobody, and a page that needs nobody teaches people not to
 /// look; so `incident`, `restart`, `unstable` and `stall` are for sinks that keep a record.
@@ -106,7 +114,7 @@ pub const EVENTS_BY_DEFAULT: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{EVENTS, EVENTS_BY_DEFAULT, of};
+    use super::{END, EVENTS, EVENTS_BY_DEFAULT, PROBLEMS, Role, of};
     use crate::policy::NoticeKind;
 
     #[test]
@@ -130,7 +138,11 @@ mod tests {
             NoticeKind::Released,
         ];
         for kind in kinds {
-            assert!(EVENTS.contains(&of(kind).event), "{kind:?}");
+            let news = of(kind);
+            assert!(EVENTS.contains(&news.event), "{kind:?}");
+            let problem = news.role == Role::Problem;
+            assert_eq!(PROBLEMS.contains(&news.event), problem, "{kind:?}");
+            assert_eq!(news.event == END, news.role == Role::End, "{kind:?}");
         }
         for event in EVENTS {
             assert!(

@@ -1,5 +1,7 @@
 //! `[notify.N]`: who is told, of what, and where to.
 
+mod lints;
+
 use std::collections::BTreeMap;
 
 use super::defaults as d;
@@ -85,7 +87,7 @@ fn sink<'a>(
     };
     let events = section.choices("events");
     let events = events.unwrap_or_else(|| news::EVENTS_BY_DEFAULT.to_vec());
-    Some(SinkPlan {
+    let plan = SinkPlan {
         name: name.to_owned(),
         target,
         events: events.into_iter().map(str::to_owned).collect(),
@@ -94,7 +96,9 @@ fn sink<'a>(
         min_interval: section.span("min_interval").unwrap_or(min_interval),
         timeout: section.wait("timeout").unwrap_or(d::NOTIFY_TIMEOUT),
         retry_for: section.wait("retry_for").unwrap_or(d::NOTIFY_RETRY_FOR),
-    })
+    };
+    lints::lints(reader, &section, &plan);
+    Some(plan)
 }
 
 /// Tells keys that belong to another kind of sink.

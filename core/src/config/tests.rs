@@ -938,6 +938,69 @@ fn what_is_seldom_meant_is_a_warning_with_its_arithmetic() {
 }
 
 #[test]
+fn a_sink_that_is_never_told_anything_or_too_late_is_warned_of() {
+    let hook = |more: &Json| {
+        let mut sink = json!({ "kind": "webhook", "url": "http://127.0.0.1/hook" });
+        sink.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        sink
+    };
+    let alerts =
+        |url: &str, events: &Json| json!({ "kind": "alertmanager", "url": url, "events": events });
+    let good = json!(["given_up", "restart"]);
+    for (sink, told) in [
+        (hook(&json!({})), None),
+        (hook(&json!({ "events": ["given_up"] })), None),
+        (hook(&json!({ "events": ["restart"] })), None),
+        (
+            hook(&json!({ "events": ["recovered"] })),
+            Some("is never told anything"),
+        ),
+        (
+            hook(&json!({ "groups": [] })),
+            Some("is told nothing of any group"),
+        ),
+        (hook(&json!({ "collect": "9d" })), Some("1d")),
+        (hook(&json!({ "min_interval": "100d" })), Some("1d")),
+        (hook(&json!({ "min_interval": "1d" })), None),
+        (hook(&json!({ "timeout": "10m" })), Some("more than 5m")),
+        (
+            hook(&json!({ "retry_for": "1s" })),
+            Some("`timeout` is 10s"),
+        ),
+        (hook(&json!({ "retry_for": "10s" })), None),
+        (alerts("http://127.0.0.1:9093", &good), None),
+        (alerts("http://127.0.0.1:9093/am/", &good), None),
+        (
+            alerts("http://127.0.0.1:9093/am/api/v2/alerts", &good),
+            Some("leave `/api/v2/alerts` out"),
+        ),
+        (
+            alerts(
+                "http://127.0.0.1:9093",
+                &json!(["restart", "unstable", "recovered"]),
+            ),
+            Some("never makes an alert"),
+        ),
+    ] {
+        let mut all = group(&json!({}));
+        all["notify"] = json!({ "ops": sink });
+        let (plan, found) = read(&document(&all), &kinds(), UnknownKinds::Refuse);
+        assert!(plan.is_some(), "{found:?}");
+        let found: Vec<String> = found.iter().map(|it| format!("{it:?}")).collect();
+        match told {
+            None => assert!(found.is_empty(), "{sink}: {found:?}"),
+            Some(told) => {
+                assert_eq!(found.len(), 1, "{sink}: {found:?}");
+                assert!(found[0].contains("C0137"), "{found:?}");
+                assert!(found[0].contains(told), "{sink}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn settings_that_have_no_effect_or_no_end_are_warned_of() {
     let rolling = json!({ "allow_group_restart": true, "strategy": "rolling" });
     let window = json!({ "from": "00:00", "to": "24:00" });
