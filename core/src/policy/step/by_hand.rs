@@ -2,6 +2,7 @@
 
 use super::Turn;
 use crate::event::{Command, Effect};
+use crate::id::IncidentId;
 use crate::journal::{Entry, Outcome};
 use crate::policy::state::{Asked, Control, Ledger, Life, Member, Phase, Wanted};
 use crate::policy::{Axis, NoticeKind, Step};
@@ -200,7 +201,17 @@ impl Turn<'_> {
         if (self.state.member(id)).is_some_and(|member| member.trouble.is_some()) {
             self.hold_ended_by(id.group, by);
         }
+        let was_given_up =
+            (self.state.member(id)).is_some_and(|member| member.ledger.given_up.is_some());
         self.change(id, |member| member.ledger = Ledger::default());
+        // People were told that it is given up: that it is once more would be nothing new of one incident.
+        if was_given_up {
+            let incident = self.state.next_incident;
+            self.state.next_incident = IncidentId(incident.0 + 1);
+            self.change(id, |member| {
+                member.incident = member.incident.map(|_| incident);
+            });
+        }
         for leaf in self.leaves_of(id) {
             self.set_run(leaf);
         }

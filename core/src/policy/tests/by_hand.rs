@@ -309,3 +309,27 @@ fn a_stop_by_hand_holds_over_a_reboot_and_an_end_by_itself_does_not() {
     world.pass(Span::mins(1));
     assert_eq!(world.life(0), "up");
 }
+
+/// Whoever was told that a member is given up, and has it tried again, must hear that it did not help.
+#[test]
+fn who_is_given_up_again_after_a_reset_is_news() {
+    let mut world = healthy_world(2, 1);
+    world.cured_by_restart = false;
+    world.say(0, 0, Status::Fail);
+    let incident = |world: &World| {
+        let report = world.engine.explain(World::id(0), world.now).unwrap();
+        report.incident.unwrap()
+    };
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        world.pass(Span::mins(60));
+        assert!(world.happened().contains("gave up"), "{}", world.happened());
+        told.push(incident(&world));
+        world.command(0, Command::Reset).unwrap();
+    }
+    assert_ne!(told[0], told[1]);
+    // Of one that was not given up a reset changes nothing that was told.
+    let before = incident(&world);
+    world.command(0, Command::Reset).unwrap();
+    assert_eq!(incident(&world), before);
+}
