@@ -69,7 +69,7 @@ pub const fn of(kind: NoticeKind) -> News {
         NoticeKind::Flapping => news("unstable", Step, Warning, "flapping"),
         NoticeKind::Chronic => news("unstable", Step, Warning, "restarted all day"),
         NoticeKind::Stall => news("stall", Step, Warning, "stalls"),
-        NoticeKind::Unwritten => news("journal", Problem, Critical, "can do nothing"),
+        NoticeKind::Unwritten => news("journal", Problem, Critical, "cannot write its journal"),
         NoticeKind::Quarantined => news("plugin", Problem, Critical, "quarantined"),
         NoticeKind::Released => news("recovered", End, Info, "used again"),
         NoticeKind::Recovered => news("recovered", End, Info, "recovered"),
@@ -93,7 +93,7 @@ pub const EVENTS: &[&str] = &[
 
 /// What lasts until an end is told: all that makes an alert.
 pub const PROBLEMS: &[&str] = &[
-    "incident", "given_up", "hold", "waiting", "blind", "journal",
+    "incident", "given_up", "hold", "waiting", "blind", "journal", "plugin",
 ];
 
 /// What ends: told only to who was told of what is over.

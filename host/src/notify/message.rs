@@ -153,7 +153,7 @@ impl Kind<'_> {
     /// `web/web-3 given up`, `3 of web given up`.
     fn headline(&self) -> String {
         match (self.news.as_slice(), self.group) {
-            ([only], _) => format!("{} {}", only.about(), self.headline),
+            ([only], _) => only.title(),
             (many, Some(group)) => {
                 let whom: std::collections::BTreeSet<String> =
                     many.iter().map(|news| news.about()).collect();
@@ -165,7 +165,8 @@ impl Kind<'_> {
             (many, None) => {
                 let about = many.first().map(|news| news.about()).unwrap_or_default();
                 if many.iter().all(|news| news.about() == about) {
-                    return format!("{} times {about} {}", many.len(), self.headline);
+                    let title = many.first().map_or_else(String::new, |news| news.title());
+                    return format!("{title}, {} times", many.len());
                 }
                 format!("{} plugins {}", many.len(), self.headline)
             }
@@ -273,7 +274,10 @@ pub(super) fn commands(news: &News) -> Vec<String> {
         (None, _) if news.plugin.is_some() => vec!["checkd plugin list".to_owned()],
         (None, _) => vec!["checkd status".to_owned()],
     };
-    if news.event == "given_up" {
+    if news.event == "hold" {
+        commands.push(format!("checkd explain '{about}/*'"));
+    }
+    if news.event == "given_up" || news.event == "hold" {
         commands.push(format!("checkd reset {about}"));
     }
     commands

@@ -48,7 +48,12 @@ impl News {
             event: kind.event.to_owned(),
             role: kind.role,
             urgency: kind.urgency,
-            headline: kind.headline.to_owned(),
+            headline: match (notice.about, kind.role) {
+                // Nothing else is told of this machine that ends.
+                (About::Host, Role::End) => "can write its journal again",
+                _ => kind.headline,
+            }
+            .to_owned(),
             group: group.map(|group| group.name.to_string()),
             member: member.map(|member| member.name.to_string()),
             plugin: None,
@@ -83,6 +88,15 @@ impl News {
             (Some(group), Some(member)) => format!("{group}/{member}"),
             (Some(group), None) => group.clone(),
             (None, _) => "this machine".to_owned(),
+        }
+    }
+
+    /// Who and what: `web/web-3 given up`, `checkd cannot write its journal`.
+    pub(crate) fn title(&self) -> String {
+        let of_machine = self.group.is_none() && self.plugin.is_none();
+        match self.event.as_str() {
+            "journal" | news::END if of_machine => format!("checkd {}", self.headline),
+            _ => format!("{} {}", self.about(), self.headline),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use checkd_core::Span;
 use checkd_core::news::{Role, Urgency};
-use checkd_core::plan::{SinkPlan, Target};
+use checkd_core::plan::{Plan, SinkPlan, Target};
+use checkd_core::policy::{About, Notice, NoticeKind};
+use checkd_core::{Instant, Span};
 
 use super::super::book::{Batch, Waiting};
 use super::super::news::News;
@@ -26,6 +27,14 @@ fn news(event: &str, headline: &str, urgency: Urgency, member: Option<u32>) -> N
         plugin: None,
         text: "`ping` failed 5 times in a row".to_owned(),
         incident: Some(7),
+    }
+}
+
+fn of_machine(event: &str, headline: &str) -> News {
+    News {
+        group: None,
+        incident: None,
+        ..news(event, headline, Urgency::Critical, None)
     }
 }
 
@@ -76,6 +85,18 @@ fn a_subject_says_who_and_what_and_the_worst_first() {
             vec![news("given_up", "held", Urgency::Critical, None)],
             "[checkd] myhost: web held",
         ),
+        (
+            vec![of_machine("stall", "stalls")],
+            "[checkd] myhost: this machine stalls",
+        ),
+        (
+            vec![of_machine("journal", "cannot write its journal")],
+            "[checkd] myhost: checkd cannot write its journal",
+        ),
+        (
+            vec![of_machine("journal", "cannot write its journal"); 2],
+            "[checkd] myhost: checkd cannot write its journal, 2 times",
+        ),
     ] {
         assert_eq!(document(all).subject, subject);
     }
@@ -117,6 +138,35 @@ fn what_is_over_needs_nothing_typed() {
         "{}",
         given_up.text
     );
+}
+
+#[test]
+fn the_end_of_what_is_told_of_this_machine_says_what_it_ends() {
+    let notice = |kind| Notice {
+        about: About::Host,
+        at: Instant(0),
+        kind,
+        text: "the journal takes intents again after 5s".to_owned(),
+        incident: None,
+    };
+    let plan = Plan::default();
+    for (kind, subject) in [
+        (NoticeKind::Unwritten, "checkd cannot write its journal"),
+        (NoticeKind::Recovered, "checkd can write its journal again"),
+        (NoticeKind::Stall, "this machine stalls"),
+    ] {
+        let told = document(vec![News::of(&notice(kind), &plan, 0)]).subject;
+        assert_eq!(told, format!("[checkd] myhost: {subject}"));
+    }
+}
+
+#[test]
+fn of_a_hold_it_is_said_how_to_look_and_how_to_end_it() {
+    let held = document(vec![news("hold", "held", Urgency::Critical, None)]);
+    for command in ["status web", "explain 'web/*'", "reset web"] {
+        let line = format!("  checkd {command}\n");
+        assert!(held.text.contains(&line), "{}", held.text);
+    }
 }
 
 #[test]

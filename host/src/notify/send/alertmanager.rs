@@ -60,7 +60,7 @@ fn alerts(parcel: &Parcel, now_ms: i64) -> Vec<Alert> {
         labels.extend(news.member.clone().map(|member| ("member", member)));
         labels.extend(news.plugin.clone().map(|plugin| ("plugin", plugin)));
         let mut annotations = BTreeMap::from([
-            ("summary", format!("{} {}", news.about(), news.headline)),
+            ("summary", news.title()),
             ("description", news.text.clone()),
             ("commands", message::commands(news).join("\n")),
         ]);
