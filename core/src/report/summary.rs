@@ -18,13 +18,20 @@ pub(super) fn summary(
     let it = view.member;
     if let Some(attempt) = &it.attempt {
         let step = attempt.step.as_str();
-        return match attempt.phase {
-            Phase::Storing if attempt.motive == Motive::Sick => format!(
+        let refused = view.state.refused.as_ref();
+        return match (attempt.phase, refused) {
+            (Phase::Storing, Some(refused)) => format!(
+                "{step} begins, when its intent is in the journal, which did not take the last one ({})",
+                refused.reason
+            ),
+            (Phase::Storing, None) if attempt.motive == Motive::Sick => format!(
                 "{step} begins, as soon as its intent is in the journal and what it looks like is kept"
             ),
-            Phase::Storing => format!("{step} begins, as soon as its intent is in the journal"),
-            Phase::Acting => format!("{step} is under way"),
-            Phase::Confirming => {
+            (Phase::Storing, None) => {
+                format!("{step} begins, as soon as its intent is in the journal")
+            }
+            (Phase::Acting, _) => format!("{step} is under way"),
+            (Phase::Confirming, _) => {
                 let left = attempt.confirm_by.since(view.now);
                 format!(
                     "{step}ed; waits up to {left} for `{}`",

@@ -384,7 +384,9 @@ fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
         let (step, intent) = (&attempt.step, attempt.intent);
         let text = match attempt.phase.as_ref() {
             "storing" => {
-                format!("{step} (intent {intent}): about to begin; every gate is read again then")
+                format!(
+                    "{step} (intent {intent}): begins when that is in the journal; every gate is read again then"
+                )
             }
             phase => format!(
                 "{step} (intent {intent}): {phase}; judged in {} at the latest",

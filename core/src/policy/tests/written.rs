@@ -24,6 +24,16 @@ fn nothing_is_done_that_cannot_be_written_down() {
         .find(|gate| gate.gate == "journal")
         .unwrap();
     assert!(gate.numbers.contains("disk full"), "{}", gate.numbers);
+    // Also in the moment in which it is tried again, before the journal has answered.
+    let tried = (0..20_000).find_map(|_| {
+        world.pass(Span::millis(1));
+        let report = world.engine.explain(World::id(0), world.now).unwrap();
+        report.attempt.map(|_| report.summary)
+    });
+    assert!(
+        tried.as_ref().is_some_and(|it| it.contains("disk full")),
+        "{tried:?}"
+    );
     world.journal_down = false;
     world.pass(Span::mins(1));
     assert_eq!(world.restarts(), 1);
