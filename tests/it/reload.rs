@@ -72,6 +72,7 @@ fn a_file_that_was_emptied_stops_nobody_unless_that_is_meant() {
         let answer = reload(&[]);
         assert_eq!(answer.code, Some(2), "{answer:?}");
         let told = answer.stderr;
+        assert!(told.contains("C0517"), "{told}");
         assert!(told.contains("would stop all 2 members"), "{told}");
     }
     assert!(pids.iter().all(|&pid| alive(pid)), "somebody was stopped");
@@ -80,6 +81,25 @@ fn a_file_that_was_emptied_stops_nobody_unless_that_is_meant() {
     eventually("both are stopped", Duration::from_secs(20), || {
         pids.iter().all(|&pid| !alive(pid)).then_some(())
     });
+}
+
+#[test]
+fn a_daemon_that_the_file_does_not_lead_to_any_more_is_told_to_be_elsewhere() {
+    let checkd = Checkd::start(CONFIG);
+    let [pid, _] = healthy_pair(&checkd);
+    let moved = format!("[daemon]\nstate_dir = \"$DIR/elsewhere\"\n{CONFIG}");
+    checkd.write_raw_config(&moved);
+    let answer = checkd.ask(["reload"]);
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    let told = "the daemon that runs is where it was before: `--control PATH` reaches it";
+    assert!(answer.stderr.contains(told), "{answer:?}");
+    let socket = ["control.sock", "state/control.sock"].map(|path| checkd.dir().join(path));
+    let socket = socket.iter().find(|path| path.exists()).unwrap();
+    let answer = checkd.ask(["reload", "--control", socket.to_str().unwrap()]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let told = "`state_dir` takes effect when checkd is started again";
+    assert!(answer.unwrapped().contains(told), "it is told when");
+    assert!(alive(pid), "it was restarted");
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use crate::api::client::Failure;
 use crate::api::wire::{Answers, Order, ReloadOrder, Reloaded};
 use crate::wall;
 
+use super::paint::{Ink, Paper};
 use super::{Daemon, FAILED, USAGE, find, paint, tell};
 
 /// Arguments of the verbs that only select.
@@ -74,12 +76,22 @@ pub fn reload(args: &ReloadArgs) -> ExitCode {
         restart: args.restart,
         force: args.force,
     };
-    let answer: Reloaded = match find::control(&args.daemon).post("/api/v1/reload", &order) {
+    let place = find::place(&args.daemon);
+    let answer: Reloaded = match place.control.post("/api/v1/reload", &order) {
         Ok(answer) => answer,
+        Err(Failure::Silent(told)) if place.home.is_some() => {
+            // The file that is to be taken says where the daemon will be, and not where it is.
+            let moved = "where `state_dir` or `control` was changed in it, the daemon that runs is where it \
+                         was before: `--control PATH` reaches it";
+            return find::no_answer(&Failure::Silent(Box::new(told.note(moved))));
+        }
         Err(failure) => return find::no_answer(&failure),
     };
     if answer.ok {
-        paint::print(&format!("new configuration taken: {}\n", answer.text));
+        let mut out = String::new();
+        let text = format!("new configuration taken: {}", answer.text);
+        Paper::of_stdout().hang(&mut out, "", 0, &text, Ink::Plain);
+        paint::print(&out);
         return ExitCode::SUCCESS;
     }
     tell::say(answer.text.trim_end());
@@ -159,21 +171,22 @@ fn give(daemon: &Daemon, verb: &str, order: &Order) -> ExitCode {
         .map(|a| a.member.chars().count())
         .max()
         .unwrap_or(0);
+    let mut out = String::new();
     for answer in &answers.answers {
-        let line = format!("{:width$}  {}", answer.member, answer.text);
+        let head = format!("{:width$}  ", answer.member);
         if answer.ok {
-            paint::print(&format!("{line}\n"));
-        } else {
-            tell::say(&format!(
-                "{line}{}",
-                if answer.text.is_empty() {
-                    "refused"
-                } else {
-                    ""
-                }
-            ));
+            Paper::of_stdout().hang(&mut out, &head, width + 2, &answer.text, Ink::Plain);
+            continue;
         }
+        let text = match answer.text.as_str() {
+            "" => "refused",
+            text => text,
+        };
+        let mut refused = String::new();
+        Paper::plain().hang(&mut refused, &head, width + 2, text, Ink::Plain);
+        tell::say(refused.trim_end());
     }
+    paint::print(&out);
     if answers.answers.iter().all(|answer| answer.ok) {
         ExitCode::SUCCESS
     } else {

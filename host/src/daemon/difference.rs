@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use checkd_core::diagnostic::Place;
-use checkd_core::plan::{CheckPlan, GroupPlan, Plan};
+use checkd_core::plan::{CheckPlan, GroupPlan, Plan, PolicyPlan};
 
 /// What is said when nothing differs.
 pub(super) const SAME: &str = "nothing in it differs from before";
@@ -13,6 +13,9 @@ const NAMES: usize = 3;
 
 /// A setting of a group, as text that differs when it does.
 type Setting = fn(&Plan, &GroupPlan) -> String;
+
+/// Whether a setting of a group is another one than before.
+type Differs = fn(&GroupPlan, &GroupPlan) -> bool;
 
 /// `2 members gone, 3 checks changed, policy of web changed`.
 ///
@@ -36,9 +39,18 @@ pub(super) fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]
     let mut parts = Vec::new();
     parts.extend(Changes::new(&members(old), &members(new)).counted("member"));
     parts.extend(Changes::new(&checks(old), &checks(new)).counted("check"));
-    let settings: [(&str, Setting); 6] = [
+    let settings: [(&str, Setting); 8] = [
         ("mode", |_, group| format!("{:?}", group.mode)),
-        ("policy", |_, group| format!("{:?}", group.policy)),
+        ("restart", |_, group| format!("{:?}", group.policy.restart)),
+        ("success_codes", |_, group| {
+            format!("{:?}", group.policy.success_codes)
+        }),
+        ("permanent_codes", |_, group| {
+            format!("{:?}", group.policy.permanent_codes)
+        }),
+        ("evidence_command", |_, group| {
+            format!("{:?}", group.policy.evidence_command)
+        }),
         ("live, ready or startup", |_, group| {
             let all = [&group.live, &group.ready, &group.startup];
             format!("{:?}", all.map(|it| &it.text))
@@ -46,7 +58,6 @@ pub(super) fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]
         ("command or other settings", |_, group| {
             format!("{:?}", group.launch)
         }),
-        ("ready_members", |_, group| group.ready_members.to_string()),
         ("depends_on", |plan, group| {
             let names = group.depends_on.iter().map(|&on| plan.group_name(on));
             format!("{:?}", names.collect::<Vec<_>>())
@@ -58,6 +69,27 @@ pub(super) fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]
             named(groups.map(|group| (group.name.to_string(), of(plan, group))))
         };
         let changed = Changes::new(&all(old), &all(new)).changed;
+        if !changed.is_empty() {
+            parts.push(format!("{what} of {} changed", listed(&changed, "group")));
+        }
+    }
+    let of_pairs: [(&str, Differs); 3] = [
+        ("policy", policy_differs),
+        ("ready_members", |was, is| {
+            let all = |group: &GroupPlan| group.ready_members as usize == group.members.len();
+            was.ready_members != is.ready_members && !(all(was) && all(is))
+        }),
+        ("ports", |was, is| {
+            let mut pairs = was.members.iter().zip(&is.members);
+            pairs.any(|(was, is)| was.port != is.port)
+        }),
+    ];
+    for (what, differs) in of_pairs {
+        let changed = (new.groups.iter()).filter(|is| {
+            let was = old.find_group(is.name.as_str());
+            was.is_some_and(|(_, was)| differs(was, is))
+        });
+        let changed: Vec<String> = changed.map(|group| group.name.to_string()).collect();
         if !changed.is_empty() {
             parts.push(format!("{what} of {} changed", listed(&changed, "group")));
         }
@@ -101,6 +133,30 @@ pub(super) fn difference(old: &Plan, new: &Plan, gone: usize, rebuilt: &[String]
     } else {
         parts.join(", ")
     }
+}
+
+/// Of the policy what stands in the group's own table of that name. Where as many as follow from the number of
+/// members are allowed before and now, that is no setting.
+fn policy_differs(was: &GroupPlan, is: &GroupPlan) -> bool {
+    let by_itself = |group: &GroupPlan| {
+        PolicyPlan::of_defaults(u32::try_from(group.members.len()).unwrap_or(u32::MAX))
+    };
+    let (mut before, after) = (was.policy.clone(), &is.policy);
+    let (old, new) = (by_itself(was), by_itself(is));
+    if (before.max_out, after.max_out) == (old.max_out, new.max_out) {
+        before.max_out = after.max_out;
+    }
+    if (before.hold_at, after.hold_at) == (old.hold_at, new.hold_at) {
+        before.hold_at = after.hold_at;
+    }
+    let before = PolicyPlan {
+        restart: after.restart,
+        success_codes: after.success_codes.clone(),
+        permanent_codes: after.permanent_codes.clone(),
+        evidence_command: after.evidence_command.clone(),
+        ..before
+    };
+    before != *after
 }
 
 fn named<T>(all: impl Iterator<Item = (String, T)>) -> BTreeMap<String, T> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use checkd_core::MemberId;
 use checkd_core::config::changed;
+use checkd_core::diagnostic::Diagnostic;
 use checkd_core::engine::{Command, Event};
 use checkd_core::plan::{Mode, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -294,11 +295,13 @@ fn most_leave(fresh: Fresh, before: &Plan, force: bool) -> Result<Fresh, String>
     } else {
         "leaves members out"
     };
-    Err(format!(
-        "the new configuration {names}, and would stop {whom}; \
-         `checkd reload --force` if that is meant, `checkd stop` to stop them and keep the \
-         configuration"
-    ))
+    let told = Diagnostic::error("C0517", format!("the new configuration {names}"))
+        .note(format!("it would stop {whom}"))
+        .help(
+            "`checkd reload --force` if that is meant; `checkd stop` stops them and keeps \
+             the configuration",
+        );
+    Err(crate::cli::tell::text(&told))
 }
 
 fn read(layers: &crate::cli::Layers, observe: bool, before: &Catalog) -> Result<Fresh, String> {

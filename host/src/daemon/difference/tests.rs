@@ -1,6 +1,6 @@
 //! Each kind of change is named.
 
-use checkd_core::plan::{MaintenancePlan, Mode, OnExit, Plan};
+use checkd_core::plan::{MaintenancePlan, Mode, OnExit, Plan, PolicyPlan, RestartType};
 use checkd_core::{GroupName, Span};
 
 use super::{SAME, difference};
@@ -32,7 +32,7 @@ fn window() -> MaintenancePlan {
 #[test]
 fn every_change_has_its_words() {
     type Change = fn(&mut Plan);
-    let cases: [(Change, &str); 11] = [
+    let cases: [(Change, &str); 15] = [
         (|_| {}, SAME),
         // Where a check is written in the file is no setting.
         (|plan| plan.groups[0].checks[0].place.start = 99, SAME),
@@ -59,6 +59,28 @@ fn every_change_has_its_words() {
         (
             |plan| plan.groups[0].launch.stop_timeout = Span::secs(1),
             "command or other settings of web changed",
+        ),
+        (
+            |plan| plan.groups[0].policy.restart = RestartType::Temporary,
+            "restart of web changed",
+        ),
+        (
+            |plan| plan.groups[0].policy.success_codes = vec![0, 3],
+            "success_codes of web changed",
+        ),
+        (
+            |plan| plan.groups[1].members[1].port = Some(8080),
+            "ports of db changed",
+        ),
+        // What follows from how many there are is told by that.
+        (
+            |plan| {
+                let group = &mut plan.groups[0];
+                group.members.pop();
+                group.ready_members = 1;
+                group.policy = PolicyPlan::of_defaults(1);
+            },
+            "1 member gone",
         ),
         (
             |plan| plan.groups[0].depends_on = vec![1],
