@@ -78,6 +78,8 @@ pub struct KeptGroup {
     together: Option<Together>,
     #[serde(default)]
     together_at: Option<Instant>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    together_why: String,
     supplied: bool,
     /// The maintenance window that the journal says it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,6 +227,7 @@ impl State {
             hold: group.hold.clone(),
             together: group.together.clone(),
             together_at: group.together_at,
+            together_why: group.together_why.clone(),
             supplied: group.supplied,
             maintenance: group.maintenance.as_ref().map(|window| window.name.clone()),
         })
@@ -256,6 +259,7 @@ impl State {
                     together.under(group_plan.policy.strategy, group_plan.members.len())
                 });
                 group.together_at = kept.together_at;
+                group.together_why.clone_from(&kept.together_why);
                 group.supplied = kept.supplied;
             }
         }

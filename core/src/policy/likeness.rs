@@ -158,6 +158,7 @@ impl Group {
             maintenance,
             together,
             together_at,
+            together_why: _,
             supplied,
             waiting,
         } = self;

@@ -103,6 +103,9 @@ pub(crate) struct Group {
     pub(crate) together: Option<Together>,
     /// When that last began.
     pub(crate) together_at: Option<Instant>,
+    /// And why.
+    #[serde(default)]
+    pub(crate) together_why: String,
     /// Whether all that it depends on was there when last looked at.
     pub(crate) supplied: bool,
     /// Members with a proposal that a gate holds up which other members open, the longest waiting
@@ -583,6 +586,7 @@ impl Group {
             maintenance: None,
             together: None,
             together_at: None,
+            together_why: String::new(),
             supplied: false,
             waiting: BTreeMap::new(),
         }

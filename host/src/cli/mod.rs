@@ -86,7 +86,7 @@ enum Verb {
     /// Take the configuration and the plugins as they are now.
     Reload(by_hand::ReloadArgs),
     /// Forget failed attempts, so that a member that was given up is tried again. The hold of a group
-    /// ends when one of those is named that it is held for.
+    /// ends when one of those is named that it is held for; not one for want of what it depends on.
     Reset(by_hand::SelectArgs),
     /// Print a JSON Schema of the configuration for editors.
     Schema(schema::Args),

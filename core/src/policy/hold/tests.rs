@@ -177,6 +177,11 @@ fn a_hold_over_calm_members_is_no_stall_of_the_machine() {
     world.pass(Span::mins(5));
     let ledger = world.happened();
     assert!(ledger.contains("held: the dependency"), "{ledger}");
+    let answer = world.command(0, Command::Reset).unwrap();
+    assert!(
+        answer.starts_with("web stays held: the dependency database fails; "),
+        "{answer}"
+    );
     assert!(!ledger.contains("stalls"), "{ledger}");
 }
 

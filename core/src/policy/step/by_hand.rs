@@ -4,6 +4,7 @@ use super::Turn;
 use crate::event::{Command, Effect};
 use crate::id::IncidentId;
 use crate::journal::{Entry, Outcome};
+use crate::policy::gate::dependency;
 use crate::policy::state::{Asked, Control, Ledger, Life, Member, Phase, Wanted};
 use crate::policy::{Axis, NoticeKind, Step};
 use crate::{Instant, MemberId};
@@ -24,9 +25,13 @@ impl Turn<'_> {
         }
         let answer = answer.map(|()| {
             let taken = self.taken(id, command);
+            let group = self.plan.group_name(id.group);
             if freed {
-                let group = self.plan.group_name(id.group);
                 format!("the hold of {group} is over; {taken}")
+            } else if *command == Command::Reset
+                && let Some(missing) = self.missing(id.group).filter(|_| held)
+            {
+                format!("{group} stays held: {missing}; {taken}")
             } else {
                 taken
             }
@@ -35,6 +40,13 @@ impl Turn<'_> {
             id: answer_id,
             answer,
         });
+    }
+
+    /// What a group needs and is not there: no person ends a hold because of that.
+    fn missing(&self, index: u32) -> Option<String> {
+        let (plan, group) = self.plan.group(index).zip(self.state.group(index))?;
+        let missing = dependency::missing(self.plan, self.state, plan, group, self.now)?;
+        Some(missing.what())
     }
 
     /// Does what a person asks for, as far as it can be done at once.

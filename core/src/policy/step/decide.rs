@@ -271,10 +271,18 @@ impl Turn<'_> {
         let because = match proposal.motive {
             Motive::Begin => "it was not started yet".to_owned(),
             Motive::ByHand { .. } => "by hand".to_owned(),
-            Motive::Together if proposal.begins() => {
-                "it was stopped with its whole group".to_owned()
+            Motive::Together => {
+                let how = if proposal.begins() {
+                    "it was stopped with its whole group"
+                } else {
+                    "its group is restarted as a whole"
+                };
+                let why = (self.state.group(id.group)).map(|group| group.together_why.as_str());
+                match why.filter(|why| !why.is_empty()) {
+                    Some(why) => format!("{how}: {why}"),
+                    None => how.to_owned(),
+                }
             }
-            Motive::Together => "its group is restarted as a whole".to_owned(),
             Motive::Sick => self.because(id).1,
             Motive::Dead => {
                 let how = (self.state.member(id)).map_or_else(String::new, words::ending);

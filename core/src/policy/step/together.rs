@@ -57,9 +57,9 @@ impl Turn<'_> {
             }
         };
         let (many, until) = (left.len(), self.now + wait);
+        let reason = format!("restarts of {} members did not help", witnesses.len());
         let why = format!(
-            "restarts of {} members did not help; {many} are restarted together ({})",
-            witnesses.len(),
+            "{reason}; {many} are restarted together ({})",
             strategy.as_str()
         );
         let now = self.now;
@@ -70,6 +70,7 @@ impl Turn<'_> {
                 until,
             });
             group.together_at = Some(now);
+            group.together_why = reason;
         }
         self.group_changed(id.group, "together", "single", "together", &why);
         self.tell(About::Group(id.group), NoticeKind::Acting, why, None);
