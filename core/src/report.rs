@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use around::{Around, HoldReport, TogetherReport};
 pub use shape::{
     Advice, AttemptReport, GateReport, GroupReport, KeeperReport, LeafReport, MemberReport,
-    SinkReport, StatusReport, UnplannedReport, Word,
+    PluginReport, SinkReport, StatusReport, UnplannedReport, Word,
 };
 pub use written::{Decision, Texts, told};
 

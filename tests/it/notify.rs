@@ -596,6 +596,14 @@ fn a_plugin_that_is_quarantined_is_news_and_so_is_its_end() {
     }
     let subject = told["subject"].as_str().expect("a subject");
     assert!(subject.contains(": plugin acme quarantined"), "{told:#}");
+    // Whoever looks is told too.
+    let status = checkd.ask(["status"]).unwrapped();
+    assert!(
+        status.contains("plugin acme quarantined since "),
+        "{status}"
+    );
+    let listed = checkd.ask(["plugin", "list", "checkd.toml"]).unwrapped();
+    assert!(listed.contains("acme: quarantined since "), "{listed}");
     fs::remove_file(checkd.dir().join("die")).expect("it was there");
     // It is tried again after half a minute.
     let told = eventually("its end is told", Duration::from_mins(3), || {

@@ -27,6 +27,18 @@ pub struct StatusReport {
     /// The parent of all members, when there is something to say about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<KeeperReport>,
+    /// Plugins that are quarantined: their checks are unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginReport>,
+}
+
+/// A plugin that is quarantined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginReport {
+    /// Its name.
+    pub name: String,
+    /// Since when, and why.
+    pub quarantined: String,
 }
 
 /// A process that runs and that the configuration does not name any more.

@@ -71,10 +71,7 @@ pub(crate) fn by_configuration() -> Place {
         file,
         diagnostics,
     } = crate::config::load(&layers);
-    let base = file.as_deref().map(base_of).unwrap_or_default();
-    let text = |key: &str| text_at(&document, &["daemon", key]);
-    let state = state_dir::path_of(text("state_dir"), &base);
-    let path = state_dir::control_of(text("control"), &state, &base);
+    let (state, path) = files_of(file.as_deref(), &document);
     let broken = diagnostics
         .iter()
         .any(|told| told.severity == Severity::Error);
@@ -92,6 +89,15 @@ pub(crate) fn by_configuration() -> Place {
         control: Control { path, chosen_by },
         home: Some(Home { state, document }),
     }
+}
+
+/// The state directory and the control socket of a configuration.
+pub(crate) fn files_of(file: Option<&Path>, document: &Document) -> (PathBuf, PathBuf) {
+    let base = file.map(base_of).unwrap_or_default();
+    let text = |key: &str| text_at(document, &["daemon", key]);
+    let state = state_dir::path_of(text("state_dir"), &base);
+    let control = state_dir::control_of(text("control"), &state, &base);
+    (state, control)
 }
 
 /// The directory that relative paths of a configuration are seen from: where its file is.

@@ -158,7 +158,8 @@ fn shape(report: &StatusReport) -> String {
         shape.push_str(&format!("{} {} {}\n", one.path, one.pid, one.stopping));
     }
     let troubled = report.keeper.as_ref().map(|keeper| keeper.notes.len());
-    shape.push_str(&format!("{troubled:?}\n"));
+    let quarantined: Vec<&String> = report.plugins.iter().map(|plugin| &plugin.name).collect();
+    shape.push_str(&format!("{troubled:?} {quarantined:?}\n"));
     shape
 }
 
@@ -219,11 +220,17 @@ pub(super) fn render(report: &StatusReport, paper: Paper) -> String {
     out
 }
 
-/// What belongs to no group: the keeper, and what nobody looks after.
+/// What belongs to no group: the keeper, plugins in quarantine, and what nobody looks after.
 fn around(out: &mut String, report: &StatusReport, paper: Paper) {
     for note in report.keeper.iter().flat_map(|keeper| &keeper.notes) {
         let head = format!("\n{}  ", paper.ink(Ink::Bad, "keeper"));
         paper.hang(out, &head, "keeper  ".len(), note, Ink::Plain);
+    }
+    for plugin in &report.plugins {
+        let name = format!("plugin {}", plugin.name);
+        let head = format!("\n{}  ", paper.ink(Ink::Bad, &name));
+        let column = name.chars().count() + 2;
+        paper.hang(out, &head, column, &plugin.quarantined, Ink::Plain);
     }
     if !report.unplanned.is_empty() {
         let head = "not in the configuration any more";

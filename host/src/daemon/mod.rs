@@ -25,7 +25,7 @@ use checkd_core::journal::Entry;
 use checkd_core::plan::{OnExit, Plan, Scope};
 use checkd_core::policy::keep::{Between, Kept};
 use checkd_core::policy::{About, Notice, NoticeKind};
-use checkd_core::report::{MemberReport, StatusReport, UnplannedReport};
+use checkd_core::report::{MemberReport, PluginReport, StatusReport, UnplannedReport};
 use checkd_core::{Generation, Instant, IntentId, MemberId, Span};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
@@ -471,6 +471,18 @@ impl Daemon {
         }
     }
 
+    fn quarantined(&self) -> Vec<PluginReport> {
+        let all = self.runner.standings().into_iter();
+        let quarantined = all.filter_map(|(name, standing)| match standing {
+            Standing::Quarantined(quarantined) => Some(PluginReport {
+                name: name.to_string(),
+                quarantined,
+            }),
+            Standing::Open | Standing::Good => None,
+        });
+        quarantined.collect()
+    }
+
     /// A plugin that is quarantined is told once, to whoever watches and to whoever does not, and so is
     /// the end of that.
     fn look_at_plugins(&mut self) {
@@ -650,6 +662,7 @@ impl Daemon {
                 report.notify = self.notifier.report();
                 report.unplanned = self.manager.unplanned();
                 report.keeper = self.manager.keeper_report();
+                report.plugins = self.quarantined();
                 drop(answer.send(report));
             }
             Question::Explain(member, answer) => {

@@ -594,10 +594,9 @@ fn placed(told: Diagnostic, name: &str, places: Places<'_>) -> Diagnostic {
     let first = told.notes.first().map(String::as_str).unwrap_or_default();
     let key = match told.code {
         "C0210" => "sha256",
-        "C0218" => "allow",
         "C0217" if first.contains("limit") => "limits",
         "C0217" if first.contains("user") => "user",
-        "C0217" => "allow",
+        "C0217" | "C0218" => "allow",
         _ => "path",
     };
     let place = [key, "path", "command"]

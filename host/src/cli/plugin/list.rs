@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use checkd_core::diagnostic::{Diagnostic, Severity};
+use checkd_core::report::{PluginReport, StatusReport};
 use serde_json::Value;
 
 use super::of;
-use crate::cli::paint::{print, print_json};
-use crate::cli::{Layers, USAGE, kinds, tell};
-use crate::config::Purpose;
+use crate::api::client::Control;
+use crate::cli::paint::{Ink, Paper, print, print_json};
+use crate::cli::{Layers, USAGE, find, kinds, tell};
+use crate::config::{Configured, Purpose};
 
 /// Which plugins a configuration names, what each offers, and which cannot be used.
 pub(super) fn list(layers: &Layers, json: bool) -> ExitCode {
@@ -32,10 +34,16 @@ pub(super) fn list(layers: &Layers, json: bool) -> ExitCode {
             .offers()
             .filter(move |offer| offer.plugin.origin == origin)
     };
+    let quarantined = quarantined(&configured);
     if json {
-        let loaded = catalog
-            .plugins()
-            .map(|plugin| of(plugin, offered(&plugin.origin)));
+        let loaded = catalog.plugins().map(|plugin| {
+            let mut told = of(plugin, offered(&plugin.origin));
+            let why = quarantined.iter().find(|one| one.name == plugin.name);
+            if let (Some(told), Some(why)) = (told.as_object_mut(), why) {
+                told.insert("quarantined".into(), why.quarantined.clone().into());
+            }
+            told
+        });
         let missing = catalog.unavailable().iter().map(|plugin| {
             serde_json::json!({ "name": plugin.name, "origin": plugin.origin, "kinds": null, "why": plugin.why })
         });
@@ -70,6 +78,11 @@ pub(super) fn list(layers: &Layers, json: bool) -> ExitCode {
         }));
         let mut text = String::new();
         kinds::table(&mut text, "", ["PLUGIN", "KINDS", "PACKAGE", "FROM"], &rows);
+        let paper = Paper::of_stdout();
+        for one in &quarantined {
+            let head = format!("\n{}: ", one.name);
+            paper.hang(&mut text, &head, 0, &one.quarantined, Ink::Bad);
+        }
         print(&text);
     }
     let mut of_plugins = configured.diagnostics.iter().filter(of_plugins);
@@ -79,4 +92,18 @@ pub(super) fn list(layers: &Layers, json: bool) -> ExitCode {
     } else {
         ExitCode::from(USAGE)
     }
+}
+
+/// What the daemon of this configuration has quarantined; nothing when none answers.
+fn quarantined(configured: &Configured) -> Vec<PluginReport> {
+    let (_, path) = find::files_of(configured.file.as_deref(), &configured.document);
+    if !path.exists() {
+        return Vec::new();
+    }
+    let control = Control {
+        path,
+        chosen_by: "the configuration".to_owned(),
+    };
+    let asked = control.get("/api/v1/status?select=");
+    asked.map_or_else(|_| Vec::new(), |report: StatusReport| report.plugins)
 }
