@@ -154,6 +154,15 @@ pub struct Generation {
     pub start: u64,
 }
 
+/// One process of this boot: its pid may go to another one, its start time does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id in the host's pid namespace.
+    pub pid: u32,
+    /// Start time in clock ticks since boot: `/proc/PID/stat`, field 22.
+    pub start: u64,
+}
+
 /// A `u128` as text.
 mod hexadecimal {
     use serde::{Deserialize, Deserializer, Serializer};

@@ -37,6 +37,8 @@ pub mod engine;
 
 pub mod replay;
 
-pub use id::{CheckKind, CheckName, Generation, GroupName, IntentId, LeafId, MemberId, MemberName};
-pub use sample::{Cause, Measurement, Sample, Status};
+pub use id::{
+    CheckKind, CheckName, Generation, GroupName, IntentId, LeafId, MemberId, MemberName, Process,
+};
+pub use sample::{BLAMED_MAX, Cause, Measurement, Sample, Status};
 pub use time::{Instant, Span};

@@ -141,7 +141,7 @@ impl Recorder {
     }
 }
 
-/// Nothing is decided by what a check measured; it has judged that itself.
+/// Nothing is decided by what a check measured, which it has judged itself, but by whom it blames.
 fn without_measurements(event: &Event) -> Event {
     let Event::Sample { leaf, sample } = event else {
         return event.clone();
@@ -152,7 +152,12 @@ fn without_measurements(event: &Event) -> Event {
             status: sample.status,
             cause: sample.cause,
             message: Arc::clone(&sample.message),
-            measurements: Vec::new(),
+            measurements: sample
+                .measurements
+                .iter()
+                .filter(|one| one.blames().is_some())
+                .cloned()
+                .collect(),
             at: sample.at,
             took: sample.took,
             generation: sample.generation,

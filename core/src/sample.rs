@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Generation, Instant, Span};
+use crate::{Generation, Instant, Process, Span};
 
 /// What one run, a leaf or a complex check says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +60,35 @@ pub struct Measurement {
     pub limit: Option<f64>,
 }
 
+/// So many processes one sample may blame; who blames more blames the member as a whole.
+pub const BLAMED_MAX: usize = 8;
+
+impl Measurement {
+    /// The process that it names as the one at fault, when it is a measurement of that kind: `blamed`
+    /// in `pid`, its value the process and its limit that process's start time
+    /// (`docs/decisions/0014-a-check-blames-a-process-by-a-measurement.md`).
+    pub fn blames(&self) -> Option<Process> {
+        if &*self.name != "blamed" || &*self.unit != "pid" {
+            return None;
+        }
+        let pid = u32::try_from(whole(self.value)?).ok()?;
+        let start = whole(self.limit?)?;
+        (pid > 1).then_some(Process { pid, start })
+    }
+}
+
+/// A whole number that a `f64` holds exactly.
+fn whole(value: f64) -> Option<u64> {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let fits = value.fract() == 0.0 && (0.0..MOST).contains(&value);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole, not negative and below 2^53"
+    )]
+    fits.then_some(value as u64)
+}
+
 /// The result of one run of one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -77,6 +106,21 @@ pub struct Sample {
     pub took: Span,
     /// The life of the process that it is about; `None` for scope `host` and `dependency`.
     pub generation: Option<Generation>,
+}
+
+impl Sample {
+    /// The processes of the member that it blames, each once, by their pids; `None` when it blames none
+    /// of them, or too many.
+    pub fn blamed(&self) -> Option<Arc<[Process]>> {
+        let mut all: Vec<Process> = self
+            .measurements
+            .iter()
+            .filter_map(Measurement::blames)
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        (!all.is_empty() && all.len() <= BLAMED_MAX).then(|| all.into())
+    }
 }
 
 impl Status {
@@ -122,5 +166,61 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLAMED_MAX, Cause, Measurement, Sample, Status};
+    use crate::{Instant, Process, Span};
+
+    fn measured(all: &[(&str, f64, &str, Option<f64>)]) -> Sample {
+        let one = |&(name, value, unit, limit): &(&str, f64, &str, Option<f64>)| Measurement {
+            name: name.into(),
+            value,
+            unit: unit.into(),
+            limit,
+        };
+        Sample {
+            status: Status::Fail,
+            cause: Some(Cause::Wrong),
+            message: "".into(),
+            measurements: all.iter().map(one).collect(),
+            at: Instant(1),
+            took: Span(1),
+            generation: None,
+        }
+    }
+
+    #[test]
+    fn only_what_names_a_process_in_full_blames_it() {
+        let start = Some(77.0);
+        for (name, value, unit, limit) in [
+            ("blamed", 4711.0, "pid", None),
+            ("blamed", 4711.0, "", start),
+            ("blame", 4711.0, "pid", start),
+            ("blamed", 4711.5, "pid", start),
+            ("blamed", -1.0, "pid", start),
+            ("blamed", 0.0, "pid", start),
+            ("blamed", 1.0, "pid", start),
+            ("blamed", 1e300, "pid", start),
+            ("blamed", f64::NAN, "pid", start),
+            ("blamed", 4711.0, "pid", Some(-3.0)),
+            ("blamed", 4_294_967_296.0, "pid", start),
+        ] {
+            let sample = measured(&[(name, value, unit, limit)]);
+            assert_eq!(sample.blamed(), None, "{name} {value} {unit} {limit:?}");
+        }
+    }
+
+    #[test]
+    fn each_is_blamed_once_and_too_many_are_none() {
+        let one = |pid: u32| ("blamed", f64::from(pid), "pid", Some(77.0));
+        let sample = measured(&[one(9), one(8), one(9), ("rss", 5.0, "B", None)]);
+        let both = [8, 9].map(|pid| Process { pid, start: 77 });
+        assert_eq!(sample.blamed().as_deref(), Some(&both[..]));
+        let many: Vec<_> = (2..).map(one).take(BLAMED_MAX + 1).collect();
+        assert_eq!(measured(&many).blamed(), None);
+        assert!(measured(&many[1..]).blamed().is_some());
     }
 }

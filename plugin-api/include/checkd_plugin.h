@@ -262,6 +262,22 @@ static inline void checkd_answer(const checkd_run *run, checkd_status status, ch
     run->sink(run->user, &sample);
 }
 
+/*
+ * A measurement that names a process of the member as the one at fault. A group with `signal` in its
+ * policy sends it that signal before it restarts the member. `start` is the process's start time,
+ * field 22 of /proc/PID/stat, read before it was judged: so no other process is ever meant. At most
+ * eight of one sample.
+ */
+static inline checkd_measurement checkd_blamed(uint32_t pid, uint64_t start)
+{
+    checkd_measurement blamed;
+    blamed.name = checkd_text_of("blamed");
+    blamed.value = (double)pid;
+    blamed.unit = checkd_text_of("pid");
+    blamed.limit = (double)start;
+    return blamed;
+}
+
 #ifdef __cplusplus
 }
 #endif

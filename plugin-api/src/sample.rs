@@ -139,6 +139,21 @@ impl Sample {
         self.add(name.into(), value, unit.into(), Some(limit))
     }
 
+    /// Names a process of the member as the one at fault: `.blame(4711, start)`, of at most eight.
+    ///
+    /// A group with `signal` in its policy sends it that signal before it restarts the member. `start` is
+    /// the process's start time, field 22 of `/proc/PID/stat`, read before it was judged: so no other
+    /// process is ever meant. It travels as the measurement `blamed` in `pid`.
+    #[must_use]
+    pub fn blame(self, pid: u32, start: u64) -> Self {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "no machine has run for 2^53 ticks"
+        )]
+        let start = start as f64;
+        self.measure_limit("blamed", f64::from(pid), "pid", start)
+    }
+
     fn add(
         mut self,
         name: Cow<'static, str>,
@@ -282,6 +297,14 @@ mod tests {
             sealed.message,
             "fine (no usable number: lost, bounded, Bad Name)"
         );
+    }
+
+    #[test]
+    fn whom_it_blames_travels_as_a_measurement() {
+        let sample = Sample::fail(Cause::Wrong, "stuck").blame(4711, 123_456_789_012);
+        let json = serde_json::to_string(&sample.sealed()).unwrap();
+        let measured = r#"[{"name":"blamed","value":4711.0,"unit":"pid","limit":123456789012.0}]"#;
+        assert!(json.contains(measured), "{json}");
     }
 
     #[test]

@@ -88,6 +88,18 @@ class Sample:
         self.measurements.append(one)
         return self
 
+    def blame(self, pid: int, start: Optional[int] = None) -> "Sample":
+        """Names a process of the member as the one at fault; returns the sample itself.
+
+        A group with `signal` in its policy sends it that signal before it restarts the member. `start`
+        is its start time, field 22 of `/proc/PID/stat`, so that no other process is ever meant; without
+        it that is looked up now, and a process that is gone is not named. Of at most eight.
+        """
+        start = started(pid) if start is None else start
+        if start is None:
+            return self
+        return self.measure("blamed", pid, "pid", limit=start)
+
     def to_json(self) -> Dict[str, Any]:
         """As it goes to the host."""
         return {
@@ -103,6 +115,17 @@ class Sample:
     def __repr__(self) -> str:
         cause = f" ({self.cause.value})" if self.cause else ""
         return f"<Sample {self.status.value}{cause}: {self.message}>"
+
+
+def started(pid: int) -> Optional[int]:
+    """When a process began, in clock ticks since the machine did; nothing when it is gone."""
+    try:
+        with open(f"/proc/{int(pid)}/stat", "rb") as stat:
+            # Its name, in parentheses, may hold anything.
+            fields = stat.read().rpartition(b")")[2].split()
+        return int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _fitting(status: Status, cause: Cause) -> Cause:

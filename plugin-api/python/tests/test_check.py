@@ -1,6 +1,7 @@
 """Options, samples, and the contract that authors hold their checks to."""
 
 import json
+import os
 import pickle
 import unittest
 from dataclasses import dataclass
@@ -49,6 +50,15 @@ class SampleTest(unittest.TestCase):
         sample = Sample.passed().measure("a", float("nan")).measure("b", 10**400 // 10**399, limit=float("inf"))
         self.assertEqual([one["value"] for one in sample.to_json()["measurements"]], [None, 10])
         json.dumps(sample.to_json(), allow_nan=False)
+
+    def test_a_sample_names_who_is_to_blame_by_pid_and_start_time(self):
+        sample = Sample.fail("stuck").blame(os.getpid())
+        (one,) = sample.to_json()["measurements"]
+        self.assertEqual((one["name"], one["unit"], one["value"]), ("blamed", "pid", os.getpid()))
+        self.assertGreater(one["limit"], 0)
+        self.assertEqual(Sample.fail("stuck").blame(os.getpid(), one["limit"]), sample)
+        gone = 2**22 + 1  # beyond the kernel's largest
+        self.assertEqual(Sample.fail("stuck").blame(gone).measurements, [])
 
     def test_a_measurement_has_a_name(self):
         for name in ("", "A", "1a", "a-b", "a" * 65, "a\n"):
