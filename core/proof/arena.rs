@@ -54,6 +54,9 @@ pub(crate) fn arenas(members: u32) -> Vec<Arena> {
             arena("reload", vec![web(2, &json!({})), web(2, &other())], &[2])
                 .without(&[Verb::Unknown, Verb::CrashLossyNow])
                 .with(&RELOADS, 1),
+            arena("signal", vec![web(2, &json!({ "signal": "TERM" }))], &[2])
+                .with(&[(Verb::Sticks, PING)], 2)
+                .without(&[Verb::Unknown]),
             arena("stall", vec![web(2, &json!({}))], &[2])
                 .without(&[Verb::Unknown, Verb::CrashLossyNow])
                 .with(&STALLS, 1),

@@ -20,6 +20,8 @@ pub(crate) enum Verb {
     /// Only a new process passes check `number` again.
     Wedges,
     AllWedge,
+    /// A worker of the member is stuck: check `number` fails and blames it until that worker has ended.
+    Sticks,
     /// New processes are wedged too, or not any more.
     Incurable,
     Curable,
@@ -98,6 +100,7 @@ const VERBS: &[(Verb, &str, u64)] = &[
     (Verb::AllUnknown, "all-unknown", 1),
     (Verb::Wedges, "wedges", 16),
     (Verb::AllWedge, "all-wedge", 5),
+    (Verb::Sticks, "sticks", 12),
     (Verb::Incurable, "is-incurable", 2),
     (Verb::Curable, "is-curable", 2),
     (Verb::Dies, "dies", 8),

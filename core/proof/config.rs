@@ -87,6 +87,11 @@ fn group(chance: &mut Chance) -> Value {
         "dead_starts": chance.one(&["3 in 10m", "10 in 10m"], "10 in 10m"),
         "backoff_reset": chance.one(&["2m", "10m"], "10m"),
     });
+    if chance.percent(50)
+        && let Some(policy) = policy.as_object_mut()
+    {
+        policy.insert("signal".to_owned(), json!("TERM"));
+    }
     let strategy = chance.one(
         &["one_for_one", "one_for_all", "rest_for_one", "rolling"],
         "",
@@ -154,7 +159,7 @@ fn kinds() -> Kinds {
         scope: Scope::Process,
         passive: false,
         options: json!({ "properties": { "url": { "type": "string" } } }),
-        origin: "built in".to_owned(),
+        origin: "a plugin".to_owned(),
     };
     let kind = CheckKind::new("test");
     kind.into_iter()

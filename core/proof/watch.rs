@@ -4,12 +4,14 @@
 mod acts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use checkd_core::engine::{Act, Engine};
+use checkd_core::id::IncidentId;
 use checkd_core::journal::{Entry, Outcome};
 use checkd_core::plan::Plan;
 use checkd_core::policy::Motive;
-use checkd_core::{Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use checkd_core::{Instant, IntentId, LeafId, MemberId, Process, Sample, Span, Status};
 
 /// An invariant that does not hold, with what shows it.
 pub(crate) type Broken = String;
@@ -21,6 +23,7 @@ struct Open {
     act: Act,
     motive: Motive,
     at: Instant,
+    incident: Option<IncidentId>,
 }
 
 /// What the entries said; it is lost with them.
@@ -31,13 +34,17 @@ struct Book {
     ended: BTreeMap<IntentId, Outcome>,
     /// Which groups are held, since when, and how long a canary was to wait then.
     held: BTreeMap<u32, (Instant, Span)>,
+    /// In which incident of a member a signal was last in vain.
+    in_vain: BTreeMap<MemberId, Option<IncidentId>>,
 }
 
 /// What a leaf really said of one life.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Said {
     fails: u32,
     last: Option<(Instant, Status)>,
+    /// Whom its newest Fail blames.
+    blamed: Option<Arc<[Process]>>,
 }
 
 /// Looks at everything that happens.
@@ -106,8 +113,13 @@ impl Watch {
     pub(crate) fn open(&self) -> BTreeMap<IntentId, bool> {
         let open = self.book.open.keys();
         let open = open.filter(|intent| !self.refused.contains(intent));
-        open.map(|intent| (*intent, self.begun.contains(intent)))
-            .collect()
+        // The manager knows what it began, and a signal is not its.
+        let known = |intent: &IntentId| {
+            let signal = (self.book.open.get(intent))
+                .is_some_and(|open| matches!(open.act, Act::Signal { .. }));
+            !signal && self.begun.contains(intent)
+        };
+        open.map(|intent| (*intent, known(intent))).collect()
     }
 
     pub(crate) fn crashed(&mut self, lossy: bool, now: Instant) {
@@ -122,6 +134,12 @@ impl Watch {
         let last = self.last_intent();
         self.refused.retain(|intent| *intent <= last);
         self.began = now;
+        // Who waited for the end of its processes is gone.
+        let signal = |intent: &IntentId| {
+            let open = self.book.open.get(intent);
+            open.is_none_or(|open| matches!(open.act, Act::Signal { .. }))
+        };
+        self.acting.retain(|_, intent| !signal(intent));
         // The host tells the new daemon; here nobody does.
         self.alone.clear();
     }
@@ -151,7 +169,18 @@ impl Watch {
             book.open.retain(|_, open| match id(open.member) {
                 Some(new) => {
                     open.member = new;
-                    open.act = match open.act {
+                    open.act = match open.act.clone() {
+                        Act::Signal {
+                            generation,
+                            processes,
+                            evidence,
+                            ..
+                        } => Act::Signal {
+                            member: new,
+                            generation,
+                            processes,
+                            evidence,
+                        },
                         Act::Start { .. } => Act::Start { member: new },
                         Act::Restart {
                             generation,
@@ -195,6 +224,9 @@ impl Watch {
         let said = self.said.entry(leaf).or_default();
         said.fails += u32::from(sample.status == Status::Fail);
         said.last = Some((now, sample.status));
+        if sample.status == Status::Fail {
+            said.blamed = sample.blamed();
+        }
     }
 
     /// A new life begins: nothing was said about it, and what began it is done but for the word.
@@ -206,6 +238,7 @@ impl Watch {
 
     pub(crate) fn reset(&mut self, member: MemberId) {
         self.kills.remove(&member);
+        self.book.in_vain.remove(&member);
         self.starts.remove(&member);
     }
 
@@ -236,13 +269,25 @@ impl Watch {
                     return Err(format!("I4: {member:?} while {:?}", explanation.verdict));
                 }
             }
-            Entry::Intent { intent, act, .. } => {
+            Entry::Intent {
+                intent,
+                act,
+                incident,
+                ..
+            } => {
                 let open = Open {
                     member: member_of(act),
-                    act: *act,
+                    act: act.clone(),
                     motive: self.motive,
                     at: now,
+                    incident: *incident,
                 };
+                let signal = matches!(act, Act::Signal { .. });
+                if signal && self.book.in_vain.get(&open.member) == Some(incident) {
+                    return Err(format!(
+                        "the ladder: {intent:?} is a signal, and one was in vain in {incident:?}"
+                    ));
+                }
                 self.look(1);
                 let refused = &self.refused;
                 let other = self
@@ -277,10 +322,22 @@ impl Watch {
                 intent, outcome, ..
             } => {
                 self.look(5);
-                if self.book.open.remove(intent).is_none() {
+                let Some(open) = self.book.open.remove(intent) else {
                     return Err(format!("I5: an outcome of {intent:?}, which is not open"));
+                };
+                let signal = matches!(open.act, Act::Signal { .. });
+                let begun = self.begun.contains(intent);
+                if signal && matches!(outcome, Outcome::Futile | Outcome::Failed) {
+                    self.book.in_vain.insert(open.member, open.incident);
+                    self.met.insert("signal in vain");
                 }
-                if *outcome == Outcome::Withdrawn && self.begun.contains(intent) {
+                if signal && *outcome == Outcome::Effective {
+                    self.met.insert("signal effective");
+                }
+                // What a daemon that died saw of a signal nobody knows; it counts no more.
+                if *outcome == Outcome::Withdrawn && begun && signal {
+                    _ = self.kills.get_mut(&open.member).and_then(Vec::pop);
+                } else if *outcome == Outcome::Withdrawn && begun {
                     return Err(format!("I5: {intent:?} was carried out and is withdrawn"));
                 }
                 let judged = matches!(
@@ -331,9 +388,7 @@ impl Watch {
 }
 
 pub(crate) fn member_of(act: &Act) -> MemberId {
-    match act {
-        Act::Start { member } | Act::Restart { member, .. } | Act::Stop { member, .. } => *member,
-    }
+    act.member()
 }
 
 /// The same by other names.

@@ -83,6 +83,7 @@ fn well(world: &World, plan: &Plan, id: MemberId, report: &MemberReport) -> bool
     let useless = |report: &MemberReport| {
         (report.given_up.as_ref()).is_some_and(|why| why.contains("useless"))
     };
+    let left = |id: MemberId, report: &MemberReport| report.given_up.is_some() && world.wedged(id);
     let permanently = useless(report);
     // Whoever is sick and ready all the same is not taken from the few that a person wants to stay,
     // when another one is left to a person.
@@ -90,8 +91,9 @@ fn well(world: &World, plan: &Plan, id: MemberId, report: &MemberReport) -> bool
     let kept_up = group.policy.min_up > 0
         && report.ready.passes()
         && others
-            .filter_map(|member| world.engine.explain(MemberId { member, ..id }, world.now))
-            .any(|other| useless(&other));
+            .map(|member| MemberId { member, ..id })
+            .filter_map(|other| Some((other, world.engine.explain(other, world.now)?)))
+            .any(|(id, other)| useless(&other) || left(id, &other));
     let supplied = group.depends_on.iter().all(|need| {
         let status = world.engine.status(world.now);
         (status.groups.get(*need as usize)).is_none_or(|group| group.ready)
@@ -101,5 +103,5 @@ fn well(world: &World, plan: &Plan, id: MemberId, report: &MemberReport) -> bool
         || kept_up
         || group.mode == Mode::Observe
         || !supplied
-        || (report.given_up.is_some() && world.wedged(id))
+        || left(id, report)
 }

@@ -12,7 +12,10 @@ use checkd_core::engine::{Act, Effect, Engine, Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::Kept;
-use checkd_core::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use checkd_core::{
+    Cause, Generation, Instant, IntentId, LeafId, Measurement, MemberId, Process, Sample, Span,
+    Status,
+};
 
 use super::chance::Chance;
 use super::tape::Tape;
@@ -27,6 +30,8 @@ struct Truth {
     running: Option<Generation>,
     /// Checks that only a new process passes again.
     wedged: Vec<u32>,
+    /// Its workers that are stuck, each with the check that blames it.
+    stuck: Vec<(u32, Process)>,
     /// Each of its processes ends after so long.
     dies_after: Option<u64>,
 }
@@ -138,9 +143,10 @@ impl World {
         self.truth.get(&id).and_then(|truth| truth.running)
     }
 
-    /// Whether only a restart would cure it.
+    /// Whether only a restart, or the end of a worker, would cure it.
     pub(crate) fn wedged(&self, id: MemberId) -> bool {
-        self.truth.get(&id).is_some_and(|it| !it.wedged.is_empty())
+        let truth = self.truth.get(&id);
+        truth.is_some_and(|it| !it.wedged.is_empty() || !it.stuck.is_empty())
     }
 
     /// Lets `span` pass.
@@ -214,6 +220,7 @@ impl World {
                     return Ok(());
                 }
                 truth.running = None;
+                truth.stuck.clear();
             }
             Event::Started {
                 member, generation, ..
@@ -222,7 +229,10 @@ impl World {
                 let incurable = self.incurable;
                 let truth = self.truth.entry(*member).or_default();
                 truth.running = Some(*generation);
-                if !incurable {
+                let stuck = std::mem::take(&mut truth.stuck);
+                if incurable {
+                    truth.wedged.extend(stuck.iter().map(|(check, _)| *check));
+                } else {
                     truth.wedged.clear();
                 }
                 if let Some(after) = truth.dies_after {
@@ -304,7 +314,7 @@ impl World {
                         status,
                         cause,
                         message: Arc::from(""),
-                        measurements: Vec::new(),
+                        measurements: self.blame(run.leaf),
                         at: self.now + Span(took),
                         took: Span(took),
                         generation: run.generation,
@@ -338,19 +348,84 @@ impl World {
             member,
         });
         let wedged = id.and_then(|id| self.truth.get(&id));
-        if wedged.is_some_and(|truth| truth.wedged.contains(&leaf.check)) {
+        let fails = |truth: &Truth| {
+            let stuck = truth.stuck.iter().any(|(check, _)| *check == leaf.check);
+            stuck || truth.wedged.contains(&leaf.check)
+        };
+        if wedged.is_some_and(fails) {
             return (Status::Fail, Some(Cause::Wrong));
         }
         let said = self.says.get(&leaf).copied();
         said.unwrap_or((Status::Pass, None))
     }
 
+    /// Whom a run of a check blames now.
+    fn blame(&self, leaf: LeafId) -> Vec<Measurement> {
+        let id = leaf.member.map(|member| MemberId {
+            group: leaf.group,
+            member,
+        });
+        let stuck = id.and_then(|id| self.truth.get(&id));
+        let stuck = stuck.into_iter().flat_map(|truth| &truth.stuck);
+        let of_it = stuck.filter(|(check, _)| *check == leaf.check);
+        let one = |(_, process): &(u32, Process)| Measurement {
+            name: Arc::from("blamed"),
+            value: f64::from(process.pid),
+            unit: Arc::from("pid"),
+            limit: u32::try_from(process.start).ok().map(f64::from),
+        };
+        of_it.map(one).collect()
+    }
+
+    /// A worker gets stuck.
+    fn stick(&mut self, id: MemberId, check: u32) {
+        self.next_pid += 1;
+        let process = Process {
+            pid: self.next_pid,
+            start: self.now.0,
+        };
+        self.truth
+            .entry(id)
+            .or_default()
+            .stuck
+            .push((check, process));
+    }
+
+    /// Workers get a signal, which may not end them; and those that replace them may be no better. Who
+    /// waits for their end is the daemon itself.
+    fn signal(&mut self, intent: IntentId, member: MemberId, processes: &[Process]) {
+        let ends = self.pace == Pace::StepByStep || self.chance.percent(80);
+        let result = if ends {
+            let truth = self.truth.entry(member).or_default();
+            let of_them = |(_, process): &(u32, Process)| processes.contains(process);
+            let again: Vec<u32> = (truth.stuck.iter().filter(|it| of_them(it)))
+                .map(|(check, _)| *check)
+                .collect();
+            truth.stuck.retain(|it| !of_them(it));
+            if self.incurable {
+                for check in again {
+                    self.stick(member, check);
+                }
+            }
+            Ok(())
+        } else {
+            Err("process 7 did not end within 10s of SIGTERM".to_owned())
+        };
+        let at = self.chance.one(&[1, 10, 3_000, 9_000], 100);
+        self.later(at, Event::Done { intent, result }, true, Some(member));
+    }
+
     /// The manager: it knows every act by its intent, and does none twice.
     fn act(&mut self, intent: IntentId, act: Act) -> Result<(), Broken> {
         let truth = &self.truth;
         let running = |id: MemberId| truth.get(&id).and_then(|truth| truth.running);
-        self.watch
-            .act(&self.plan, &self.engine, (intent, act), running, self.now)?;
+        self.watch.act(
+            &self.plan,
+            &self.engine,
+            (intent, act.clone()),
+            running,
+            self.now,
+        )?;
         match self.begun.get(&intent) {
             Some(true) => {
                 let result = Ok(());
@@ -362,6 +437,12 @@ impl World {
             None => drop(self.begun.insert(intent, false)),
         }
         let (member, stops, starts) = match act {
+            Act::Signal {
+                member, processes, ..
+            } => {
+                self.signal(intent, member, &processes);
+                return Ok(());
+            }
             Act::Start { member } => (member, None, true),
             Act::Restart {
                 member, generation, ..

@@ -329,7 +329,7 @@ impl Flood {
                 }
                 // The flood is all that is sampled.
                 Effect::Run(_)
-                | Effect::Do(_, Act::Stop { .. })
+                | Effect::Do(_, Act::Signal { .. } | Act::Stop { .. })
                 | Effect::Notify(_)
                 | Effect::Answer { .. } => {}
             }

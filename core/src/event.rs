@@ -2,6 +2,8 @@
 //!
 //! The host translates the world into [`Event`]s and carries out the [`Effect`]s in their order.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::IncidentId;
@@ -9,7 +11,7 @@ use crate::journal::Entry;
 use crate::plan::Plan;
 use crate::policy::Notice;
 use crate::policy::keep::Kept;
-use crate::{Generation, Instant, IntentId, LeafId, MemberId, Sample};
+use crate::{Generation, Instant, IntentId, LeafId, MemberId, Process, Sample};
 
 /// Everything that can happen.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -228,13 +230,27 @@ pub struct Run {
 }
 
 /// What can be done to a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "act")]
 pub enum Act {
     /// Start a member that has no process.
     Start {
         /// Which.
         member: MemberId,
+    },
+    /// The signal of its group's policy to single processes of it, which are to end by it.
+    ///
+    /// Carried out means that each has ended, by whatever. One that is no descendant of the member's own
+    /// process gets none, and then nobody does.
+    Signal {
+        /// Which.
+        member: MemberId,
+        /// Only this life.
+        generation: Generation,
+        /// Only these, by their start times.
+        processes: Arc<[Process]>,
+        /// What the member looks like is kept first, with this incident.
+        evidence: Option<IncidentId>,
     },
     /// Stop signal, stop timeout, kill of the whole tree, start.
     Restart {
@@ -252,6 +268,18 @@ pub enum Act {
         /// Only this life.
         generation: Generation,
     },
+}
+
+impl Act {
+    /// To whom it is done.
+    pub const fn member(&self) -> MemberId {
+        match self {
+            Self::Start { member }
+            | Self::Signal { member, .. }
+            | Self::Restart { member, .. }
+            | Self::Stop { member, .. } => *member,
+        }
+    }
 }
 
 impl Event {

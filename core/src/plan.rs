@@ -289,6 +289,10 @@ pub struct PolicyPlan {
     pub min_up: u32,
     /// So many members in trouble within a minute, and the group is held.
     pub hold_at: u32,
+    /// What the processes get that checks blame, before their member is restarted: `TERM`, `KILL`, …;
+    /// `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
     /// Who is restarted when single restarts do not help.
     pub strategy: Strategy,
     /// So long after a hold began one member is restarted, to see whether that helps.

@@ -20,8 +20,8 @@ pub use written::{Decision, Texts, told};
 use crate::plan::{Mode, Plan, Scope};
 use crate::policy::gate::{self, View};
 use crate::policy::propose;
-use crate::policy::state::{Control, Health, Life, Member, Phase};
-use crate::policy::{Reading, State, judge};
+use crate::policy::state::{Control, Health, Life, Phase};
+use crate::policy::{Reading, State, judge, words};
 use crate::{Instant, MemberId, Span, Status};
 
 /// What stands now.
@@ -168,7 +168,7 @@ pub fn member(plan: &Plan, state: &State, id: MemberId, now: Instant) -> Option<
         starts_24h: it.ledger.restarts.count(DAY, now) + it.ledger.starts.count(DAY, now),
         incident: it.incident.map(|incident| incident.0),
         summary: String::new(),
-        notes: notes(it, now),
+        notes: notes(&view),
         around: Around::default(),
         can_do: Vec::new(),
         path,
@@ -185,8 +185,8 @@ fn maintained<'a>(view: &View<'a>) -> Option<&'a crate::event::Window> {
 
 const DAY: Span = Span::mins(24 * 60);
 
-fn notes(it: &Member, now: Instant) -> Vec<String> {
-    let ledger = &it.ledger;
+fn notes(view: &View<'_>) -> Vec<String> {
+    let (ledger, now) = (&view.member.ledger, view.now);
     let flaps = ledger.flap.flapping.then(|| {
         format!(
             "it flaps: {}% of its last samples say something else than the one before",
@@ -196,7 +196,8 @@ fn notes(it: &Member, now: Instant) -> Vec<String> {
     let lately = ledger.chronic.is_some_and(|told| now.since(told) < DAY);
     let chronic = lately.then(|| {
         let starts = ledger.restarts.count(DAY, now) + ledger.starts.count(DAY, now);
-        format!("checkd started it {starts} times in 24h; something is wrong that no restart cures")
+        let what = words::acted(&view.group_plan.policy);
+        format!("checkd {what} {starts} times in 24h; something is wrong that no restart cures")
     });
     flaps.into_iter().chain(chronic).collect()
 }

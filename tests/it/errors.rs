@@ -201,10 +201,7 @@ fn the_schema_knows_every_key_and_the_options_of_each_kind() {
     let group = &schema["properties"]["group"]["additionalProperties"];
     assert_eq!(group["properties"]["stop_timeout"]["type"], "string");
     assert_eq!(group["additionalProperties"], false);
-    assert!(
-        group["properties"]["policy"]["properties"]["ladder"].is_null(),
-        "not yet"
-    );
+    assert!(group["properties"]["template"].is_null(), "not yet");
     let checks = group["properties"]["checks"]["additionalProperties"]["anyOf"].as_array();
     let memory = checks
         .into_iter()

@@ -3,7 +3,7 @@
 use checkd_core::engine::{Act, Engine};
 use checkd_core::plan::{CheckPlan, Plan, Scope};
 use checkd_core::policy::Motive;
-use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Span, Status};
+use checkd_core::{Generation, Instant, IntentId, LeafId, MemberId, Process, Span, Status};
 
 use super::{Broken, Open, Said, Watch, member_of};
 
@@ -25,7 +25,7 @@ impl Watch {
         let Some(open) = self.book.open.get(&intent).cloned() else {
             return Err(format!("I5: {intent:?} is done and is not open"));
         };
-        if bare(open.act) != bare(act) {
+        if bare(open.act.clone()) != bare(act.clone()) {
             return Err(format!("I5: {act:?} is done, {:?} was stored", open.act));
         }
         if !self.begun.insert(intent) {
@@ -46,11 +46,16 @@ impl Watch {
                     ));
                 }
             }
-            Act::Restart { generation, .. } | Act::Stop { generation, .. } => {
+            Act::Signal { generation, .. }
+            | Act::Restart { generation, .. }
+            | Act::Stop { generation, .. } => {
                 if running(member) != Some(generation) {
                     return Err(format!("I3: {member:?} is not {generation:?}"));
                 }
             }
+        }
+        if let Act::Signal { processes, .. } = &act {
+            self.signal(plan, member, processes, now)?;
         }
         match open.motive {
             Motive::Sick => {
@@ -78,6 +83,43 @@ impl Watch {
             Motive::Begin | Motive::ByHand { .. } => {}
         }
         Ok(true)
+    }
+
+    /// I3: a signal goes to processes that the newest Fails of this life blame, where that is wanted; and
+    /// I7: not in a hold, whose canary is a restart.
+    fn signal(
+        &mut self,
+        plan: &Plan,
+        member: MemberId,
+        processes: &[Process],
+        now: Instant,
+    ) -> Result<(), Broken> {
+        self.met.insert("signal");
+        // What was said before, and what was wanted then, is forgotten here and not by the engine.
+        if (self.reloaded).is_some_and(|at| now.since(at) < Span::mins(10)) {
+            return Ok(());
+        }
+        let wanted = plan
+            .group(member.group)
+            .map(|it| it.policy.signal.is_some());
+        if wanted != Some(true) || processes.is_empty() {
+            return Err(format!("I3: {member:?} gets a signal unasked"));
+        }
+        let own = |leaf: &LeafId| (leaf.group, leaf.member) == (member.group, Some(member.member));
+        let said = self.said.iter().filter(|(leaf, _)| own(leaf));
+        let blamed: Vec<Process> = said
+            .flat_map(|(_, said)| said.blamed.iter().flat_map(|it| it.iter().copied()))
+            .collect();
+        if !processes.iter().all(|it| blamed.contains(it)) {
+            return Err(format!(
+                "I3: {processes:?} of {member:?} get a signal, {blamed:?} are blamed"
+            ));
+        }
+        let held = self.book.held.get(&member.group);
+        if held.is_some_and(|(since, _)| *since < now) {
+            return Err(format!("I7: {member:?} gets a signal in a hold"));
+        }
+        Ok(())
     }
 
     /// I10: what the daemon before did not begin is not carried on, and a new one waits.
@@ -254,7 +296,7 @@ impl Watch {
                 check,
                 member: (check_plan.scope == Scope::Process).then_some(member.member),
             };
-            let Some(said) = self.said.get(&leaf).copied() else {
+            let Some(said) = self.said.get(&leaf) else {
                 continue;
             };
             enough |= speaks(check_plan, said, turned || self.reloaded.is_some(), now);
@@ -271,7 +313,7 @@ impl Watch {
     }
 }
 
-fn speaks(check: &CheckPlan, said: Said, turned: bool, now: Instant) -> bool {
+fn speaks(check: &CheckPlan, said: &Said, turned: bool, now: Instant) -> bool {
     let Some((at, status)) = said.last else {
         return false;
     };
@@ -291,6 +333,17 @@ fn bare(act: Act) -> Act {
         } => Act::Restart {
             member,
             generation,
+            evidence: None,
+        },
+        Act::Signal {
+            member,
+            generation,
+            processes,
+            ..
+        } => Act::Signal {
+            member,
+            generation,
+            processes,
             evidence: None,
         },
         Act::Start { .. } | Act::Stop { .. } => act,

@@ -56,6 +56,10 @@ impl World {
                 };
                 is != to
             }
+            Verb::Sticks => {
+                let truth = self.truth.get(&id);
+                self.running(id).is_some() && truth.is_none_or(|truth| truth.stuck.is_empty())
+            }
             Verb::Wakes | Verb::Waits => self.wake_at.is_some(),
             _ => true,
         }
@@ -142,6 +146,8 @@ impl World {
         self.engine.likeness(self.now).hash(&mut sum);
         for (id, truth) in &self.truth {
             (id, truth.running.is_some(), &truth.wedged).hash(&mut sum);
+            let stuck = truth.stuck.iter().map(|(check, _)| check);
+            stuck.collect::<Vec<_>>().hash(&mut sum);
         }
         for (leaf, (status, _)) in &self.says {
             if *status != Status::Pass {

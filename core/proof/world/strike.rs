@@ -124,6 +124,17 @@ impl World {
                     self.truth.entry(id).or_default().wedged.push(check);
                 }
             }
+            Verb::Sticks => {
+                let leaf = LeafId {
+                    group,
+                    check,
+                    member: Some(member),
+                };
+                let own = (self.plan.check(leaf)).is_some_and(|it| it.scope == Scope::Process);
+                if own && self.running(id).is_some() {
+                    self.stick(id, check);
+                }
+            }
             Verb::Incurable => self.incurable = true,
             Verb::Curable => self.incurable = false,
             Verb::Dies => {

@@ -171,6 +171,7 @@ impl PolicyPlan {
             min_up: MIN_UP,
             hold_at: hold_at(HOLD_PERCENT, members),
             canary_after: CANARY_AFTER,
+            signal: None,
             strategy: Strategy::OneForOne,
             sick_restarts: SICK_RESTARTS,
             dead_starts: DEAD_STARTS,

@@ -529,6 +529,12 @@ pub const POLICY: &[Key] = &[
         "So long after a hold began one member is restarted. If that helps the hold is over; if not, it goes on for 5m, doubling to 30m.",
     ),
     key(
+        "signal",
+        Form::Choice(&["TERM", "INT", "QUIT", "ABRT", "KILL"]),
+        Said::Nothing,
+        "For a member that replaces its own workers: the signal by which a worker ends that the failing checks blame. The member is restarted when that does not help.",
+    ),
+    key(
         "strategy",
         Form::Choice(&["one_for_one", "one_for_all", "rest_for_one", "rolling"]),
         Said::Text("one_for_one"),
@@ -539,11 +545,6 @@ pub const POLICY: &[Key] = &[
         Form::Bool,
         Said::Words("`false`"),
         "Must be `true` for any other strategy than `one_for_one`: a group that is restarted as a whole serves nobody meanwhile.",
-    ),
-    later(
-        "ladder",
-        Form::Texts,
-        "The steps that are tried, in their order.",
     ),
     key(
         "sick_restarts",

@@ -68,6 +68,10 @@ pub(super) fn policy<'a>(
             Some(Share::Percent(percent)) => defaults::hold_at(percent, members),
             None => defaults::hold_at(defaults::HOLD_PERCENT, members),
         },
+        signal: both
+            .iter()
+            .find_map(|section| section.choice("signal"))
+            .map(str::to_owned),
         strategy: match both.iter().find_map(|section| section.choice("strategy")) {
             Some("one_for_all") => Strategy::OneForAll,
             Some("rest_for_one") => Strategy::RestForOne,

@@ -1001,6 +1001,22 @@ fn a_sink_that_is_never_told_anything_or_too_late_is_warned_of() {
 }
 
 #[test]
+fn a_signal_is_of_use_where_a_check_of_a_plugin_may_blame_a_process() {
+    let mut kinds = kinds();
+    for facts in kinds.values_mut() {
+        facts.origin = "/usr/lib/checkd/acme.so".to_owned();
+    }
+    let all = group(&json!({ "policy": { "signal": "KILL" } }));
+    let (plan, found) = read(&document(&all), &kinds, UnknownKinds::Refuse);
+    assert!(found.is_empty(), "{found:?}");
+    let signal = plan.and_then(|plan| plan.groups[0].policy.signal.clone());
+    assert_eq!(signal.as_deref(), Some("KILL"));
+    let all = group(&json!({ "policy": { "signal": "USR1" } }));
+    let (plan, found) = read(&document(&all), &kinds, UnknownKinds::Refuse);
+    assert!(plan.is_none() && found.len() == 1, "{found:?}");
+}
+
+#[test]
 fn settings_that_have_no_effect_or_no_end_are_warned_of() {
     let rolling = json!({ "allow_group_restart": true, "strategy": "rolling" });
     let window = json!({ "from": "00:00", "to": "24:00" });
@@ -1017,6 +1033,16 @@ fn settings_that_have_no_effect_or_no_end_are_warned_of() {
             Some("nobody is restarted"),
         ),
         (json!({ "policy": rolling, "processes": 4 }), None, None),
+        (
+            json!({ "policy": { "signal": "TERM" } }),
+            None,
+            Some("no check of the group blames a single process"),
+        ),
+        (
+            json!({ "policy": { "signal": "TERM" }, "mode": "observe" }),
+            None,
+            Some("nothing is sent"),
+        ),
         (
             json!({ "restart": "transient", "success_codes": [0, 78] }),
             None,

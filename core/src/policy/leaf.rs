@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::likeness::Likeness;
 use crate::plan::CheckPlan;
-use crate::{Cause, Instant, Sample, Span, Status};
+use crate::{Cause, Instant, Process, Sample, Span, Status};
 
 /// So many Unknown in a row make the leaf read Unknown (policy.md P3).
 pub const BLIND_AFTER: u32 = 5;
@@ -54,6 +54,9 @@ pub struct Leaf {
     /// The newest sample of any kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     newest: Option<Newest>,
+    /// Whom the newest Fail blames, while `live` has not settled on a pass since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blamed: Option<Arc<[Process]>>,
 }
 
 /// What is kept of the newest sample.
@@ -104,6 +107,11 @@ impl Leaf {
             }
             Status::Pass | Status::Warn | Status::Fail => {
                 self.definite(check, sample.status, sample.at);
+                if sample.status == Status::Fail {
+                    self.blamed = sample.blamed();
+                } else if self.live == Some(true) {
+                    self.blamed = None;
+                }
             }
         }
         before != (self.live_reading(sample.at), self.ready_reading(sample.at))
@@ -143,6 +151,11 @@ impl Leaf {
             self.live = Some(true);
             self.ready = Some(true);
         }
+    }
+
+    /// Whom the newest Fail blames.
+    pub(crate) fn blamed(&self) -> Option<&[Process]> {
+        self.blamed.as_deref()
     }
 
     /// What `live` and `startup` read.
@@ -220,6 +233,7 @@ impl Leaf {
             unknown,
             unknown_since,
             newest,
+            blamed,
         } = self;
         let most = check.fall.max(check.ready_fall).max(check.rise);
         to.is((failing, (*count).min(most), warned, live, ready));
@@ -235,6 +249,7 @@ impl Leaf {
             to.time(*unknown_since, BLIND_SPAN);
         }
         to.is(newest.as_ref().map(|newest| newest.status));
+        to.is(blamed.as_ref().map(|blamed| blamed.len()));
     }
 
     /// The current streak.

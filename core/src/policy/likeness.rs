@@ -6,9 +6,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::Step;
 use super::hold::Hold;
 use super::state::{
-    Asked, Attempt, Control, GivenUp, Group, Health, Ledger, Life, Member, Refusal, State,
+    Asked, Attempt, Control, GivenUp, Group, Health, Ledger, Life, Member, Phase, Refusal, State,
 };
 use super::step::LONG;
 use super::together::{self, Together};
@@ -272,11 +273,16 @@ impl Member {
             intent,
             why: _,
             phase,
-            confirm_by: _,
+            confirm_by,
             generation,
+            processes: _,
         }) = attempt
         {
             to.is((step, motive, *phase as u8));
+            // A start is judged by the age of its process.
+            if (*step, *phase) == (Step::Signal, Phase::Confirming) {
+                to.time(*confirm_by, Span::ZERO);
+            }
             to.intent(*intent);
             to.generation(*generation);
         }
@@ -314,6 +320,7 @@ impl Ledger {
             restarts,
             starts,
             futile,
+            signalled_in_vain,
             deaths,
             sick,
             not_before,
@@ -326,6 +333,7 @@ impl Ledger {
         starts.likeness(plan.policy.dead_starts, to);
         let futile = (*futile).min(plan.policy.futile_max);
         to.is((futile, (*deaths).min(ROW), (*sick).min(ROW)));
+        to.is(signalled_in_vain);
         to.time(*not_before, Span::ZERO);
         to.is((given_up.is_some(), chronic.is_some()));
         if let Some(GivenUp {

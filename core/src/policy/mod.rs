@@ -67,6 +67,9 @@ pub(crate) use self::window::LIMIT_MAX;
 pub enum Step {
     /// It has no process: start one. Costs no capacity.
     Start,
+    /// It lives and its `live` is Fail, for which its checks blame single processes of it: these get a
+    /// signal, and it is left to the member to replace them.
+    Signal,
     /// It lives and its `live` is Fail: stop and start it. May cost capacity and may be wrong.
     Restart,
     /// A person wants it stopped.
@@ -78,6 +81,7 @@ impl Step {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Signal => "signal",
             Self::Restart => "restart",
             Self::Stop => "stop",
         }
@@ -412,12 +416,16 @@ pub enum NoticeKind {
     Incident,
     /// An act is carried out that ends with a process.
     Acting,
+    /// Single processes of a member get a signal.
+    Signalling,
     /// One that ends without.
     Stopping,
     /// A member became healthy.
     Recovered,
     /// An attempt did not help.
     Futile,
+    /// Nor did a signal.
+    SignalledInVain,
     /// The ladder is spent: a person is needed.
     GivenUp,
     /// Nobody can tell whether a member lives.

@@ -1,12 +1,14 @@
 //! What would help a member now, whether or not it may be done.
 
+use std::sync::Arc;
+
 use super::gate::View;
 use super::state::{Health, Life, Wanted};
 use super::together::Together;
 use super::{Motive, Step, judge};
-use crate::Status;
 use crate::event::Exit;
 use crate::plan::RestartType;
+use crate::{BLAMED_MAX, Process, Status};
 
 /// A step with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,17 +108,50 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
         (Life::Starting { .. } | Life::Up { .. }, Health::Failed { .. }) => {
             let live = |check| judge::live_reading(view.group, member, check, view.now);
             let expr = &view.group_plan.live.expr;
-            (expr.eval(live) == Status::Fail).then(|| Proposal {
-                step: Step::Restart,
-                motive: Motive::Sick,
-                blame: expr.blame(live),
-                parole: false,
+            (expr.eval(live) == Status::Fail).then(|| {
+                let blame = expr.blame(live);
+                let single = blamed(view, &blame).is_some();
+                Proposal {
+                    step: if single { Step::Signal } else { Step::Restart },
+                    motive: Motive::Sick,
+                    blame,
+                    parole: false,
+                }
             })
         }
         (Life::Starting { .. } | Life::Up { .. }, Health::Unproven | Health::Healthy { .. }) => {
             None
         }
     }
+}
+
+/// The single processes that a signal may help, where its policy has one: all blame lies in checks that
+/// name some, none is the member's own, and no signal was in vain in this incident.
+///
+/// In a hold there are none: whether what many have together is cured by a restart is found out by a
+/// restart.
+pub(crate) fn blamed(view: &View<'_>, blame: &[u32]) -> Option<Arc<[Process]>> {
+    let asked = view.group_plan.policy.signal.is_some();
+    if !asked || view.member.ledger.signalled_in_vain || view.group.hold.is_some() {
+        return None;
+    }
+    named(view, blame)
+}
+
+/// The processes that these checks name now, where each names some and none is the member's own.
+pub(crate) fn named(view: &View<'_>, blame: &[u32]) -> Option<Arc<[Process]>> {
+    let member = view.member;
+    let own = member.generation?;
+    let mut all = Vec::new();
+    for &check in blame {
+        // A leaf that the group shares knows nothing of this member.
+        let leaf = member.leaves.get(check as usize)?.as_ref()?;
+        all.extend_from_slice(leaf.blamed()?);
+    }
+    all.sort_unstable();
+    all.dedup();
+    let fits = !all.is_empty() && all.len() <= BLAMED_MAX;
+    (fits && all.iter().all(|one| one.pid != own.pid)).then(|| all.into())
 }
 
 /// What an exit means to a member that should run.

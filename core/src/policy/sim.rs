@@ -12,7 +12,10 @@ use crate::plan::{CheckPlan, GroupPlan, Launch, MemberPlan, Mode, Plan, PolicyPl
 use crate::policy::About;
 use crate::policy::keep::{Between, Kept};
 use crate::replay::{Input, Recorder};
-use crate::{Cause, Generation, Instant, IntentId, LeafId, MemberId, Sample, Span, Status};
+use crate::{
+    Cause, Generation, Instant, IntentId, LeafId, Measurement, MemberId, Process, Sample, Span,
+    Status,
+};
 use crate::{CheckKind, CheckName, GroupName, MemberName};
 
 /// A check every 10 s with the default thresholds.
@@ -61,8 +64,14 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     /// What a run of check `c` on member `m` says: by default Pass.
     pub(crate) says: BTreeMap<LeafId, (Status, Option<Cause>)>,
+    /// Whom a failing run of check `c` on member `m` blames.
+    pub(crate) blames: BTreeMap<LeafId, Vec<Process>>,
     /// Members whose illness a restart cures.
     pub(crate) cured_by_restart: bool,
+    /// Members whose illness the end of who is blamed cures.
+    pub(crate) cured_by_signal: bool,
+    /// Why a signal leads to no end.
+    pub(crate) cannot_signal: Option<String>,
     /// Members that die so long after their start.
     pub(crate) dies_after: BTreeMap<MemberId, (Span, i32)>,
     /// The journal refuses intents.
@@ -119,7 +128,10 @@ impl World {
             engine: Engine::new(plan, 7, IntentId(1), now),
             now,
             says: BTreeMap::new(),
+            blames: BTreeMap::new(),
             cured_by_restart: true,
+            cured_by_signal: true,
+            cannot_signal: None,
             dies_after: BTreeMap::new(),
             journal_down: false,
             unheard: false,
@@ -284,10 +296,12 @@ impl World {
             if let Entry::Outcome { intent, .. } = entry {
                 open.remove(intent);
             }
-            if let Entry::Intent { intent, .. } = entry {
+            if let Entry::Intent { intent, act, .. } = entry {
                 first = first.max(intent.0 + 1);
+                // The manager knows what it began, and a signal is not its.
+                let signal = matches!(act, Act::Signal { .. });
                 if !self.refused.contains(intent) {
-                    open.insert(*intent, self.begun.contains_key(intent));
+                    open.insert(*intent, !signal && self.begun.contains_key(intent));
                 }
             }
         }
@@ -448,7 +462,7 @@ impl World {
             match effect {
                 Effect::Record(entry) => self.record(entry),
                 Effect::Do(..) if self.unheard => {}
-                Effect::Do(intent, act) => self.act(intent, act),
+                Effect::Do(intent, act) => self.act(intent, &act),
                 Effect::Run(run) => {
                     self.ports.insert(run.port);
                     let (status, cause) = self
@@ -464,7 +478,11 @@ impl World {
                         } else {
                             "scripted"
                         }),
-                        measurements: Vec::new(),
+                        measurements: if status == Status::Fail {
+                            self.blamed_by(run.leaf)
+                        } else {
+                            Vec::new()
+                        },
                         at: self.now + Span(3),
                         took: Span(3),
                         generation: run.generation,
@@ -533,7 +551,7 @@ impl World {
         self.entries.push((self.now, entry));
     }
 
-    fn act(&mut self, intent: IntentId, act: Act) {
+    fn act(&mut self, intent: IntentId, act: &Act) {
         // The keeper knows every act by its intent: what was begun goes on, what is done is said.
         match self.begun.get(&intent) {
             Some(true) => {
@@ -548,8 +566,15 @@ impl World {
             Some(false) => return,
             None => drop(self.begun.insert(intent, false)),
         }
-        self.acts.push((self.now, act));
-        let (member, kill, start) = match act {
+        self.acts.push((self.now, act.clone()));
+        let (member, kill, start) = match *act {
+            Act::Signal { member, .. } => {
+                let result = self.cannot_signal.clone().map_or(Ok(()), Err);
+                if self.cured_by_signal && result.is_ok() {
+                    self.cure(member);
+                }
+                return self.later(100, Event::Done { intent, result });
+            }
             Act::Start { member } => (member, None, true),
             Act::Restart {
                 member, generation, ..
@@ -566,9 +591,7 @@ impl World {
                 self.down.insert(member, true);
                 self.most_down = self.most_down.max(self.down.len());
                 if self.cured_by_restart {
-                    self.says.retain(|leaf, _| {
-                        (leaf.group, leaf.member) != (member.group, Some(member.member))
-                    });
+                    self.cure(member);
                 }
             }
             self.later(
@@ -614,6 +637,42 @@ impl World {
                 },
             );
         }
+    }
+
+    fn cure(&mut self, member: MemberId) {
+        let own = |leaf: &LeafId| (leaf.group, leaf.member) == (member.group, Some(member.member));
+        self.says.retain(|leaf, _| !own(leaf));
+    }
+
+    /// From now on check `check` of a member fails and blames this process of it.
+    pub(crate) fn blame(&mut self, member: u32, check: u32, pid: u32) {
+        self.say(member, check, Status::Fail);
+        let leaf = LeafId {
+            group: 0,
+            check,
+            member: Some(member),
+        };
+        let start = 5;
+        self.blames.insert(leaf, vec![Process { pid, start }]);
+    }
+
+    fn blamed_by(&self, leaf: LeafId) -> Vec<Measurement> {
+        let blamed = self.blames.get(&leaf).into_iter().flatten();
+        let one = |process: &Process| Measurement {
+            name: Arc::from("blamed"),
+            value: f64::from(process.pid),
+            unit: Arc::from("pid"),
+            limit: u32::try_from(process.start).ok().map(f64::from),
+        };
+        blamed.map(one).collect()
+    }
+
+    /// Signals that were sent.
+    pub(crate) fn signals(&self) -> usize {
+        let signals = self.acts.iter();
+        signals
+            .filter(|(_, act)| matches!(act, Act::Signal { .. }))
+            .count()
     }
 
     fn tell(&mut self, what: &str) {

@@ -1,6 +1,7 @@
 //! What the engine knows: three axes a member, a ledger, and counts a group.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ use crate::event::{Exit, Window};
 use crate::id::IncidentId;
 use crate::plan::{GroupPlan, Plan, Scope};
 use crate::schedule::Schedule;
-use crate::{Generation, Instant, IntentId, LeafId, MemberId, Span};
+use crate::{Generation, Instant, IntentId, LeafId, MemberId, Process, Span};
 
 /// Waits of a dead member that was given up: one start after each, the last one again and again
 /// (policy.md section 2).
@@ -260,6 +261,9 @@ pub(crate) struct Attempt {
     pub(crate) confirm_by: Instant,
     /// Which life it acts on; `None` for a start.
     pub(crate) generation: Option<Generation>,
+    /// Which of its processes get a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) processes: Option<Arc<[Process]>>,
 }
 
 /// How far an act is.
@@ -277,17 +281,20 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Ledger {
-    /// Automatic restarts while sick.
+    /// Automatic restarts while sick, and signals.
     pub(crate) restarts: SlidingWindow,
     /// Automatic starts after it died.
     pub(crate) starts: SlidingWindow,
     /// Restarts of this incident that did not help.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) futile: u32,
+    /// A signal of this incident did not help.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) signalled_in_vain: bool,
     /// Deaths in a row, for the backoff.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) deaths: u32,
-    /// Sick restarts in a row, for the backoff.
+    /// Sick restarts and signals in a row, for the backoff.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) sick: u32,
     #[serde(skip_serializing_if = "is_default")]

@@ -4,6 +4,7 @@ mod by_hand;
 mod ledgers;
 mod left_alone;
 mod sick;
+mod signal;
 mod starts;
 mod table;
 mod together;

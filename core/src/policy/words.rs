@@ -7,8 +7,8 @@ use super::Comparison;
 use super::leaf::Leaf;
 use super::state::{Group, Member};
 use crate::event::Exit;
-use crate::plan::GroupPlan;
-use crate::{Span, Status};
+use crate::plan::{GroupPlan, PolicyPlan};
+use crate::{Process, Span, Status};
 
 /// `ping failed 5 times in 20s (connection refused), memory …`: the checks that support a Fail.
 pub(crate) fn blame(plan: &GroupPlan, group: &Group, member: &Member, checks: &[u32]) -> String {
@@ -80,6 +80,33 @@ pub(crate) fn sentence(of: &impl fmt::Display) -> String {
     // A text takes all that is written to it.
     _ = write!(text, "{of}");
     text
+}
+
+/// `process 4711`, `processes 4711 and 4712`.
+pub(crate) fn processes(all: &[Process]) -> String {
+    let pids: Vec<String> = all.iter().map(|one| one.pid.to_string()).collect();
+    match pids.split_last() {
+        None => "no process".to_owned(),
+        Some((one, [])) => format!("process {one}"),
+        Some((last, others)) => format!("processes {} and {last}", others.join(", ")),
+    }
+}
+
+/// What counts against the limits of sick members: `restarts`, and signals where there are any.
+pub(crate) fn acts(policy: &PolicyPlan, restarts: &str) -> String {
+    match policy.signal {
+        None => restarts.to_owned(),
+        Some(_) => format!("{restarts} and signals"),
+    }
+}
+
+/// What checkd did so often: `started it`, or sent it a signal where that may be.
+pub(crate) const fn acted(policy: &PolicyPlan) -> &'static str {
+    if policy.signal.is_some() {
+        "started it or sent it a signal"
+    } else {
+        "started it"
+    }
 }
 
 /// The numbers that a gate compared, as a sentence: `2 out (web-1, web-4), at most 2 allowed`.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::Input;
 use super::player::{Due, Player};
 use crate::engine::Engine;
-use crate::event::{Act, Effect, Event};
+use crate::event::{Effect, Event};
 use crate::journal::Entry;
 use crate::plan::{GroupPlan, Plan};
 use crate::policy::state::{Attempt, Health};
@@ -132,10 +132,10 @@ impl Decided {
         move |at, effect| {
             match effect {
                 Effect::Record(Entry::Intent { intent, act, .. }) => {
-                    self.intents.insert((whom(*act), *intent));
+                    self.intents.insert((act.member(), *intent));
                 }
                 Effect::Do(intent, act) => {
-                    self.acts.insert((whom(*act), *intent));
+                    self.acts.insert((act.member(), *intent));
                 }
                 Effect::Record(_)
                 | Effect::Run(_)
@@ -146,12 +146,6 @@ impl Decided {
             }
             heard(at, whose(effect));
         }
-    }
-}
-
-const fn whom(act: Act) -> MemberId {
-    match act {
-        Act::Start { member } | Act::Restart { member, .. } | Act::Stop { member, .. } => member,
     }
 }
 

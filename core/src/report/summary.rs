@@ -30,9 +30,20 @@ pub(super) fn summary(
             (Phase::Storing, None) => {
                 format!("{step} begins, as soon as its intent is in the journal")
             }
-            (Phase::Acting, _) => format!("{step} is under way"),
+            (Phase::Acting, _) => match &attempt.processes {
+                Some(processes) => format!(
+                    "signal is under way: waits up to {} for the end of {}",
+                    view.group_plan.launch.stop_timeout,
+                    words::processes(processes)
+                ),
+                None => format!("{step} is under way"),
+            },
             (Phase::Confirming, _) => {
                 let left = attempt.confirm_by.since(view.now);
+                if let Some(processes) = &attempt.processes {
+                    let (ended, live) = (words::processes(processes), &view.group_plan.live.text);
+                    return format!("{ended} ended; waits up to {left} for `{live}`");
+                }
                 format!(
                     "{step}ed; waits up to {left} for `{}`",
                     view.group_plan.startup.text

@@ -233,7 +233,7 @@ impl World {
                 });
             }
             Effect::WakeAt(at) => self.wake_at = Some(at),
-            Effect::Do(intent, act) => self.act(intent, act),
+            Effect::Do(intent, act) => self.act(intent, &act),
             Effect::Notify(_) | Effect::Answer { .. } => {}
         }
     }
@@ -274,8 +274,12 @@ impl World {
         }
     }
 
-    fn act(&mut self, intent: IntentId, act: Act) {
-        let (member, ended) = match act {
+    fn act(&mut self, intent: IntentId, act: &Act) {
+        let (member, ended) = match *act {
+            Act::Signal { .. } => {
+                let result = Ok(());
+                return self.heard.push_back(Event::Done { intent, result });
+            }
             Act::Restart {
                 member, generation, ..
             }

@@ -173,6 +173,8 @@ pub(super) fn word(member: &MemberReport) -> (&'static str, Ink) {
         return match attempt.step.as_ref() {
             "stop" => ("stopping", Ink::Busy),
             "restart" if attempt.phase != "confirming" => ("restarting", Ink::Busy),
+            // The member goes on meanwhile.
+            "signal" => ("signalled", Ink::Busy),
             _ => ("starting", Ink::Busy),
         };
     }

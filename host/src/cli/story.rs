@@ -219,16 +219,20 @@ pub(super) fn last_act(rows: &[Row], clock: impl Fn(i64) -> String) -> Option<St
     let outcome = rows
         .iter()
         .find(|row| row.what == "outcome" && row.intent == action.intent);
-    let did = match action.word.as_str() {
-        "restart" => "Restarted",
-        "stop" => "Stopped",
-        _ => "Started",
+    // `SIGTERM to process 4711: …`
+    let sent = (action.text.split_once(": ")).filter(|_| action.word == "signal");
+    let text = sent.map_or(action.text.as_str(), |(_, why)| why);
+    let did = match (action.word.as_str(), sent) {
+        (_, Some((what, _))) => format!("Sent {what}"),
+        ("restart", None) => "Restarted".to_owned(),
+        ("stop", None) => "Stopped".to_owned(),
+        (_, None) => "Started".to_owned(),
     };
-    let by_hand = action.text.strip_prefix("by hand: ");
+    let by_hand = text.strip_prefix("by hand: ");
     let because = match by_hand {
         Some(who) => format!(" by {who}"),
-        None if action.text.is_empty() => String::new(),
-        None => format!(", because {}", action.text),
+        None if text.is_empty() => String::new(),
+        None => format!(", because {text}"),
     };
     let became = match outcome {
         // A person's order need not help against anything.

@@ -573,15 +573,13 @@ impl Daemon {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Record(entry) => {
-                let Entry::Intent { intent, act, .. } = entry else {
+                let Entry::Intent { intent, act, .. } = &entry else {
                     self.journal.record(entry);
                     return;
                 };
-                if let Act::Restart {
-                    evidence: Some(_), ..
-                } = act
-                {
-                    self.looks.insert(intent, Look::Wanted(act));
+                let intent = *intent;
+                if subject(act).is_some() {
+                    self.looks.insert(intent, Look::Wanted(act.clone()));
                 }
                 Point::DaemonDecided.pass();
                 self.manager.seal(intent);
@@ -619,18 +617,11 @@ impl Daemon {
     /// then the engine reads the gates again, since in these seconds it may have got well, somebody may
     /// have paused it, and what it needs may have gone. False when there is nothing to wait for.
     fn look_first(&mut self, intent: IntentId) -> bool {
-        let Some(Look::Wanted(Act::Restart {
-            member,
-            generation,
-            evidence: Some(incident),
-        })) = self.looks.remove(&intent)
-        else {
+        let Some(Look::Wanted(act)) = self.looks.remove(&intent) else {
             return false;
         };
-        let subject = Subject {
-            member,
-            generation,
-            incident,
+        let Some(subject) = subject(&act) else {
+            return false;
         };
         let Some(look) = self.evidence.look(&self.plan, subject) else {
             return false;
@@ -886,6 +877,28 @@ impl From<OnExit> for End {
             OnExit::Leave => Self::Leave,
             OnExit::Stop => Self::Stop,
         }
+    }
+}
+
+/// Whom to look at before an act.
+const fn subject(act: &Act) -> Option<Subject> {
+    match act {
+        Act::Signal {
+            member,
+            generation,
+            evidence: Some(incident),
+            ..
+        }
+        | Act::Restart {
+            member,
+            generation,
+            evidence: Some(incident),
+        } => Some(Subject {
+            member: *member,
+            generation: *generation,
+            incident: *incident,
+        }),
+        Act::Start { .. } | Act::Signal { .. } | Act::Restart { .. } | Act::Stop { .. } => None,
     }
 }
 

@@ -79,7 +79,9 @@ impl Talk {
                 | NoticeKind::Unwritten
                 | NoticeKind::Quarantined,
             ) => AnsiColor::Red.on_default().bold(),
-            Some(NoticeKind::Acting | NoticeKind::Stopping) => AnsiColor::Yellow.on_default(),
+            Some(NoticeKind::Acting | NoticeKind::Signalling | NoticeKind::Stopping) => {
+                AnsiColor::Yellow.on_default()
+            }
             Some(NoticeKind::Recovered | NoticeKind::Thaw | NoticeKind::Released) => {
                 AnsiColor::Green.on_default()
             }

@@ -134,7 +134,7 @@ impl Desk {
             match kept {
                 Ok(Ok(Some(dir))) => {
                     let dir = dir.display().to_string();
-                    tracing::info!(member = path, dir, "evidence was kept before the restart");
+                    tracing::info!(member = path, dir, "evidence was kept before the act");
                 }
                 // It was kept a short while ago.
                 Ok(Ok(None)) => {}

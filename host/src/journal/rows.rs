@@ -199,6 +199,9 @@ impl<'a> Rows<'a> {
             } => {
                 let (id, pid, act) = match act {
                     Act::Start { member } => (*member, None, "start"),
+                    Act::Signal {
+                        member, generation, ..
+                    } => (*member, Some(generation.pid), "signal"),
                     Act::Restart {
                         member, generation, ..
                     } => (*member, Some(generation.pid), "restart"),

@@ -8,6 +8,7 @@ mod link;
 mod placeholders;
 mod pulse;
 mod secrets;
+mod signal;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -226,9 +227,25 @@ impl Manager {
     pub fn carry_out(&self, intent: IntentId, act: Act) {
         let manager = self.clone();
         let plan = self.link.plan();
+        if let Act::Signal {
+            member,
+            generation,
+            processes,
+            ..
+        } = act
+        {
+            tokio::spawn(async move {
+                let result = match signal_of(&plan, member) {
+                    Ok(order) => signal::send(generation, &processes, &order).await,
+                    Err(why) => Err(why),
+                };
+                manager.link.send(Event::Done { intent, result });
+            });
+            return;
+        }
         // Only `end` locks it against us, and then there is nobody left to ask.
         let handing = Arc::clone(&self.handing).try_read_owned();
-        let (Act::Start { member } | Act::Stop { member, .. } | Act::Restart { member, .. }) = act;
+        let member = act.member();
         let start = matches!(act, Act::Start { .. });
         if start {
             self.starts.waiting().insert(intent);
@@ -286,6 +303,7 @@ impl Manager {
         act: Act,
     ) -> Result<Order, String> {
         let (id, generation, verb) = match act {
+            Act::Signal { .. } => return Err("no keeper sends a signal to one process".to_owned()),
             Act::Start { member } => (member, None, Verb::Start),
             Act::Stop { member, generation } => (member, Some(generation), Verb::Stop),
             Act::Restart {
@@ -402,6 +420,18 @@ fn planned(plan: &Plan, id: MemberId) -> Result<(&GroupPlan, &MemberPlan), Strin
     let group = plan.group(id.group);
     let found = group.and_then(|g| Some((g, g.members.get(id.member as usize)?)));
     found.ok_or_else(|| "it is not in the configuration".to_owned())
+}
+
+/// What the blamed processes of a member get.
+fn signal_of(plan: &Plan, id: MemberId) -> Result<signal::Order, String> {
+    let (group, _) = planned(plan, id)?;
+    let name = group.policy.signal.clone();
+    let name = name.ok_or("its group sends no signals any more")?;
+    Ok(signal::Order {
+        signal: signal_named(&name)?,
+        name,
+        patience: group.launch.stop_timeout,
+    })
 }
 
 /// The file that a member's output goes to.

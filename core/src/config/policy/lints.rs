@@ -9,6 +9,9 @@ use crate::plan::{CheckPlan, PolicyPlan, Scope, Strategy};
 
 pub(in crate::config) const SELDOM_MEANT: &str = "C0137";
 
+/// The origin of the kinds that checkd brings along.
+const BUILT_IN: &str = "built in";
+
 /// A wait longer than this is more likely a slip of the unit.
 const LONG: Span = Span::mins(60);
 
@@ -18,6 +21,7 @@ impl Judge<'_> {
         self.budget(reader, plan);
         self.long_waits(reader, plan);
         self.strategy_without_effect(reader, plan);
+        self.signal_without_effect(reader, plan, checks);
         self.codes(reader, plan);
         for check in &checks.plans {
             hair_trigger(reader, check);
@@ -154,6 +158,44 @@ impl Judge<'_> {
                 format!("`{key}` has no effect {}", In(self.policy)),
             )
             .at(place, why),
+        );
+    }
+
+    /// A signal where nobody blames a single process, or where nothing is done.
+    fn signal_without_effect(
+        &self,
+        reader: &mut Reader<'_>,
+        plan: &PolicyPlan,
+        checks: &Checks<'_>,
+    ) {
+        // What stands in `[defaults]` is meant for the others.
+        let Some(place) = self
+            .policy
+            .place("signal")
+            .filter(|_| plan.signal.is_some())
+        else {
+            return;
+        };
+        let mut own = (checks.plans.iter()).filter(|check| check.scope == Scope::Process);
+        // Of a kind that nobody offers just now nothing is known.
+        let can_blame = own.any(|check| {
+            let facts = reader.kinds.get(&check.kind);
+            facts.is_none_or(|facts| facts.origin != BUILT_IN)
+        });
+        let why = if self.group.choice("mode") == Some("observe") {
+            "with `mode = \"observe\"` nothing is sent"
+        } else if can_blame {
+            return;
+        } else {
+            "no check of the group blames a single process"
+        };
+        reader.once(
+            Diagnostic::warning(
+                SELDOM_MEANT,
+                format!("`signal` has no effect {}", In(self.policy)),
+            )
+            .at(place, why)
+            .note("it goes to the worker that a failing check names; built-in checks name none, a check of a plugin can"),
         );
     }
 

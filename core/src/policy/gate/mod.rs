@@ -126,9 +126,10 @@ const fn again(proposal: &Proposal) -> bool {
 const fn automatic(proposal: &Proposal) -> bool {
     !matches!(proposal.motive, Motive::ByHand { .. })
 }
-/// Whatever takes a running process away; a start costs no capacity.
+/// Whatever takes a running process away; a start costs no capacity. How much of a member's capacity its
+/// blamed processes are nobody here knows: a signal counts as the whole member.
 const fn budgeted(proposal: &Proposal) -> bool {
-    matches!(proposal.step, Step::Restart)
+    matches!(proposal.step, Step::Restart | Step::Signal)
         && matches!(
             proposal.motive,
             Motive::Sick | Motive::Together | Motive::ByHand { now: false }

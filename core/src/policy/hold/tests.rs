@@ -160,7 +160,7 @@ fn while_a_dependency_is_down_nobody_is_killed() {
         .iter()
         .filter_map(|(_, act)| match act {
             Act::Restart { member, .. } => Some(member.member),
-            Act::Start { .. } | Act::Stop { .. } => None,
+            Act::Start { .. } | Act::Signal { .. } | Act::Stop { .. } => None,
         })
         .collect();
     assert_eq!(killed, [1]);

@@ -3,8 +3,8 @@
 use super::{Turn, act};
 use crate::event::{Effect, Exit};
 use crate::journal::{Entry, Outcome};
-use crate::policy::propose::Proposal;
-use crate::policy::state::{Attempt, Control, Life, Phase, Refused, Wanted};
+use crate::policy::propose::{self, Proposal};
+use crate::policy::state::{Attempt, Control, Life, Member, Phase, Refused, Wanted};
 use crate::policy::{About, Motive, NoticeKind, Step, gate, judge};
 use crate::{IntentId, MemberId, Span, Status};
 
@@ -61,6 +61,7 @@ impl Turn<'_> {
         if attempt.motive != Motive::Begin {
             let text = format!("{}: {}", attempt.step.as_str(), attempt.why);
             let kind = match attempt.step {
+                Step::Signal => NoticeKind::Signalling,
                 Step::Start | Step::Restart => NoticeKind::Acting,
                 Step::Stop => NoticeKind::Stopping,
             };
@@ -87,9 +88,14 @@ impl Turn<'_> {
         if starts >= CHRONIC && !told && ledger.given_up.is_none() {
             let now = self.now;
             self.change(id, |member| member.ledger.chronic = Some(now));
-            let text = format!(
-                "was started {starts} times in 24h by checkd; something is wrong that no restart cures"
-            );
+            let text = match self.policy(id).and_then(|policy| policy.signal.as_ref()) {
+                None => format!(
+                    "was started {starts} times in 24h by checkd; something is wrong that no restart cures"
+                ),
+                Some(_) => format!(
+                    "checkd started it or sent it a signal {starts} times in 24h; something is wrong that no restart cures"
+                ),
+            };
             self.notify(id, NoticeKind::Chronic, text);
         }
     }
@@ -128,13 +134,19 @@ impl Turn<'_> {
                     None
                 }
             }
-            Step::Restart | Step::Stop => {
+            Step::Signal | Step::Restart | Step::Stop => {
                 if member.generation != attempt.generation {
                     return Some("that process is gone");
                 }
                 let sick = attempt.motive == Motive::Sick;
                 let fails = judge::live(group_plan, group, member, self.now) == Status::Fail;
-                (sick && !fails).then_some("it recovered by itself")
+                if sick && !fails {
+                    return Some("it recovered by itself");
+                }
+                let processes = attempt.processes.as_deref()?;
+                let named = propose::named(&self.view(id)?, &self.because(id).0);
+                let still = |one| named.as_ref().is_some_and(|named| named.contains(one));
+                (!processes.iter().all(still)).then_some("its checks blame others now")
             }
         }
     }
@@ -190,6 +202,8 @@ impl Turn<'_> {
         let from = member.life.as_str();
         let alive = member.generation.is_some();
         match (attempt.step, result) {
+            (Step::Signal, Ok(())) => self.signalled(id, intent),
+            (Step::Signal, Err(why)) => self.conclude(id, Outcome::Failed, why),
             (Step::Stop, Ok(())) if !alive => self.conclude(id, Outcome::Effective, "stopped"),
             (Step::Stop, result) => {
                 let reason = result
@@ -224,6 +238,26 @@ impl Turn<'_> {
         self.consider(id);
     }
 
+    /// The blamed processes have ended: from now on it is judged whether that helped.
+    fn signalled(&mut self, id: MemberId, intent: IntentId) {
+        let Some(policy) = self.policy(id) else {
+            return;
+        };
+        self.serve |= self.state.host.release(intent);
+        let by = self.now + policy.startup_timeout;
+        self.change(id, |member| {
+            if let Some(attempt) = &mut member.attempt {
+                attempt.phase = Phase::Confirming;
+                attempt.confirm_by = by;
+            }
+        });
+        // What a person asked for meanwhile need not wait for that.
+        let waits = |member: &Member| member.asked.is_some() || member.wanted == Wanted::Down;
+        if self.state.member(id).is_some_and(waits) {
+            self.give_way(id);
+        }
+    }
+
     /// An attempt is over.
     pub(super) fn conclude(&mut self, id: MemberId, outcome: Outcome, detail: &str) {
         let Some(attempt) = self
@@ -249,7 +283,9 @@ impl Turn<'_> {
         self.change(id, |member| {
             member.attempt = None;
             let ledger = &mut member.ledger;
-            if useless && sick && !matches!(attempt.motive, Motive::ByHand { .. }) {
+            if useless && attempt.step == Step::Signal {
+                ledger.signalled_in_vain = true;
+            } else if useless && sick && !matches!(attempt.motive, Motive::ByHand { .. }) {
                 ledger.futile = ledger.futile.saturating_add(1);
             }
             if tried && attempt.motive == Motive::Sick {
@@ -278,13 +314,13 @@ impl Turn<'_> {
         // Of the first trouble the incident itself is the news.
         if useless && (self.state.member(id)).is_some_and(|member| member.incident.is_some()) {
             let step = attempt.step.as_str();
-            self.notify(
-                id,
-                NoticeKind::Futile,
-                format!("{step} did not help: {detail}"),
-            );
+            let kind = match attempt.step {
+                Step::Signal => NoticeKind::SignalledInVain,
+                Step::Start | Step::Restart | Step::Stop => NoticeKind::Futile,
+            };
+            self.notify(id, kind, format!("{step} did not help: {detail}"));
         }
-        if outcome == Outcome::Futile && attempt.motive == Motive::Sick {
+        if outcome == Outcome::Futile && attempt.motive == Motive::Sick && rolls {
             self.in_vain(id);
         }
     }

@@ -9,7 +9,7 @@ use crate::plan::{Plan, PolicyPlan};
 use crate::policy::gate::{self, View};
 use crate::policy::keep::Kept;
 use crate::policy::propose;
-use crate::policy::state::{Control, Health, Life, Member};
+use crate::policy::state::{Control, Health, Life, Member, Phase};
 use crate::policy::{About, Axis, GateName, Notice, NoticeKind};
 use crate::{Instant, IntentId, LeafId, MemberId, Status};
 
@@ -189,6 +189,10 @@ impl<'a> Turn<'a> {
         if let Life::Starting { since } = member.life {
             look(since + policy.confirm_up);
             look(since + policy.startup_timeout);
+        }
+        let attempt = member.attempt.as_ref();
+        if let Some(attempt) = attempt.filter(|it| it.phase == Phase::Confirming) {
+            look(attempt.confirm_by);
         }
         if let (Health::Healthy { since }, Some(_)) = (&member.health, member.incident) {
             look(*since + policy.backoff_reset);

@@ -9,7 +9,7 @@ use crate::policy::state::{Attempt, GivenUp, PAROLE, PORTION, Phase, Refusal, Wa
 use crate::policy::{
     Axis, Explanation, GateName, GateSet, Motive, NoticeKind, Reading, Step, judge, words,
 };
-use crate::{Instant, IntentId, MemberId, Span, Status};
+use crate::{Instant, IntentId, MemberId, Process, Span, Status};
 
 /// Whoever waits longer than this for the budget is news: something else must be wrong.
 pub(crate) const LONG: Span = Span::mins(5);
@@ -81,8 +81,9 @@ impl Turn<'_> {
             }
             Motive::Sick if spent => {
                 let limit = policy.sick_restarts;
+                let acts = words::acts(policy, "restarts");
                 format!(
-                    "{} restarts in {} did not last; it is left running",
+                    "{} {acts} in {} did not last; it is left running",
                     limit.max, limit.window
                 )
             }
@@ -133,8 +134,14 @@ impl Turn<'_> {
         };
         let generation = member.generation.filter(|_| proposal.step != Step::Start);
         let (incident, asked) = (member.incident, member.asked.clone());
+        let processes = (proposal.step == Step::Signal)
+            .then(|| propose::blamed(&self.view(id)?, &proposal.blame))
+            .flatten();
         let explanation = self.explanation(id, proposal, readings);
         let why = match asked {
+            None if proposal.step == Step::Signal => {
+                self.why_a_signal(id, processes.as_deref(), &explanation.because)
+            }
             Some(asked) => format!("by hand: {}", asked.by),
             None if proposal.motive == Motive::Sick && self.is_held(id.group) => {
                 gate::hold::canary(&explanation.because)
@@ -151,6 +158,7 @@ impl Turn<'_> {
             phase: Phase::Storing,
             confirm_by: self.now,
             generation,
+            processes,
         };
         let act = act(id, &attempt, incident);
         self.state.intents.insert(intent, id);
@@ -186,6 +194,13 @@ impl Turn<'_> {
             why,
             incident,
         }));
+    }
+
+    /// `SIGTERM to process 4711: stuck failed 5 times in 20s (…)`.
+    fn why_a_signal(&self, id: MemberId, processes: Option<&[Process]>, because: &str) -> String {
+        let signal = self.policy(id).and_then(|policy| policy.signal.as_deref());
+        let to = words::processes(processes.unwrap_or_default());
+        format!("SIG{} to {to}: {because}", signal.unwrap_or("?"))
     }
 
     /// A refusal is recorded when its set of closed gates changes, not at each look.

@@ -68,7 +68,12 @@ impl Turn<'_> {
         }
         match attempt {
             Some(attempt) if attempt.phase == Phase::Storing && !self.state.reloaded => {
-                let detail = "checkd ended before it was carried out";
+                // No keeper remembers a signal.
+                let detail = if attempt.step == Step::Signal {
+                    "checkd ended before it was seen what became of it"
+                } else {
+                    "checkd ended before it was carried out"
+                };
                 self.conclude(id, Outcome::Withdrawn, detail);
                 // Evidence is looked at anew; a person who was told yes is not asked again.
                 if let Motive::ByHand { now } = attempt.motive {
@@ -251,6 +256,15 @@ impl Turn<'_> {
         let ours = !adopted || member.attempt.is_some();
         let port = self.plan.member(id).and_then(|member| member.port);
         let launched = if ours { self.launch_of(id) } else { 0 };
+        // The processes that got a signal were of another life.
+        let stale = (member.attempt.as_ref())
+            .is_some_and(|it| it.step == Step::Signal && it.phase != Phase::Storing);
+        if stale {
+            self.conclude(id, Outcome::Superseded, "another process began");
+        }
+        let Some(member) = self.state.member(id) else {
+            return;
+        };
         if let Some(attempt) = &member.attempt {
             let intent = attempt.intent;
             self.serve |= self.state.host.release(intent);
@@ -304,7 +318,9 @@ impl Turn<'_> {
         let from = member.life.as_str();
         let attempt = member.attempt.clone();
         let expected = attempt.as_ref().filter(|attempt| {
-            attempt.phase == Phase::Acting && attempt.generation == Some(generation)
+            attempt.phase == Phase::Acting
+                && attempt.generation == Some(generation)
+                && attempt.step != Step::Signal
         });
         let expected = expected.map(|attempt| attempt.step);
         for leaf in self.leaves_of(id) {
@@ -357,6 +373,9 @@ impl Turn<'_> {
                     }
                     Phase::Confirming => self.conclude(id, Outcome::Futile, &why),
                     Phase::Storing => self.conclude(id, Outcome::Withdrawn, &why),
+                    Phase::Acting if attempt.step == Step::Signal => {
+                        self.conclude(id, Outcome::Futile, &why);
+                    }
                     // A start that is being acted on has no generation yet: this was another one.
                     Phase::Acting => {}
                 }

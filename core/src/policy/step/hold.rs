@@ -12,7 +12,7 @@ use crate::policy::hold::{self, Hold};
 use crate::policy::keep::Kept;
 use crate::policy::likeness::Likeness;
 use crate::policy::state::{Group, Health, Member};
-use crate::policy::{About, GateName, NoticeKind, judge};
+use crate::policy::{About, GateName, NoticeKind, judge, words};
 use crate::{Instant, IntentId, MemberId, Span, Status};
 
 /// When a dependency is there again its dependents are tried within this long, not all at once.
@@ -71,13 +71,14 @@ impl Turn<'_> {
         self.tell_of_hold(id.group);
     }
 
-    /// A sick member is restarted.
+    /// A sick member is restarted, or processes of it get a signal.
     pub(super) fn killed(&mut self, id: MemberId) {
         let now = self.now;
         let Some(group) = self.group_mut(id.group) else {
             return;
         };
         let (kills, members) = (group.troubles.killed(now), group.size());
+        let acts = (self.policy(id)).map_or_else(String::new, |it| words::acts(it, "restarts"));
         // Who set `hold_at` above the number of members wants no hold for what members do.
         let off = (self.policy(id)).is_none_or(|policy| policy.hold_at > members.max(HOLD_LEAST));
         let Some(group) = self.group_mut(id.group).filter(|_| !off) else {
@@ -86,7 +87,7 @@ impl Turn<'_> {
         if kills > members.max(hold::KILLS) {
             group.troubles.forget_kills();
             let span = hold::KILLS_SPAN;
-            self.enter_hold(id.group, &format!("{kills} restarts within {span}"));
+            self.enter_hold(id.group, &format!("{kills} {acts} within {span}"));
         }
     }
 

@@ -170,6 +170,12 @@ impl Turn<'_> {
 
 fn act(member: MemberId, attempt: &Attempt, incident: Option<IncidentId>) -> Act {
     match (attempt.step, attempt.generation) {
+        (Step::Signal, Some(generation)) => Act::Signal {
+            member,
+            generation,
+            processes: attempt.processes.clone().unwrap_or_default(),
+            evidence: incident,
+        },
         (Step::Restart, Some(generation)) => Act::Restart {
             member,
             generation,
@@ -177,7 +183,7 @@ fn act(member: MemberId, attempt: &Attempt, incident: Option<IncidentId>) -> Act
             evidence: incident.filter(|_| attempt.motive == Motive::Sick),
         },
         (Step::Stop, Some(generation)) => Act::Stop { member, generation },
-        (Step::Start | Step::Restart | Step::Stop, _) => Act::Start { member },
+        (Step::Start | Step::Signal | Step::Restart | Step::Stop, _) => Act::Start { member },
     }
 }
 

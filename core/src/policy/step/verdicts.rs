@@ -1,11 +1,12 @@
 //! How verdicts move a member along its axes.
 
 use super::Turn;
+use crate::compose::Complex;
 use crate::journal::Outcome;
 use crate::policy::gate;
 use crate::policy::host::AFTERMATH;
 use crate::policy::state::{Health, Life, Phase};
-use crate::policy::{Axis, NoticeKind, judge, words};
+use crate::policy::{Axis, NoticeKind, Step, judge, words};
 use crate::{Instant, MemberId, Status};
 
 impl Turn<'_> {
@@ -87,7 +88,7 @@ impl Turn<'_> {
             Health::Unproven if starting && up_for >= policy.startup_timeout => {
                 self.up(id, since);
                 let text = &group_plan.startup.text;
-                if startup == Status::Fail && self.stall_hides(id) {
+                if startup == Status::Fail && self.stall_hides(id, &group_plan.startup) {
                     let why = format!(
                         "nobody saw whether `{text}` passes {up_for} after the start: this machine stalled"
                     );
@@ -108,25 +109,63 @@ impl Turn<'_> {
             }
             Health::Failed { since, .. } if live.passes() => {
                 let after = self.now.since(since);
-                self.healthy(id, &format!("self-healed after {after}"));
+                if self.signal_judged(id).is_some() {
+                    self.healthy(id, &format!("`{}` passes again", group_plan.live.text));
+                } else {
+                    self.healthy(id, &format!("self-healed after {after}"));
+                }
             }
             Health::Unproven | Health::Healthy { .. } | Health::Failed { .. } => {}
         }
+        self.judge_signal(id, live);
     }
 
-    /// Whether a failing `startup` is only what was seen before this machine stalled.
-    fn stall_hides(&self, id: MemberId) -> bool {
+    /// When the signal that is being confirmed is judged at the latest.
+    fn signal_judged(&self, id: MemberId) -> Option<Instant> {
+        let attempt = self.state.member(id)?.attempt.as_ref()?;
+        let confirms = (attempt.step, attempt.phase) == (Step::Signal, Phase::Confirming);
+        confirms.then_some(attempt.confirm_by)
+    }
+
+    /// A signal is judged by `live`: the member goes on, so nothing of it starts.
+    fn judge_signal(&mut self, id: MemberId, live: Status) {
+        let (Some(by), Some(view)) = (self.signal_judged(id), self.view(id)) else {
+            return;
+        };
+        let (plan, timeout) = (view.group_plan, view.group_plan.policy.startup_timeout);
+        let text = &plan.live.text;
+        let healthy = matches!(view.member.health, Health::Healthy { .. });
+        if !healthy && self.now < by {
+            return;
+        }
+        let (outcome, why) = if healthy {
+            let after = (self.now + timeout).since(by);
+            (Outcome::Effective, format!("healthy after {after}"))
+        } else if live == Status::Fail && !self.stall_hides(id, &plan.live) {
+            let why = format!("`{text}` still fails {timeout} after it");
+            (Outcome::Futile, why)
+        } else if live == Status::Fail {
+            let why = format!("nobody saw whether `{text}` passes after it: this machine stalled");
+            (Outcome::Unproven, why)
+        } else {
+            let why = format!("`{text}` is still unknown {timeout} after it");
+            (Outcome::Unproven, why)
+        };
+        self.confirm(id, outcome, &why);
+    }
+
+    /// Whether what fails is only what was seen before this machine stalled.
+    fn stall_hides(&self, id: MemberId, what: &Complex) -> bool {
         let Some(view) = self.view(id) else {
             return false;
         };
-        let startup = &view.group_plan.startup.expr;
-        let blame =
-            startup.blame(|check| judge::live_reading(view.group, view.member, check, self.now));
+        let blame = (what.expr)
+            .blame(|check| judge::live_reading(view.group, view.member, check, self.now));
         let fresh = gate::fresh::newest(&view, &blame).is_some_and(|(age, allowed)| age <= allowed);
         !fresh && self.state.host.excuses(AFTERMATH, self.now)
     }
 
-    /// The start that is being confirmed is judged. What is only decided is another act, and goes on.
+    /// What is being confirmed is judged. What is only decided is another act, and goes on.
     fn confirm(&mut self, id: MemberId, outcome: Outcome, why: &str) {
         let attempt = (self.state.member(id)).and_then(|member| member.attempt.as_ref());
         if attempt.is_some_and(|attempt| attempt.phase == Phase::Confirming) {
@@ -222,14 +261,15 @@ impl Turn<'_> {
             return;
         };
         let ledger = &member.ledger;
-        if member.incident.is_none() && ledger.deaths == 0 && ledger.sick == 0 && ledger.futile == 0
-        {
+        let tried = ledger.futile > 0 || ledger.signalled_in_vain;
+        if member.incident.is_none() && ledger.deaths == 0 && ledger.sick == 0 && !tried {
             return;
         }
         self.change(id, |member| {
             member.incident = None;
             let ledger = &mut member.ledger;
             (ledger.deaths, ledger.sick, ledger.futile) = (0, 0, 0);
+            ledger.signalled_in_vain = false;
             ledger.given_up = None;
         });
     }

@@ -46,6 +46,7 @@ fn one_for_all_stops_everybody_before_anybody_is_started() {
     let kinds: Vec<&str> = (world.acts[since..].iter())
         .map(|(_, act)| match act {
             Act::Start { .. } => "start",
+            Act::Signal { .. } => "signal",
             Act::Stop { .. } => "stop",
             Act::Restart { .. } => "restart",
         })

@@ -135,10 +135,15 @@ pub(super) fn render(all: &[Would], paper: Paper) -> String {
         let members: std::collections::BTreeSet<&str> =
             all.iter().map(|it| it.path.as_str()).collect();
         let mut parts = Vec::new();
-        for (step, verb) in [("restart", "restarted"), ("start", "started")] {
+        let did = [
+            ("signal", "sent a signal to a worker of a member"),
+            ("restart", "restarted a member"),
+            ("start", "started a member"),
+        ];
+        for (step, did) in did {
             match count(step) {
                 0 => {}
-                n => parts.push(format!("{verb} a member {}", times(n))),
+                n => parts.push(format!("{did} {}", times(n))),
             }
         }
         let did = match parts.len() {

@@ -246,3 +246,24 @@ fn never_helped() {
     };
     assert!(world.generation(id).is_some(), "it is left running");
 }
+
+#[test]
+fn stuck_workers() {
+    let mut plan = group(2, &["workers"], 1);
+    plan.policy.signal = Some("TERM".to_owned());
+    let mut world = healthy(vec![plan]);
+    world.blame(0, 0, 4711);
+    world.pass(Span::mins(15));
+    world.blame(1, 0, 4712);
+    world.cured_by_signal = false;
+    world.pass(Span::mins(15));
+    world.blame(0, 0, 4713);
+    world.cannot_signal = Some("process 4713 did not end within 10s of SIGTERM".to_owned());
+    world.pass(Span::mins(5));
+    holds(
+        "stuck-workers",
+        "A worker of web-0 is stuck, and helped by its end; then one of web-1, where that does not \
+         help; then one of web-0 that does not end by SIGTERM.",
+        &world,
+    );
+}

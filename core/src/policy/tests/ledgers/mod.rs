@@ -78,6 +78,8 @@ fn told(world: &World) -> String {
                 }
                 NoticeKind::Incident
                 | NoticeKind::Acting
+                | NoticeKind::Signalling
+                | NoticeKind::SignalledInVain
                 | NoticeKind::Recovered
                 | NoticeKind::Futile
                 | NoticeKind::GivenUp
@@ -160,6 +162,7 @@ fn entry_said(
         } => {
             let (member, step) = match act {
                 crate::event::Act::Start { member } => (member, "start"),
+                crate::event::Act::Signal { member, .. } => (member, "signal"),
                 crate::event::Act::Restart { member, .. } => (member, "restart"),
                 crate::event::Act::Stop { member, .. } => (member, "stop"),
             };

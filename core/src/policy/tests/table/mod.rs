@@ -182,6 +182,7 @@ fn one(engine: &Engine, effect: &Effect) -> (Option<String>, bool) {
 fn act_of(act: &Act) -> (MemberId, &'static str) {
     match act {
         Act::Start { member } => (*member, "start it"),
+        Act::Signal { member, .. } => (*member, "signal its worker"),
         Act::Restart { member, .. } => (*member, "restart it"),
         Act::Stop { member, .. } => (*member, "stop it"),
     }

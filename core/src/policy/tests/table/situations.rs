@@ -104,11 +104,9 @@ pub(super) fn situations(
             Health::Healthy { .. } | Health::Failed { .. },
             None | Some(Storing | Acting | Confirming),
         ) => Err("whoever is proved good or bad is up"),
-        (
-            Life::Up { .. },
-            Health::Unproven | Health::Healthy { .. } | Health::Failed { .. },
-            Some(Confirming),
-        ) => Err("when it is up its start is judged"),
+        (Life::Up { .. }, Health::Unproven | Health::Healthy { .. }, Some(Confirming)) => {
+            Err("when it is up its start is judged, and when it is well its signal is")
+        }
         (Life::Stopped, Health::Unproven, None) => all![
             "not started yet, what it needs is missing" => unsupplied,
             "stopped by hand" => stopped,
@@ -173,13 +171,19 @@ pub(super) fn situations(
             "sick, this machine stalls" => around::stalled,
             "sick, the daemon began a moment ago" => around::settling,
             "sick, the journal takes nothing" => around::unwritable,
+            "sick, the end of its worker did not help" => signalled_in_vain,
         ],
         (Life::Up { .. }, Health::Failed { .. }, Some(Storing)) => all![
             "sick, its restart is decided" => || in_phase(failing(healthy()), "storing"),
+            "sick, a signal to its worker is decided" => || in_phase(stuck(), "storing"),
         ],
         (Life::Up { .. }, Health::Failed { .. }, Some(Acting)) => all![
             "sick, its restart is under way" => || in_phase(failing(healthy()), "acting"),
             "sick, the canary of a hold" => around::canary,
+            "sick, a signal to its worker is under way" => || in_phase(stuck(), "acting"),
+        ],
+        (Life::Up { .. }, Health::Failed { .. }, Some(Confirming)) => all![
+            "sick, its worker has ended" => || in_phase(stuck(), "confirming"),
         ],
         (Life::Dead { .. }, Health::Unproven, None) => all![
             "it died and waits out its backoff" => dead,
@@ -269,6 +273,30 @@ fn blind() -> World {
     let mut world = World::new(vec![group(2, &["ping"], 1)]);
     world.say(0, 0, Status::Unknown);
     world.pass(Span::mins(4));
+    world
+}
+
+/// A worker of it is stuck, and is blamed for that.
+fn stuck() -> World {
+    let mut plan = group(2, &["ping"], 1);
+    plan.policy.signal = Some("TERM".to_owned());
+    let mut world = World::new(vec![plan]);
+    world.pass(Span::mins(2));
+    world.blame(0, 0, 4711);
+    world
+}
+
+/// It waits for its restart.
+fn signalled_in_vain() -> World {
+    let mut world = stuck();
+    world.cannot_signal = Some("process 4711 did not end within 10s of SIGTERM".to_owned());
+    world = in_phase(world, "acting");
+    for _ in 0..1_000 {
+        world.pass(Span::millis(1));
+        if world.engine.attempts().is_empty() {
+            break;
+        }
+    }
     world
 }
 

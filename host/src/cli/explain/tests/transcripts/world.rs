@@ -188,7 +188,7 @@ impl World {
             }
             Effect::Keep(kept) => self.journal.keep(kept),
             Effect::WakeAt(at) => self.wake_at = Some(at),
-            Effect::Do(intent, act) => self.act(intent, act),
+            Effect::Do(intent, act) => self.act(intent, &act),
             Effect::Run(run) => {
                 let ill = self.ill.get(&run.leaf);
                 let sample = Sample {
@@ -211,8 +211,12 @@ impl World {
         }
     }
 
-    fn act(&mut self, intent: IntentId, act: Act) {
-        let (member, kill, start) = match act {
+    fn act(&mut self, intent: IntentId, act: &Act) {
+        let (member, kill, start) = match *act {
+            Act::Signal { .. } => {
+                let result = Ok(());
+                return self.later(Span(160), Event::Done { intent, result });
+            }
             Act::Start { member } => (member, None, true),
             Act::Restart {
                 member, generation, ..
