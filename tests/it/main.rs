@@ -65,3 +65,5 @@ mod upgrade;
 mod verify;
 mod wait;
 mod worker_protocol;
+#[cfg(feature = "peers")]
+mod workers;
