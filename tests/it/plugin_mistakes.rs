@@ -169,3 +169,49 @@ fn each_is_told_at_its_place_with_its_plugin_and_what_to_do() {
         );
     }
 }
+
+/// Refuses options with advice, and breaks on those of another kind.
+const PICKY: &str = r#"
+import json, os
+def tell(**message):
+    os.write(0, json.dumps(message).encode() + b"\n")
+for line in open(0, "rb", closefd=False):
+    ask = json.loads(line)
+    if ask["type"] == "hello":
+        tell(type="hello", version=1)
+    elif ask["type"] == "describe":
+        number = {"type": "object", "properties": {"least": {"type": "integer"}}}
+        tell(type="described", kinds=[{"kind": "picky", "options": number}, {"kind": "frail"}])
+    elif ask["type"] == "configure":
+        if ask["kind"] == "frail":
+            os._exit(3)
+        tell(type="configured", instance=ask["instance"], problems=[
+            {"option": "least", "message": "must be at least 2, found 1", "help": "write `least = 2`"},
+            {"message": "says nothing of its peer", "help": "add `port`"},
+        ])
+"#;
+
+#[test]
+fn what_a_kind_says_of_its_options_is_told_with_its_advice() {
+    let checkd = Checkd::prepare(
+        "[plugin.acme]\ncommand = [\"python3\", \"picky.py\"]\n\
+         [group.web]\ncommand = [\"sleep\", \"1000\"]\n\
+         [group.web.checks.a]\nkind = \"picky\"\nleast = 1\n\
+         [group.web.checks.b]\nkind = \"frail\"\n",
+    );
+    fs::write(checkd.dir().join("picky.py"), PICKY).expect("written");
+    let answer = checkd.ask(["validate", "checkd.toml"]);
+    assert_eq!(answer.code, Some(2), "{answer:#?}");
+    for words in [
+        "error[C0103]: `least` must be at least 2, found 1\n",
+        "help: write `least = 2`\n",
+        "error[C0103]: check kind `picky` refuses its options\n",
+        "= says nothing of its peer\nhelp: add `port`\n",
+        "error[C0103]: check kind `frail` refuses its options\n",
+        "= plugin `acme` cannot judge them: its worker exited with code 3\nhelp: ",
+    ] {
+        assert!(answer.stderr.contains(words), "{words}: {}", answer.stderr);
+    }
+    let longest = answer.stderr.lines().map(|line| line.chars().count()).max();
+    assert!(longest <= Some(80), "{}", answer.stderr);
+}

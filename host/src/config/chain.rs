@@ -245,13 +245,18 @@ fn refusal(
         .unwrap_or(check.place);
     let message = match option {
         Some(option) => format!("`{option}` {}", problem.message),
-        None => format!(
-            "check kind `{}` refuses its options: {}",
-            check.kind, problem.message
-        ),
+        None => format!("check kind `{}` refuses its options", check.kind),
     };
-    Diagnostic::error(KIND_REFUSES, message).at(
+    let told = Diagnostic::error(KIND_REFUSES, message).at(
         place,
         format!("in check `{}` of group `{}`", check.name, group.name),
-    )
+    );
+    let told = match option {
+        Some(_) => told,
+        None => told.note(&*problem.message),
+    };
+    match &problem.help {
+        Some(help) => told.help(help),
+        None => told,
+    }
 }

@@ -360,7 +360,11 @@ impl Catalog {
                     Err(why) => {
                         let plugin = &offer.plugin.name;
                         let told = format!("plugin `{plugin}` cannot judge them: {why}");
-                        vec![Problem::of_all(told)]
+                        let help = "`checkd plugin verify` tries it, clause by clause";
+                        vec![Problem {
+                            help: Some(help.into()),
+                            ..Problem::of_all(told)
+                        }]
                     }
                 }
             }

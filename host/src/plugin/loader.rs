@@ -360,7 +360,7 @@ fn door(opened: &Opened) -> Result<Door, Fault> {
                 "it is a shared library without the symbol of a checkd plugin",
             )
             .note(format!("in C it exports `{}`", c_door::SYMBOL))
-            .help("a plugin's crate has `checkd_plugin_api::export_plugin!();` and `crate-type = [\"cdylib\"]`"),
+            .help("its crate needs `export_plugin!();` and `crate-type = [\"cdylib\"]`"),
         }),
     }
 }
@@ -527,9 +527,8 @@ pub(crate) fn look(file: &File) -> Result<(), Fault> {
     match number([k0, k1]) {
         3 => match elf::whole(file).map_err(|error| unreadable(&error))? {
             Ok(()) => Ok(()),
-            Err(damage) => Err(Fault::new("C0202", damage).help(
-                "build the plugin again, or copy it again and wait until the copy is complete",
-            )),
+            Err(damage) => Err(Fault::new("C0202", damage)
+                .help("build it again, or copy it again and wait until the copy is complete")),
         },
         1 => Err(no_library("an object file")),
         2 => Err(no_library("a program")),

@@ -513,8 +513,9 @@ fn broke(launch: &Launch, origin: &str, silence: &str) -> Diagnostic {
         Some(bounds) => told
             .note(format!("its worker {bounds}"))
             .help("raise its limits: too low ones are the likely cause"),
-        None if launch.is_library() => told
-            .help("mend what it runs on being loaded, or build it again: the file may be damaged"),
+        None if launch.is_library() => {
+            told.help("mend what it runs on being loaded, or build it again if it is damaged")
+        }
         None => told.help("start its command by hand: `hello` must be answered on descriptor 0"),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn look(path: &Path, opened: &File, us: Us) -> Result<(), Fault> {
     refuse(
         faults(path, opened, us)?,
         "loaded",
-        "take the right away (`chmod go-w`, `chown`), or pin the file's `sha256` in `[plugin.N]`",
+        "take the right away (`chmod go-w`, `chown`), or pin its `sha256`",
     )
 }
 
