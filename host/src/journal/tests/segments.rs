@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use checkd_core::compose::Complex;
 use checkd_core::engine::{Effect, Engine, Event};
@@ -257,6 +258,9 @@ fn what_was_lost_is_said_and_another_segment_begins() {
         let sql = "SELECT count(*) FROM segment WHERE lost_seq IS NOT NULL";
         let database = Connection::open(&path).unwrap();
         database.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap() == 1
+    });
+    wait_for("no segment is asked for", || {
+        world.journal.wants_beginning.load(Ordering::Relaxed)
     });
     // Not again and again.
     world.go_on();
