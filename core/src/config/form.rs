@@ -290,11 +290,13 @@ pub(super) fn n_of_m(node: &Node) -> Judged<NOfM> {
             .note("for example `\"6 of 10\"`"),
         ));
     };
-    if n_of_m.n == 0 || n_of_m.m > 64 {
-        return Err(Box::new(Wrong::new(
-            VALUE,
-            "must be at least 1, of at most 64",
-        )));
+    if n_of_m.n == 0 {
+        let message = "must ask for 1 Fail at least, and asks for 0";
+        return Err(Box::new(Wrong::new(VALUE, message)));
+    }
+    if n_of_m.m > 64 {
+        let message = format!("looks at 64 samples at most, and not at {}", n_of_m.m);
+        return Err(Box::new(Wrong::new(VALUE, message)));
     }
     if n_of_m.n > n_of_m.m {
         return Err(Box::new(Wrong::new(

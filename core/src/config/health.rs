@@ -3,6 +3,7 @@
 use super::check::Checks;
 use super::form;
 use super::keys;
+use super::policy::SELDOM_MEANT;
 use super::read::Reader;
 use super::section::{LATER, Of, Section};
 use super::{Node, Table};
@@ -267,6 +268,16 @@ fn never_fails(reader: &mut Reader<'_>, section: &Section<'_>, group: &str, live
     } else if all().all(|status| !status.passes()) {
         "fail"
     } else {
+        if says(0).passes() && !says((1 << leaves.len()) - 1).passes() {
+            reader.out.push(
+                Diagnostic::warning(
+                    SELDOM_MEANT,
+                    format!("`live` of group `{group}` fails when all its checks pass"),
+                )
+                .at(node.place, "passes when all of them fail")
+                .note("every member of which nothing is wrong is restarted"),
+            );
+        }
         return;
     };
     let told = Diagnostic::warning(

@@ -1017,6 +1017,45 @@ fn a_signal_is_of_use_where_a_check_of_a_plugin_may_blame_a_process() {
 }
 
 #[test]
+fn a_live_that_is_turned_round_is_warned_of() {
+    for (live, told) in [
+        ("not ping and not memory", true),
+        ("not (ping and memory)", true),
+        ("ping and not memory", false),
+        ("ping or memory", false),
+    ] {
+        let all = group(&json!({
+            "checks": { "ping": {}, "memory": { "kind": "free" } },
+            "health": { "live": live },
+        }));
+        let (plan, found) = read(&document(&all), &kinds(), UnknownKinds::Refuse);
+        assert!(plan.is_some(), "{found:?}");
+        let found = format!("{found:?}");
+        assert_eq!(
+            found.contains("fails when all its checks pass"),
+            told,
+            "{live}: {found}"
+        );
+    }
+}
+
+#[test]
+fn a_number_that_is_too_large_is_told_once_and_as_what_it_is() {
+    for settle in ["999999999999999999d", "99999999999999999999999999d"] {
+        let all = group(&json!({ "policy": { "settle": settle } }));
+        let (_, found) = read(&document(&all), &kinds(), UnknownKinds::Refuse);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].message.contains("at most"), "{found:?}");
+    }
+    for (rule, told) in [("0 of 10", "asks for 0"), ("6 of 65", "not at 65")] {
+        let all = group(&json!({ "checks": { "ping": { "n_of_m": rule } } }));
+        let (_, found) = read(&document(&all), &kinds(), UnknownKinds::Refuse);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].message.contains(told), "{found:?}");
+    }
+}
+
+#[test]
 fn settings_that_have_no_effect_or_no_end_are_warned_of() {
     let rolling = json!({ "allow_group_restart": true, "strategy": "rolling" });
     let window = json!({ "from": "00:00", "to": "24:00" });

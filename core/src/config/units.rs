@@ -153,7 +153,12 @@ fn decimal(text: &str) -> Option<(u64, &str)> {
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
     let (digits, mut rest) = text.split_at_checked(end)?;
-    let mut thousandths = digits.parse::<u64>().ok()?.checked_mul(1_000)?;
+    if digits.is_empty() {
+        return None;
+    }
+    // A number of more digits than that is too large for whatever it stands.
+    let whole = digits.parse::<u64>().unwrap_or(u64::MAX);
+    let mut thousandths = whole.saturating_mul(1_000);
     if let Some(fraction) = rest.strip_prefix('.') {
         let end = fraction
             .find(|c: char| !c.is_ascii_digit())
@@ -166,7 +171,7 @@ fn decimal(text: &str) -> Option<(u64, &str)> {
         for _ in digits.len()..3 {
             scaled *= 10;
         }
-        thousandths = thousandths.checked_add(scaled)?;
+        thousandths = thousandths.saturating_add(scaled);
         rest = after;
     }
     Some((thousandths, rest))

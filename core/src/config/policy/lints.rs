@@ -1,6 +1,6 @@
 //! Settings that can be meant and seldom are: warnings, each with its arithmetic.
 
-use super::{In, Judge};
+use super::{In, Judge, SETTLE_BY_DEFAULT};
 use crate::Span;
 use crate::config::check::Checks;
 use crate::config::read::Reader;
@@ -115,7 +115,9 @@ impl Judge<'_> {
             ),
         ];
         for (key, span, so) in waits {
-            let Some(place) = self.written(&[key]).filter(|_| span > LONG) else {
+            // A value that is none was told.
+            let long = span > LONG && span != SETTLE_BY_DEFAULT;
+            let Some(place) = self.written(&[key]).filter(|_| long) else {
                 continue;
             };
             reader.once(
