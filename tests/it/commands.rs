@@ -204,3 +204,18 @@ fn a_program_is_looked_at_by_its_file() {
         );
     }
 }
+
+#[test]
+fn what_cannot_be_printed_is_said_and_is_no_success() {
+    let full = || std::fs::File::create("/dev/full").expect("it is always there");
+    for words in [&["kinds"][..], &["kinds", "--json"], &["schema"]] {
+        let done = std::process::Command::new(checkd_tests::checkd_binary())
+            .args(words)
+            .stdout(full())
+            .output()
+            .expect("checkd runs");
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{words:?}: {told}");
+        assert_eq!(told.matches("no space left on device").count(), 1, "{told}");
+    }
+}

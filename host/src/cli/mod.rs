@@ -129,7 +129,15 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(told) => return usage(&told),
     };
-    match arguments.verb {
+    let code = verb(arguments.verb);
+    if paint::lost() {
+        return ExitCode::from(FAILED);
+    }
+    code
+}
+
+fn verb(verb: Verb) -> ExitCode {
+    match verb {
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(args),
         Verb::Check(args) => check::run(args),

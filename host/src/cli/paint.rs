@@ -1,6 +1,7 @@
 //! Text for a terminal: its width, its colours, lines that break between words.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use checkd_core::Status;
@@ -152,13 +153,28 @@ pub(crate) fn broken(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
+/// Whether data could not be written for another reason than that nobody reads on.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether some of what this program printed is lost: its exit code must not say that all is well.
+pub(crate) fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
 /// Writes data to standard output. False when nobody takes it (`| head`).
 pub(crate) fn print(text: &str) -> bool {
     let mut stdout = std::io::stdout().lock();
-    stdout
+    let written = stdout
         .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .is_ok()
+        .and_then(|()| stdout.flush());
+    if let Err(error) = &written
+        && error.kind() != ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        let why = crate::manager::plain(error);
+        super::tell::say(&format!("cannot write to standard output: {why}"));
+    }
+    written.is_ok()
 }
 
 /// Writes a value as JSON to standard output.

@@ -1,6 +1,5 @@
 //! `checkd schema`: the configuration as editors and documents need it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use checkd_core::config::{self, reference};
@@ -29,7 +28,7 @@ pub struct Args {
 )]
 pub fn run(args: Args) -> ExitCode {
     if args.markdown {
-        return written(reference::markdown().as_bytes());
+        return written(&reference::markdown());
     }
     if args.worker_protocol {
         return pretty(&protocol::schema::schema());
@@ -61,14 +60,15 @@ pub fn run(args: Args) -> ExitCode {
 
 fn pretty(schema: &serde_json::Value) -> ExitCode {
     match serde_json::to_string_pretty(schema) {
-        Ok(text) => written(format!("{text}\n").as_bytes()),
+        Ok(text) => written(&format!("{text}\n")),
         Err(_) => ExitCode::from(super::FAILED),
     }
 }
 
-fn written(bytes: &[u8]) -> ExitCode {
-    match io::stdout().lock().write_all(bytes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(super::FAILED),
+fn written(text: &str) -> ExitCode {
+    if super::paint::print(text) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(super::FAILED)
     }
 }

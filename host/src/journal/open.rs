@@ -189,7 +189,16 @@ pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>
     let said = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match said {
         Ok(said) if said == "ok" => Ok(None),
-        Ok(said) => Ok(Some(said.lines().next().unwrap_or("?").to_owned())),
+        Ok(said) => {
+            // Its first line only names which of several databases is meant.
+            let mut lines = said.lines().filter(|line| !line.starts_with("***"));
+            Ok(Some(
+                lines
+                    .next()
+                    .unwrap_or("its pages do not fit together")
+                    .to_owned(),
+            ))
+        }
         Err(error) if is_damage(&error) => Ok(Some(words(&error))),
         Err(error) => Err(error),
     }

@@ -180,7 +180,15 @@ pub(super) fn inner(error: &dyn std::error::Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    // The system's own words differ from one library to the other by a number and a capital.
+    match innermost.to_string().split_once(" (os error") {
+        Some((words, _)) => {
+            let mut letters = words.chars();
+            let first = letters.next().into_iter().flat_map(char::to_lowercase);
+            first.chain(letters).collect()
+        }
+        None => innermost.to_string(),
+    }
 }
 
 /// Runs `talk` while the connection below it is driven too: no task is left behind.

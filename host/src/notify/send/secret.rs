@@ -40,8 +40,14 @@ impl Secrets {
     pub(super) fn text(&mut self, key: &str, text: &Text) -> Result<String, String> {
         let found = match text {
             Text::Plain(text) => return Ok(text.clone()),
-            Text::File(path) => from_file(&self.path(path))
-                .map_err(|e| format!("cannot read `{path}` for `{key}`: {}", plain(&e)))?,
+            Text::File(path) => {
+                let path = self.path(path);
+                let cannot = |e| {
+                    let path = path.display();
+                    format!("cannot read `{path}` for `{key}`: {}", plain(&e))
+                };
+                from_file(&path).map_err(cannot)?
+            }
             Text::Env(name) => std::env::var(name).map_err(|_| {
                 format!("`{key}` comes from `{name}`, which checkd's own environment lacks")
             })?,
