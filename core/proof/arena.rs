@@ -55,6 +55,7 @@ pub(crate) fn arenas(members: u32) -> Vec<Arena> {
                 .without(&[Verb::Unknown, Verb::CrashLossyNow])
                 .with(&RELOADS, 1),
             arena("signal", vec![web(2, &json!({ "signal": "TERM" }))], &[2])
+                .after(&[Blow::on(Verb::Sticks, 0, 0, PING), WAITS])
                 .with(&[(Verb::Sticks, PING)], 2)
                 .without(&[Verb::Unknown]),
             arena("stall", vec![web(2, &json!({}))], &[2])

@@ -85,6 +85,9 @@ fn no_short_incident_breaks_an_invariant() {
         "given up",
         "paused",
         "stopped",
+        "signal",
+        "signal effective",
+        "signal in vain",
     ] {
         assert!(met.contains_key(word), "never met: {word}; {met:?}");
     }

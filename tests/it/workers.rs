@@ -99,8 +99,18 @@ fn told(checkd: &Checkd, verb: &str) -> String {
         .join(" ")
 }
 
+/// The evidence of whom a check blamed.
+fn blamed(checkd: &Checkd) -> Option<String> {
+    let incident = checkd.state_dir().join("evidence/1");
+    let mut captures = fs::read_dir(incident).ok()?;
+    fs::read_to_string(captures.next()?.ok()?.path().join("blamed.txt")).ok()
+}
+
+/// What was done, in order. One that was taken back because this machine stalled is there again.
 fn names(acts: &[(String, String)]) -> Vec<&str> {
-    acts.iter().map(|(act, _)| act.as_str()).collect()
+    let mut names: Vec<&str> = acts.iter().map(|(act, _)| act.as_str()).collect();
+    names.dedup();
+    names
 }
 
 #[test]
@@ -141,8 +151,8 @@ fn a_stuck_worker_is_ended_and_its_master_is_never_restarted() {
     );
     let history = told(&checkd, "history");
     for line in [
-        format!("signal begins (intent 2): SIGKILL to process {stuck}: stuck failed"),
-        "signal was effective (intent 2): healthy after".to_owned(),
+        format!("SIGKILL to process {stuck}: stuck failed"),
+        "signal was effective (intent".to_owned(),
     ] {
         assert!(history.contains(&line), "{line}: {history}");
     }
@@ -152,6 +162,13 @@ fn a_stuck_worker_is_ended_and_its_master_is_never_restarted() {
         explain.contains(&line) && explain.contains("it helped"),
         "{explain}"
     );
+    let seen = blamed(&checkd).expect("what is blamed was looked at before");
+    for line in [
+        format!("process {stuck}: 1 threads"),
+        format!("Pid:\t{stuck}"),
+    ] {
+        assert!(seen.contains(&line), "{line}: {seen}");
+    }
     let talk = checkd.talk();
     assert!(
         talk.contains(&format!("signal: SIGKILL to process {stuck}")),
@@ -169,9 +186,7 @@ fn a_worker_that_ignores_the_signal_costs_its_master_a_restart() {
     let acts = checkd.acts(MEMBER);
     assert_eq!(names(&acts), ["start", "signal", "restart"], "{acts:?}");
     let history = told(&checkd, "history");
-    let line = format!(
-        "signal could not be carried out (intent 2): process {stuck} did not end within 2s of SIGTERM"
-    );
+    let line = format!("process {stuck} did not end within 2s of SIGTERM");
     assert!(history.contains(&line), "{line}: {history}");
     let evidence = checkd
         .member(MEMBER)

@@ -881,25 +881,27 @@ impl From<OnExit> for End {
 }
 
 /// Whom to look at before an act.
-const fn subject(act: &Act) -> Option<Subject> {
-    match act {
+fn subject(act: &Act) -> Option<Subject> {
+    let (member, generation, incident, blamed) = match act {
         Act::Signal {
             member,
             generation,
-            evidence: Some(incident),
-            ..
-        }
-        | Act::Restart {
+            processes,
+            evidence,
+        } => (member, generation, (*evidence)?, Arc::clone(processes)),
+        Act::Restart {
             member,
             generation,
-            evidence: Some(incident),
-        } => Some(Subject {
-            member: *member,
-            generation: *generation,
-            incident: *incident,
-        }),
-        Act::Start { .. } | Act::Signal { .. } | Act::Restart { .. } | Act::Stop { .. } => None,
-    }
+            evidence,
+        } => (member, generation, (*evidence)?, Arc::default()),
+        Act::Start { .. } | Act::Stop { .. } => return None,
+    };
+    Some(Subject {
+        member: *member,
+        generation: *generation,
+        incident,
+        blamed,
+    })
 }
 
 async fn tick(interval: Option<&mut tokio::time::Interval>) {

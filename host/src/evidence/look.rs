@@ -9,7 +9,7 @@ use procfs::process::{FDTarget, Process, all_processes};
 
 use crate::keeper::plain;
 use crate::keeper::processes::row;
-use checkd_core::Generation;
+use checkd_core::{Generation, Process as Blamed};
 
 /// So much of one file of the kernel is read.
 const FILE_MAX: u64 = 64 << 10;
@@ -72,6 +72,23 @@ pub(super) fn process(generation: Generation) -> Part {
         section(&mut out, &home.join(name));
     }
     Ok(out)
+}
+
+/// The same of each process that is blamed, with its threads.
+pub(super) fn blamed(boot: u128, all: &[Blamed]) -> String {
+    let mut out = String::new();
+    for one in all {
+        let generation = Generation {
+            boot,
+            pid: one.pid,
+            start: one.start,
+        };
+        for part in [threads(generation), process(generation)] {
+            let part = part.unwrap_or_else(|why| format!("{why}\n"));
+            out.push_str(&format!("process {}: {part}\n", one.pid));
+        }
+    }
+    out
 }
 
 /// Its memory by kind. A process that waits for its own memory may never answer.

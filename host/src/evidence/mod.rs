@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use checkd_core::id::IncidentId;
 use checkd_core::plan::Plan;
-use checkd_core::{Generation, MemberId};
+use checkd_core::{Generation, MemberId, Process};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -48,11 +48,13 @@ const OUTPUT: usize = 64 << 10;
 const RUNS: u32 = 200;
 
 /// Whose evidence, and of which life.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) member: MemberId,
     pub(crate) generation: Generation,
     pub(crate) incident: IncidentId,
+    /// Which of its processes get a signal; none: it is restarted.
+    pub(crate) blamed: Arc<[Process]>,
 }
 
 /// Makes captures.
@@ -144,7 +146,7 @@ impl Desk {
                         code,
                         member = path,
                         why,
-                        "no evidence was kept; the restart goes on"
+                        "no evidence was kept; the act goes on"
                     );
                 }
                 Err(_) => {
@@ -153,7 +155,7 @@ impl Desk {
                         code,
                         member = path,
                         why,
-                        "evidence is not complete; the restart goes on"
+                        "evidence is not complete; the act goes on"
                     );
                 }
             }
@@ -263,6 +265,11 @@ impl Capture {
     async fn begin(&self) -> Result<Option<Sheet>, String> {
         let (root, about) = (self.desk.root.clone(), self.about.clone());
         let (incident, pid) = (self.subject.incident.0, self.subject.generation.pid);
+        let act = if self.subject.blamed.is_empty() {
+            "restarted it"
+        } else {
+            "sent a signal to processes of it, which blamed.txt shows"
+        };
         let made = self.desk.aside(EDGE, move || {
             let now = wall::now_ms();
             let recent = place::captures(&root).into_iter().any(|capture| {
@@ -274,7 +281,7 @@ impl Capture {
             }
             let dir = place::make(&root, incident, &about.group, &about.member, now)?;
             let head = format!(
-                "{}/{}, pid {pid}, as it was before checkd restarted it\nincident {incident}\nbegun at {}\n\n\
+                "{}/{}, pid {pid}, as it was before checkd {act}\nincident {incident}\nbegun at {}\n\n\
                  why.txt says why; checks.txt has the last runs of its checks.\n\
                  Values of secrets that the configuration names are replaced by [secret].\n\n",
                 about.group, about.member, wall::rfc3339(now)
@@ -321,7 +328,7 @@ impl Capture {
                 hide.tail(&bytes, OUTPUT)
             ))
         };
-        vec![
+        let mut looks = vec![
             self.why(sheet),
             self.part(sheet, "checks.txt", false, move || {
                 Ok(look::runs(&reader.rows(&filter)?))
@@ -344,7 +351,13 @@ impl Capture {
                 Ok(look::machine(generation))
             }),
             self.part(sheet, "output.txt", true, output),
-        ]
+        ];
+        let blamed = Arc::clone(&self.subject.blamed);
+        if !blamed.is_empty() {
+            let look = move || Ok(look::blamed(generation.boot, &blamed));
+            looks.push(self.part(sheet, "blamed.txt", false, look));
+        }
+        looks
     }
 
     /// One look and its file. One that may show what must be hidden is not had when that is not known.
