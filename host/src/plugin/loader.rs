@@ -528,7 +528,7 @@ pub(crate) fn look(file: &File) -> Result<(), Fault> {
         3 => match elf::whole(file).map_err(|error| unreadable(&error))? {
             Ok(()) => Ok(()),
             Err(damage) => Err(Fault::new("C0202", damage)
-                .help("build it again, or copy it again and wait until the copy is complete")),
+                .help("build the plugin again, or copy it again and wait for that to end")),
         },
         1 => Err(no_library("an object file")),
         2 => Err(no_library("a program")),
