@@ -314,7 +314,7 @@ fn a_test_message_says_what_came_back_and_no_secret() {
         "{said}"
     );
     assert!(
-        said.contains("cannot read `no-such-file` for `url`"),
+        said.contains("cannot read `/") && said.contains("/no-such-file` for `url`"),
         "{said}"
     );
     assert!(!said.contains("s3cr3t"), "{said}");

@@ -311,6 +311,23 @@ fn rows_come_in_the_order_in_which_they_happened() {
     }
 }
 
+/// What SQLite says of a page begins with the name that it gives the only database there is.
+#[test]
+fn damage_is_told_by_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    open(&path).0.close();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // A table's own page, and not the first one, which says that it is a database.
+    let page = 4_096;
+    bytes[page + 8..page * 2].fill(0x55);
+    std::fs::write(&path, bytes).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let damage = super::open::damage(&connection).unwrap().unwrap();
+    assert!(!damage.contains("***"), "{damage}");
+    assert!(damage.len() > 8, "{damage}");
+}
+
 #[test]
 fn what_is_no_journal_is_set_aside_and_not_changed() {
     let garbage = |path: &Path| std::fs::write(path, "this is no database, ".repeat(100)).unwrap();

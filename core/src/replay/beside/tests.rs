@@ -168,6 +168,30 @@ fn under_the_same_plan_all_is_the_same() {
     }
 }
 
+/// A worker is blamed, ending it does not help, and then its member is restarted.
+fn signalled(plan: &GroupPlan) -> World {
+    let mut world = healthy(plan);
+    world.cured_by_signal = false;
+    world.blame(0, 0, 4711);
+    world.pass(Span::mins(10));
+    assert_eq!(world.restarts(), 1, "{}", world.happened());
+    world
+}
+
+#[test]
+fn a_step_before_a_restart_is_shared_and_its_lack_is_seen() {
+    let plain = group(4, &["ping"], 1);
+    let mut careful = plain.clone();
+    careful.policy.signal = Some("TERM".to_owned());
+    let compared = compare(&mut signalled(&careful), vec![careful.clone()]);
+    assert!(compared.same && compared.both == 2, "{compared:?}");
+    // Without it the restart comes when the signal did.
+    let compared = compare(&mut signalled(&careful), vec![plain.clone()]);
+    assert_eq!(compared.other, [0], "{compared:?}");
+    let compared = compare(&mut signalled(&plain), vec![careful]);
+    assert_eq!((compared.then, compared.other), (vec![0], vec![0]));
+}
+
 #[test]
 fn another_budget_is_seen() {
     let (one, two) = (group(4, &["ping"], 1), group(4, &["ping"], 2));
