@@ -152,11 +152,13 @@ fn each_is_told_at_its_place_with_its_plugin_and_what_to_do() {
         });
         assert!(marked, "{what}");
         assert!(said.contains(case.why), "{what}");
-        let notes = lines
+        let mut notes = lines
             .iter()
             .filter_map(|line| line.trim().strip_prefix("= "));
         assert!(
-            notes.last().is_some_and(|note| note.ends_with(case.now)),
+            notes
+                .next_back()
+                .is_some_and(|note| note.ends_with(case.now)),
             "{what}"
         );
         let help = last.strip_prefix("help: ");
