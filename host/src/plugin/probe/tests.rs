@@ -79,7 +79,9 @@ fn a_worker_that_cannot_be_used_is_told_with_its_reason() {
 fn an_error_may_come_at_any_time_and_is_the_reason_only_when_no_answer_comes() {
     let error = r#"{"type":"error","message":"no cache"}"#;
     let good = format!("{error}\n{}", r#"{"type":"configured","instance":1}"#);
-    let launch = shell(&[HELLO, &good, error], "exit 3");
+    // Between the two it is told to drop the first.
+    let end = format!("read -r drop; read -r ask; printf '%s\\n' '{error}' >&0; exit 3");
+    let launch = shell(&[HELLO, &good], &end);
     let mut probe = Probe::open(&launch, "demo.py").unwrap();
     let mut judged = || probe.configure("demo_a", &Map::new(), &Target::default());
     assert_eq!(judged(), Ok(Vec::new()));
