@@ -198,6 +198,13 @@ fn a_daemon_killed_before_it_could_send_sends_it_later_and_nothing_twice() {
     let mut checkd = Checkd::start(&config);
     // It is on its way, and written down, and not taken.
     hook.wait("it is being sent", |document| is(document, "given_up"));
+    // In the journal too: what that lost the next daemon would find out anew.
+    for path in ["web/web-0", "web/web-1"] {
+        eventually("it is written down", Duration::from_mins(1), || {
+            let history = checkd.ask(["history", path]).unwrapped();
+            history.contains("given up").then_some(())
+        });
+    }
     checkd.end(Signal::KILL);
     let tried = hook.got().len();
     hook.behave(Manner::Takes);
