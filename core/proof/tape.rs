@@ -11,7 +11,7 @@ use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::{Between, Kept};
 use checkd_core::policy::{About, Notice};
-use checkd_core::replay::{Input, Recorder, Written, replay};
+use checkd_core::replay::{Input, Lives, Recorder, Short, Written, replay};
 use checkd_core::{Instant, IntentId, LeafId};
 
 use super::watch::Broken;
@@ -35,6 +35,8 @@ const STRETCH: u64 = 400;
 struct Lean {
     begin: Result<Written, Broken>,
     recorder: Recorder,
+    /// Of who writes, and of who reads.
+    lives: [Lives; 2],
     events: u64,
     inputs: Vec<Input>,
     /// For each leaf the passes that are being counted.
@@ -47,6 +49,7 @@ impl Lean {
         Self {
             begin: engine.written().map_err(|error| error.to_string()),
             recorder: Recorder::beside(engine),
+            lives: Default::default(),
             events: 0,
             inputs: Vec::new(),
             counted: BTreeMap::new(),
@@ -117,9 +120,11 @@ impl Lean {
             }
         }
         // As a journal holds it; what would not come back is missed by the replay.
-        let text = input.and_then(|input| serde_json::to_string(&input).ok());
-        self.inputs
-            .extend(text.and_then(|text| serde_json::from_str(&text).ok()));
+        let [writes, reads] = &mut self.lives;
+        let short = input.map(|input| writes.shorten(input));
+        let text = short.and_then(|short| serde_json::to_string(&short).ok());
+        let short = text.and_then(|text| serde_json::from_str::<Short>(&text).ok());
+        self.inputs.extend(short.map(|short| reads.restore(short)));
     }
 
     fn passed(&mut self, leaf: LeafId, at: Instant) {

@@ -8,7 +8,9 @@
 mod beginning;
 mod beside;
 mod player;
+mod short;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,11 +20,12 @@ use crate::event::{Effect, Event, HostFacts};
 use crate::journal::Entry;
 use crate::policy::host::LATE;
 use crate::schedule::GRAIN;
-use crate::{Instant, LeafId, Sample};
+use crate::{Instant, IntentId, LeafId, MemberId, Sample};
 
 pub use beginning::Written;
 pub use beside::{Said, beside};
 use player::Player;
+pub use short::{Lives, Short};
 
 /// One thing that an engine was told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,8 +82,7 @@ pub struct Recorder {
     woken: bool,
     wake_at: Option<Instant>,
     host: Option<HostFacts>,
-    /// When the last event was taken that is written down.
-    written: Option<Instant>,
+    written: Newest,
 }
 
 impl Recorder {
@@ -116,8 +118,8 @@ impl Recorder {
         let news = match event {
             // The passes of a loop that stood still were heard long after they ended. One that ended
             // before an event that is written down, and was heard after it, would be told before it.
-            Event::Sample { sample, .. } => {
-                now.since(sample.at) >= LATE || self.written.is_some_and(|at| sample.at <= at)
+            Event::Sample { leaf, sample } => {
+                now.since(sample.at) >= LATE || self.written.bears_on(*leaf, sample.at)
             }
             Event::Wake => !std::mem::replace(&mut self.woken, true),
             Event::Host(facts) => self.host.replace(*facts) != Some(*facts),
@@ -131,13 +133,83 @@ impl Recorder {
         };
         let needed = late || news || effects.iter().any(|effect| !idle(effect));
         if needed {
-            self.written = Some(now);
+            self.written.note(event, now);
         }
+        self.written.answered(event, effects);
         needed.then(|| Input::Event {
             at: now,
             asked,
             event: without_measurements(event),
         })
+    }
+}
+
+/// When the newest of the events was taken that are written down.
+#[derive(Clone, Debug, Default)]
+struct Newest {
+    of_any: Option<Instant>,
+    /// Of those that are not about one member alone.
+    of_all: Option<Instant>,
+    of: BTreeMap<MemberId, Instant>,
+    /// Whose the intents are that are under way.
+    intents: BTreeMap<IntentId, MemberId>,
+}
+
+impl Newest {
+    fn note(&mut self, event: &Event, now: Instant) {
+        self.of_any = Some(now);
+        match self.about(event) {
+            Some(member) => drop(self.of.insert(member, now)),
+            None => self.of_all = Some(now),
+        }
+    }
+
+    /// The member that an event is about, when it is known to be about one alone.
+    fn about(&self, event: &Event) -> Option<MemberId> {
+        match event {
+            Event::Sample { leaf, .. } => member_of(*leaf),
+            Event::Started { member, .. }
+            | Event::Exited { member, .. }
+            | Event::Command { member, .. } => Some(*member),
+            Event::IntentStored(intent)
+            | Event::IntentRefused { intent, .. }
+            | Event::Done { intent, .. } => self.intents.get(intent).copied(),
+            Event::Wake | Event::Host(_) | Event::Maintenance { .. } => None,
+        }
+    }
+
+    /// What was answered to an event: an intent begins, or is over.
+    fn answered(&mut self, event: &Event, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Record(Entry::Intent { intent, act, .. }) = effect {
+                self.intents.insert(*intent, act.member());
+            }
+        }
+        if let Event::IntentRefused { intent, .. } | Event::Done { intent, .. } = event {
+            self.intents.remove(intent);
+        }
+    }
+
+    /// Whether something is written down that was taken when a pass ended, or later, and before it was
+    /// heard. What is about other members alone is none of a pass's business: it changed nothing but its
+    /// own leaf.
+    fn bears_on(&self, leaf: LeafId, ended: Instant) -> bool {
+        let newest = match member_of(leaf) {
+            Some(member) => self.of_all.max(self.of.get(&member).copied()),
+            None => self.of_any,
+        };
+        newest.is_some_and(|at| ended <= at)
+    }
+}
+
+/// The member that a leaf is of, when it is of one.
+const fn member_of(leaf: LeafId) -> Option<MemberId> {
+    match leaf.member {
+        Some(member) => Some(MemberId {
+            group: leaf.group,
+            member,
+        }),
+        None => None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the engine is told on its way to the disk: ahead of what it decides because of that.
 
-use checkd_core::Instant;
 use checkd_core::engine::{Engine, Event};
-use checkd_core::replay::Input;
+use checkd_core::replay::{Input, Short};
+use checkd_core::{Instant, Measurement};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
@@ -44,7 +44,7 @@ impl Journal {
     }
 
     /// Stores an input, ahead of what the engine answered to it.
-    pub(super) fn input(&self, input: Input) {
+    pub(super) fn input(&self, input: Short) {
         self.send(Message::Input(Box::new(input)));
     }
 }
@@ -83,7 +83,7 @@ impl Rows<'_> {
         Ok(self.all.last_insert_rowid())
     }
 
-    pub(super) fn input(&mut self, segment: Option<i64>, input: &Input) -> rusqlite::Result<()> {
+    pub(super) fn input(&mut self, segment: Option<i64>, input: &Short) -> rusqlite::Result<()> {
         let seq = self.next_seq();
         let Some(segment) = segment else {
             return Ok(());
@@ -131,9 +131,12 @@ pub(super) fn print_of(plan: &str) -> String {
 }
 
 /// About how much memory an input takes beside itself.
-pub(super) fn heap_of(input: &Input) -> usize {
+pub(super) fn heap_of(input: &Short) -> usize {
     match input {
-        Input::Event { event, .. } => match event {
+        Short::Sample {
+            message, measured, ..
+        } => message.len() + measured.len() * size_of::<Measurement>(),
+        Short::Whole(Input::Event { event, .. }) => match event {
             Event::Sample { sample, .. } => sample.message.len(),
             Event::IntentRefused { reason, .. } => reason.len(),
             Event::Command { by, .. } => by.len(),
@@ -145,6 +148,6 @@ pub(super) fn heap_of(input: &Input) -> usize {
             | Event::Host(_)
             | Event::Maintenance { .. } => 64,
         },
-        Input::Passes { .. } => 0,
+        Short::Whole(Input::Passes { .. }) => 0,
     }
 }

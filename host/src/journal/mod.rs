@@ -31,7 +31,7 @@ use checkd_core::engine::{Event, Exit};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
 use checkd_core::policy::keep::Kept;
-use checkd_core::replay::Input;
+use checkd_core::replay::Short;
 use checkd_core::{Generation, IntentId, LeafId, MemberId, Span};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -108,7 +108,7 @@ enum Message {
     Keep(Kept),
     Interrupted(BTreeSet<IntentId>),
     /// What the engine was told.
-    Input(Box<Input>),
+    Input(Box<Short>),
     /// A segment of that begins.
     Begin(Box<inputs::Begin>),
     /// And ends.

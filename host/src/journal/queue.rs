@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as Clock};
 
 use checkd_core::journal::Entry;
 use checkd_core::policy::keep::Kept;
-use checkd_core::replay::{Input, goes_on};
+use checkd_core::replay::{Short, goes_on};
 use checkd_core::{Instant, IntentId, LeafId};
 
 use super::{Message, inputs};
@@ -525,7 +525,7 @@ impl Message {
         let heap = match self {
             Self::Entry(entry) => size_of::<Entry>() + heap_of(entry),
             Self::Interrupted(intents) => intents.len() * 2 * size_of::<IntentId>(),
-            Self::Input(input) => size_of::<Input>() + inputs::heap_of(input),
+            Self::Input(input) => size_of::<Short>() + inputs::heap_of(input),
             // Short texts.
             Self::Unplanned(_) => 128,
             Self::Passes(..)

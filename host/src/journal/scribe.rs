@@ -2,7 +2,7 @@
 
 use checkd_core::engine::{Effect, Engine, Event};
 use checkd_core::journal::Entry;
-use checkd_core::replay::Recorder;
+use checkd_core::replay::{Lives, Recorder};
 use checkd_core::{Instant, Span};
 
 use super::Journal;
@@ -19,6 +19,7 @@ const LEAST: Span = Span::mins(10);
 #[derive(Debug)]
 pub struct Scribe {
     recorder: Recorder,
+    lives: Lives,
     began: Instant,
     inputs: u64,
     /// How long what it takes to replay is kept at most.
@@ -32,6 +33,7 @@ impl Scribe {
         journal.begin_segment(engine, why, now);
         Self {
             recorder: Recorder::beside(engine),
+            lives: Lives::default(),
             began: now,
             inputs: 0,
             keep: keep.unwrap_or(STRETCH),
@@ -56,7 +58,7 @@ impl Scribe {
             }
         }
         self.inputs += 1;
-        journal.input(input);
+        journal.input(self.lives.shorten(input));
     }
 
     /// Begins a segment where it is time, or where the journal has lost something of this one.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use checkd_core::event::{Effect, Event};
 use checkd_core::journal::Entry;
 use checkd_core::plan::Plan;
-use checkd_core::replay::{Input, Written};
+use checkd_core::replay::{Input, Lives, Written};
 use checkd_core::{Instant, IntentId, LeafId, report};
 use rusqlite::{Connection, params};
 
@@ -180,7 +180,7 @@ impl Segments {
         });
         let until = segment.lost_seq.unwrap_or(i64::MAX);
         let mut until = until.min(segment.end_seq.unwrap_or(i64::MAX));
-        let (mut inputs, mut garbled) = (Vec::new(), None);
+        let (mut inputs, mut lives, mut garbled) = (Vec::new(), Lives::default(), None);
         let sql = "SELECT seq, value FROM input WHERE segment = ? AND seq < ? ORDER BY seq";
         let mut statement = all.prepare(sql)?;
         let mut rows = statement.query([segment.id, until])?;
@@ -191,7 +191,7 @@ impl Segments {
                 .map_err(|e| open::words(&e))
                 .and_then(|value| serde_json::from_str(&value).map_err(|e| e.to_string()));
             match input {
-                Ok(input) => inputs.push(input),
+                Ok(short) => inputs.push(lives.restore(short)),
                 Err(why) => {
                     // What follows from it and from those behind it cannot be told.
                     until = row.get(0)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use checkd_core::compose::Complex;
 use checkd_core::engine::{Effect, Engine, Event};
 use checkd_core::plan::Plan;
-use checkd_core::replay::Input;
+use checkd_core::replay::{Input, Short};
 use checkd_core::{Instant, Sample, Span, Status};
 use rusqlite::Connection;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -217,10 +217,12 @@ fn a_small_journal_keeps_what_is_newest() {
     let path = dir.path().join("journal.db");
     let mut world = World::open(&path, two_members());
     // As a machine does that is always late.
-    let input = |at: u64| Input::Event {
-        at: Instant(at),
-        asked: None,
-        event: Event::Wake,
+    let input = |at: u64| {
+        Short::Whole(Input::Event {
+            at: Instant(at),
+            asked: None,
+            event: Event::Wake,
+        })
     };
     for at in 0..20_000 {
         world.journal.input(input(at));
