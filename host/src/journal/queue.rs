@@ -17,7 +17,7 @@ use checkd_core::{Instant, IntentId, LeafId};
 use super::{Message, inputs};
 
 /// So many bytes may wait for the disk.
-pub(super) const ROOM: usize = 32 << 20;
+pub(super) const ROOM: usize = 96 << 20;
 /// Runs may take so much of it, in quarters: the rest is for what cannot be observed again.
 const RUNS_QUARTERS: usize = 3;
 /// So many messages are taken at once at most.
