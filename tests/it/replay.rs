@@ -118,7 +118,7 @@ fn what_was_changed_in_a_journal_is_found_and_named() {
         (
             // Of this member alone: the other one may have failed before, while it began.
             "UPDATE input SET value = replace(value, '\"fail\"', '\"pass\"')
-             WHERE value LIKE '%\"leaf\":{%\"member\":1}%'"
+             WHERE json_extract(value, '$.sample.leaf[2]') = 1"
                 .to_owned(),
             "web/web-1",
         ),
