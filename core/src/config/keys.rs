@@ -550,7 +550,7 @@ pub const POLICY: &[Key] = &[
         "sick_restarts",
         Form::Limit,
         Said::Limit(d::SICK_RESTARTS),
-        "Restarts of a sick member, and signals to its workers, before it is given up.",
+        "Restarts of a sick member, and signals to its workers, before it is given up; the last of them is a restart.",
     ),
     key(
         "dead_starts",

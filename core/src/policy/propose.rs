@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::gate::View;
+use super::leaf::Leaf;
 use super::state::{Health, Life, Wanted};
 use super::together::Together;
 use super::{Motive, Step, judge};
@@ -110,7 +111,7 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
             let expr = &view.group_plan.live.expr;
             (expr.eval(live) == Status::Fail).then(|| {
                 let blame = expr.blame(live);
-                let single = blamed(view, &blame).is_some();
+                let single = blamed(view, &blame).is_ok();
                 Proposal {
                     step: if single { Step::Signal } else { Step::Restart },
                     motive: Motive::Sick,
@@ -125,33 +126,54 @@ pub(crate) fn propose(view: &View<'_>) -> Option<Proposal> {
     }
 }
 
+/// Why nobody gets a signal where the policy has one; nothing where it has none.
+pub(crate) type NoSignal = Option<&'static str>;
+
 /// The single processes that a signal may help, where its policy has one: all blame lies in checks that
 /// name some, none is the member's own, and no signal was in vain in this incident.
 ///
 /// In a hold there are none: whether what many have together is cured by a restart is found out by a
-/// restart.
-pub(crate) fn blamed(view: &View<'_>, blame: &[u32]) -> Option<Arc<[Process]>> {
-    let asked = view.group_plan.policy.signal.is_some();
-    if !asked || view.member.ledger.signalled_in_vain || view.group.hold.is_some() {
-        return None;
+/// restart. And the last act that the limit allows is a restart: nobody is given up before one was tried.
+pub(crate) fn blamed(view: &View<'_>, blame: &[u32]) -> Result<Arc<[Process]>, NoSignal> {
+    let (policy, ledger) = (&view.group_plan.policy, &view.member.ledger);
+    if policy.signal.is_none() || view.group.hold.is_some() {
+        return Err(None);
+    }
+    if ledger.signalled_in_vain {
+        return Err(Some("that of before, in this incident, did not help"));
+    }
+    let limit = policy.sick_restarts;
+    if ledger.restarts.count(limit.window, view.now) + 1 >= limit.max {
+        return Err(Some(
+            "the last act that `sick_restarts` allows is a restart",
+        ));
     }
     named(view, blame)
 }
 
 /// The processes that these checks name now, where each names some and none is the member's own.
-pub(crate) fn named(view: &View<'_>, blame: &[u32]) -> Option<Arc<[Process]>> {
+pub(crate) fn named(view: &View<'_>, blame: &[u32]) -> Result<Arc<[Process]>, NoSignal> {
+    const NONE: NoSignal = Some("not every check that fails names a process of it");
     let member = view.member;
-    let own = member.generation?;
+    let own = member.generation.ok_or(NONE)?;
     let mut all = Vec::new();
     for &check in blame {
         // A leaf that the group shares knows nothing of this member.
-        let leaf = member.leaves.get(check as usize)?.as_ref()?;
-        all.extend_from_slice(leaf.blamed()?);
+        let leaf = member.leaves.get(check as usize).and_then(Option::as_ref);
+        all.extend_from_slice(leaf.and_then(Leaf::blamed).ok_or(NONE)?);
     }
     all.sort_unstable();
     all.dedup();
-    let fits = !all.is_empty() && all.len() <= BLAMED_MAX;
-    (fits && all.iter().all(|one| one.pid != own.pid)).then(|| all.into())
+    if all.is_empty() {
+        return Err(NONE);
+    }
+    if all.len() > BLAMED_MAX {
+        return Err(Some("too many processes of it are named"));
+    }
+    if all.iter().any(|one| one.pid == own.pid) {
+        return Err(Some("its own process is named"));
+    }
+    Ok(all.into())
 }
 
 /// What an exit means to a member that should run.

@@ -186,6 +186,8 @@ impl Judge<'_> {
         });
         let why = if self.group.choice("mode") == Some("observe") {
             "with `mode = \"observe\"` nothing is sent"
+        } else if plan.sick_restarts.max == 1 {
+            "the one act that `sick_restarts` allows is a restart"
         } else if can_blame {
             return;
         } else {

@@ -145,7 +145,7 @@ impl Turn<'_> {
                 }
                 let processes = attempt.processes.as_deref()?;
                 let named = propose::named(&self.view(id)?, &self.because(id).0);
-                let still = |one| named.as_ref().is_some_and(|named| named.contains(one));
+                let still = |one| named.as_ref().is_ok_and(|named| named.contains(one));
                 (!processes.iter().all(still)).then_some("its checks blame others now")
             }
         }

@@ -135,7 +135,7 @@ impl Turn<'_> {
         let generation = member.generation.filter(|_| proposal.step != Step::Start);
         let (incident, asked) = (member.incident, member.asked.clone());
         let processes = (proposal.step == Step::Signal)
-            .then(|| propose::blamed(&self.view(id)?, &proposal.blame))
+            .then(|| propose::blamed(&self.view(id)?, &proposal.blame).ok())
             .flatten();
         let explanation = self.explanation(id, proposal, readings);
         let why = match asked {
@@ -194,6 +194,17 @@ impl Turn<'_> {
             why,
             incident,
         }));
+    }
+
+    /// What its checks say; where its policy has a signal, also why it is restarted all the same.
+    fn why_sick(&self, id: MemberId, proposal: &Proposal) -> String {
+        let because = self.because(id).1;
+        let view = self.view(id).filter(|_| proposal.step == Step::Restart);
+        let signal = view.map(|view| propose::blamed(&view, &proposal.blame));
+        match signal {
+            Some(Err(Some(why))) => format!("{because}; no signal: {why}"),
+            Some(Ok(_) | Err(None)) | None => because,
+        }
     }
 
     /// `SIGTERM to process 4711: stuck failed 5 times in 20s (…)`.
@@ -298,7 +309,7 @@ impl Turn<'_> {
                     None => how.to_owned(),
                 }
             }
-            Motive::Sick => self.because(id).1,
+            Motive::Sick => self.why_sick(id, proposal),
             Motive::Dead => {
                 let how = (self.state.member(id)).map_or_else(String::new, words::ending);
                 if proposal.parole {

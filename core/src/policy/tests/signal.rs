@@ -106,6 +106,9 @@ fn where_something_else_is_to_blame_too_the_member_is_restarted() {
     world.say(0, 1, Status::Fail);
     world.pass(Span::mins(2));
     assert_eq!((world.signals(), world.restarts()), (0, 1));
+    let told = "; no signal: not every check that fails names a process of it";
+    let ledger = world.happened();
+    assert!(ledger.contains(told), "{ledger}");
 }
 
 #[test]
@@ -133,6 +136,24 @@ fn whoever_blames_more_than_eight_blames_the_member() {
     world.blames.insert(leaf, all.collect());
     world.pass(Span::mins(2));
     assert_eq!((world.signals(), world.restarts()), (0, 1));
+}
+
+/// What spoils the workers may sit in their master, which goes on: then each new worker hangs too.
+#[test]
+fn before_a_member_is_given_up_it_was_restarted_once() {
+    let mut world = prefork(2, &["ping"]);
+    for _ in 0..4 {
+        world.blame(0, 0, WORKER);
+        world.pass(Span::mins(4));
+    }
+    assert_eq!((world.signals(), world.restarts()), (3, 1));
+    let ledger = world.happened();
+    let told = "; no signal: the last act that `sick_restarts` allows is a restart";
+    assert!(ledger.contains(told), "{ledger}");
+    world.blame(0, 0, WORKER);
+    world.pass(Span::mins(4));
+    let report = world.engine.explain(World::id(0), world.now).unwrap();
+    assert!(report.given_up.is_some(), "{report:?}");
 }
 
 #[test]
