@@ -1011,6 +1011,10 @@ fn a_signal_is_of_use_where_a_check_of_a_plugin_may_blame_a_process() {
     assert!(found.is_empty(), "{found:?}");
     let signal = plan.and_then(|plan| plan.groups[0].policy.signal.clone());
     assert_eq!(signal.as_deref(), Some("KILL"));
+    let all = group(&json!({ "policy": { "signal": "KILL", "sick_restarts": "1 in 1h" } }));
+    let (_, found) = read(&document(&all), &kinds, UnknownKinds::Refuse);
+    let found = format!("{found:?}");
+    assert!(found.contains("`signal` has no effect"), "{found}");
     let all = group(&json!({ "policy": { "signal": "USR1" } }));
     let (plan, found) = read(&document(&all), &kinds, UnknownKinds::Refuse);
     assert!(plan.is_none() && found.len() == 1, "{found:?}");
