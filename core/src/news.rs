@@ -62,8 +62,10 @@ pub const fn of(kind: NoticeKind) -> News {
         NoticeKind::Blind => news("blind", Problem, Critical, "blind"),
         NoticeKind::Acting => news("restart", Step, Info, "being restarted"),
         NoticeKind::Stopping => news("restart", Step, Info, "being stopped"),
-        NoticeKind::Signalling => news("restart", Step, Info, "sent a signal"),
-        NoticeKind::SignalledInVain => news("restart", Step, Warning, "sent a signal in vain"),
+        NoticeKind::Signalling => news("restart", Step, Info, "worker got a signal"),
+        NoticeKind::SignalledInVain => {
+            news("restart", Step, Warning, "worker got a signal in vain")
+        }
         NoticeKind::Futile => news("restart", Step, Warning, "restarted in vain"),
         NoticeKind::Hold => news("hold", Problem, Critical, "held"),
         NoticeKind::Thaw => news("recovered", End, Info, "not held any more"),

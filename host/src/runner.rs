@@ -3,8 +3,8 @@
 mod doors;
 mod hand;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -192,31 +192,49 @@ impl Runner {
         }
     }
 
-    /// Adds what a person can do about a check of a kind that nobody offers: look at the plugins
-    /// that could not be loaded.
+    /// Adds what a person can do about the plugins of its checks: look at one that is quarantined, and,
+    /// where nobody offers a kind, at those that could not be loaded.
     pub fn advise(&self, report: &mut MemberReport) {
+        let mut advice = self.quarantined(report);
         let cause = Cause::PluginUnavailable.as_str();
         let catalog = &self.inner.catalog;
         let nobody_offers = report.checks.iter().any(|leaf| {
             leaf.cause.as_deref() == Some(cause) && catalog.offer(&leaf.kind).is_none()
         });
-        if !nobody_offers {
-            return;
-        }
-        let missing = catalog.missing().into_iter().take(MISSING_TOLD);
-        let advice = missing.map(|plugin| Advice {
-            // A command is known by the configuration that names it.
-            command: plugin.file.map_or_else(
-                || "checkd plugin list".to_owned(),
-                |file| format!("checkd plugin inspect {}", quoted(&file)),
-            ),
-            does: format!(
-                "says why this plugin cannot be used; it is tried again every {TRY_AGAIN}, and \
+        let missing = catalog.missing().into_iter().filter(|_| nobody_offers);
+        advice.extend(missing.take(MISSING_TOLD).map(|plugin| {
+            Advice {
+                // A command is known by the configuration that names it.
+                command: plugin.file.map_or_else(
+                    || "checkd plugin list".to_owned(),
+                    |file| format!("checkd plugin inspect {}", quoted(&file)),
+                ),
+                does: format!(
+                    "says why this plugin cannot be used; it is tried again every {TRY_AGAIN}, and \
                  needs no restart of checkd"
-            )
-            .into(),
-        });
+                )
+                .into(),
+            }
+        }));
         report.can_do.splice(0..0, advice);
+    }
+
+    fn quarantined(&self, report: &MemberReport) -> Vec<Advice> {
+        let held = (self.standings().into_iter())
+            .filter(|(_, standing)| matches!(standing, Standing::Quarantined(_)));
+        let held: BTreeSet<Arc<str>> = held.map(|(name, _)| name).collect();
+        let kinds: BTreeSet<&CheckKind> = report.checks.iter().map(|leaf| &leaf.kind).collect();
+        let offers = (kinds.into_iter()).filter_map(|kind| self.inner.catalog.offer(kind));
+        let names: BTreeSet<String> = offers.map(|offer| offer.plugin.name.clone()).collect();
+        let held = (names.into_iter()).filter(|name| held.contains(name.as_str()));
+        let advice = held.map(|name| Advice {
+            command: format!("checkd plugin inspect {name}"),
+            does:
+                "shows the plugin that is quarantined because its worker broke; when it is mended, \
+                   `checkd reload` takes it at once"
+                    .into(),
+        });
+        advice.collect()
     }
 
     /// How every plugin is that has a worker, by its name.

@@ -611,6 +611,11 @@ fn a_plugin_that_is_quarantined_is_news_and_so_is_its_end() {
     );
     let listed = checkd.ask(["plugin", "list", "checkd.toml"]).unwrapped();
     assert!(listed.contains("acme: quarantined since "), "{listed}");
+    let explained = checkd.ask(["explain", "web/web-0"]).unwrapped();
+    assert!(
+        explained.contains("checkd plugin inspect acme"),
+        "{explained}"
+    );
     fs::remove_file(checkd.dir().join("die")).expect("it was there");
     // It is tried again after half a minute.
     let told = eventually("its end is told", Duration::from_mins(3), || {

@@ -58,6 +58,13 @@ fn tell_leaf(text: &mut String, name: &str, leaf: &Leaf) {
     text.push_str(name);
     // A text takes all that is written to it.
     _ = match leaf.streak() {
+        // What was so before is no evidence of how it is.
+        Some(streak) if !streak.failing && leaf.latest() == Status::Unknown => {
+            write!(text, " cannot tell")
+        }
+        None if leaf.latest() == Status::Unknown && leaf.newest().is_some() => {
+            write!(text, " cannot tell")
+        }
         None => write!(text, " has not been seen yet"),
         Some(streak) => {
             text.push_str(if streak.failing { " failed" } else { " passed" });

@@ -81,7 +81,12 @@ impl Turn<'_> {
             }
             Motive::Sick if spent => {
                 let limit = policy.sick_restarts;
-                let acts = words::acts(policy, "restarts");
+                let restarts = if policy.sick_restarts.max == 1 {
+                    "restart"
+                } else {
+                    "restarts"
+                };
+                let acts = words::acts(policy, restarts);
                 format!(
                     "{} {acts} in {} did not last; it is left running",
                     limit.max, limit.window
