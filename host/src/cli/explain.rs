@@ -388,6 +388,9 @@ fn waits(out: &mut String, report: &MemberReport, paper: Paper) {
                     "{step} (intent {intent}): begins when that is in the journal; every gate is read again then"
                 )
             }
+            "acting" => {
+                format!("{step} (intent {intent}): under way; judged when that is done")
+            }
             phase => format!(
                 "{step} (intent {intent}): {phase}; judged in {} at the latest",
                 attempt.confirm_within
