@@ -218,7 +218,11 @@ impl Pair<'_> {
             }
             if !same {
                 let now = self.then.now();
-                let why = self.other.engine.explain(id, now).map(|it| it.summary);
+                let why = self.other.engine.explain(id, now);
+                let why = why.map(|it| match it.attempt {
+                    Some(attempt) => format!("a {} is decided", attempt.step),
+                    None => it.summary,
+                });
                 heard(now, Said::Not(id, &why.unwrap_or_default()));
             }
             self.ask_again(id, heard);
