@@ -193,6 +193,9 @@ impl<'a> Turn<'a> {
         let attempt = member.attempt.as_ref();
         if let Some(attempt) = attempt.filter(|it| it.phase == Phase::Confirming) {
             look(attempt.confirm_by);
+            if let Health::Healthy { since } = member.health {
+                look(since + policy.confirm_up);
+            }
         }
         if let (Health::Healthy { since }, Some(_)) = (&member.health, member.incident) {
             look(*since + policy.backoff_reset);

@@ -103,7 +103,17 @@ impl Turn<'_> {
                 }
             }
             Health::Unproven if !starting && live == Status::Fail => self.failed_now(id),
-            Health::Healthy { .. } if live == Status::Fail => self.failed_now(id),
+            Health::Healthy { since } if live == Status::Fail => {
+                self.failed_now(id);
+                if self.signal_judged(id).is_some() {
+                    let (text, after) = (&group_plan.live.text, self.now.since(since));
+                    self.confirm(
+                        id,
+                        Outcome::Futile,
+                        &format!("`{text}` fails again after {after}"),
+                    );
+                }
+            }
             Health::Healthy { since } if self.now.since(since) >= policy.backoff_reset => {
                 self.forgive(id);
             }
@@ -127,20 +137,28 @@ impl Turn<'_> {
         confirms.then_some(attempt.confirm_by)
     }
 
-    /// A signal is judged by `live`: the member goes on, so nothing of it starts.
+    /// A signal is judged by `live`, which must pass for as long as after a start: the member goes on, so
+    /// nothing of it starts.
     fn judge_signal(&mut self, id: MemberId, live: Status) {
         let (Some(by), Some(view)) = (self.signal_judged(id), self.view(id)) else {
             return;
         };
-        let (plan, timeout) = (view.group_plan, view.group_plan.policy.startup_timeout);
-        let text = &plan.live.text;
-        let healthy = matches!(view.member.health, Health::Healthy { .. });
-        if !healthy && self.now < by {
+        let plan = view.group_plan;
+        let (text, timeout) = (&plan.live.text, plan.policy.startup_timeout);
+        let healthy = match view.member.health {
+            Health::Healthy { since } => Some(self.now.since(since)),
+            Health::Unproven | Health::Failed { .. } => None,
+        };
+        let suspect = judge::latest(plan, view.group, view.member) == Status::Fail;
+        let waits = match healthy {
+            Some(healthy) => healthy < plan.policy.confirm_up || suspect,
+            None => self.now < by,
+        };
+        if waits {
             return;
         }
-        let (outcome, why) = if healthy {
-            let after = (self.now + timeout).since(by);
-            (Outcome::Effective, format!("healthy after {after}"))
+        let (outcome, why) = if let Some(healthy) = healthy {
+            (Outcome::Effective, format!("healthy for {healthy}"))
         } else if live == Status::Fail && !self.stall_hides(id, &plan.live) {
             let why = format!("`{text}` still fails {timeout} after it");
             (Outcome::Futile, why)

@@ -138,6 +138,24 @@ fn whoever_blames_more_than_eight_blames_the_member() {
     assert_eq!((world.signals(), world.restarts()), (0, 1));
 }
 
+#[test]
+fn a_member_that_fails_again_at_once_was_not_helped() {
+    let mut world = prefork(2, &["ping"]);
+    world.blame(0, 0, WORKER);
+    for _ in 0..300_000 {
+        world.pass(Span::millis(1));
+        if world.signals() > 0 && world.health(0) == "healthy" {
+            break;
+        }
+    }
+    world.blame(0, 0, WORKER + 1);
+    world.pass(Span::mins(3));
+    assert_eq!((world.signals(), world.restarts()), (1, 1));
+    let ledger = world.happened();
+    let told = "signal did not help: `ping` fails again after ";
+    assert!(ledger.contains(told), "{ledger}");
+}
+
 /// What spoils the workers may sit in their master, which goes on: then each new worker hangs too.
 #[test]
 fn before_a_member_is_given_up_it_was_restarted_once() {
