@@ -89,10 +89,12 @@ fn a_daemon_that_the_file_does_not_lead_to_any_more_is_told_to_be_elsewhere() {
     let [pid, _] = healthy_pair(&checkd);
     let moved = format!("[daemon]\nstate_dir = \"$DIR/elsewhere\"\n{CONFIG}");
     checkd.write_raw_config(&moved);
-    let answer = checkd.ask(["reload"]);
-    assert_eq!(answer.code, Some(1), "{answer:?}");
-    let told = "the daemon that runs is where it was before: `--control PATH` reaches it";
-    assert!(answer.stderr.contains(told), "{answer:?}");
+    for verb in ["reload", "status"] {
+        let answer = checkd.ask([verb]);
+        assert_eq!(answer.code, Some(1), "{answer:?}");
+        let told = "the daemon that runs is where it was before: `--control PATH` reaches it";
+        assert!(answer.stderr.contains(told), "{answer:?}");
+    }
     let socket = ["control.sock", "state/control.sock"].map(|path| checkd.dir().join(path));
     let socket = socket.iter().find(|path| path.exists()).unwrap();
     let answer = checkd.ask(["reload", "--control", socket.to_str().unwrap()]);

@@ -53,7 +53,10 @@ pub(super) fn advice(view: &View<'_>, report: &MemberReport, readings: &[Reading
     if it.ledger.given_up.is_some() {
         all.push(to_type(
             ["reset ", path],
-            if it.generation.is_some() {
+            if it.generation.is_some() && view.group_plan.policy.signal.is_some() {
+                "forgets what was tried: whatever would help is done when every gate is open, and \
+                 again until that helps or it is given up again"
+            } else if it.generation.is_some() {
                 "forgets what was tried: it is restarted when every gate is open, and again until \
                  that helps or it is given up again"
             } else {

@@ -126,10 +126,22 @@ impl Control {
         let path = self.path.display();
         let told = Diagnostic::error("C0506", format!("no daemon answers at `{path}`"));
         let chosen = format!("this socket was chosen by {}", self.chosen_by);
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the system has many more reasons")]
+        // The file says where the next daemon will be, and not where the one is that runs.
+        let moved = "where `state_dir` or `control` was changed in it, the daemon that runs is where it \
+                     was before: `--control PATH` reaches it";
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the system has many more reasons"
+        )]
         let told = match error.kind() {
+            NotFound if self.chosen_by.starts_with("the configuration") => told
+                .note("there is no such socket")
+                .note(chosen)
+                .note(moved)
+                .help("where none runs, start it with `checkd run`"),
             NotFound => told.note("there is no such socket").note(chosen).help(
-                "start it with `checkd run`, or name the socket of another one with `--control PATH`",
+                "start it with `checkd run`, or name the socket of another one with `--control PATH`, or \
+                 its configuration in `CHECKD_CONFIG`",
             ),
             ConnectionRefused if self.no_socket() => told
                 .note("what is there is no socket")

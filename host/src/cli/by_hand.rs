@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use crate::api::client::Failure;
 use crate::api::wire::{Answers, Order, ReloadOrder, Reloaded};
 use crate::wall;
 
@@ -79,12 +78,6 @@ pub fn reload(args: &ReloadArgs) -> ExitCode {
     let place = find::place(&args.daemon);
     let answer: Reloaded = match place.control.post("/api/v1/reload", &order) {
         Ok(answer) => answer,
-        Err(Failure::Silent(told)) if place.home.is_some() => {
-            // The file that is to be taken says where the daemon will be, and not where it is.
-            let moved = "where `state_dir` or `control` was changed in it, the daemon that runs is where it \
-                         was before: `--control PATH` reaches it";
-            return find::no_answer(&Failure::Silent(Box::new(told.note(moved))));
-        }
         Err(failure) => return find::no_answer(&failure),
     };
     if answer.ok {
