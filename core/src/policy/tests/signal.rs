@@ -17,6 +17,15 @@ fn prefork(members: u32, checks: &[&str]) -> World {
     world
 }
 
+/// Lets time pass until it is so.
+fn until(world: &mut World, so: impl Fn(&World) -> bool) {
+    let came = (0..300_000).any(|_| {
+        world.pass(Span::millis(1));
+        so(world)
+    });
+    assert!(came, "it never was so: {}", world.happened());
+}
+
 fn outcomes(world: &World) -> Vec<Outcome> {
     let entries = world.entries.iter();
     let of = |entry: &Entry| match entry {
@@ -142,12 +151,9 @@ fn whoever_blames_more_than_eight_blames_the_member() {
 fn a_member_that_fails_again_at_once_was_not_helped() {
     let mut world = prefork(2, &["ping"]);
     world.blame(0, 0, WORKER);
-    for _ in 0..300_000 {
-        world.pass(Span::millis(1));
-        if world.signals() > 0 && world.health(0) == "healthy" {
-            break;
-        }
-    }
+    until(&mut world, |it| {
+        it.signals() > 0 && it.health(0) == "healthy"
+    });
     world.blame(0, 0, WORKER + 1);
     world.pass(Span::mins(3));
     assert_eq!((world.signals(), world.restarts()), (1, 1));
@@ -233,12 +239,7 @@ fn who_is_only_observed_gets_none_and_it_is_told_once() {
 fn whoever_is_not_blamed_any_more_when_the_intent_is_stored_gets_none() {
     let mut world = prefork(2, &["ping"]);
     world.blame(0, 0, WORKER);
-    for _ in 0..60_000 {
-        world.pass(Span::millis(1));
-        if !world.engine.attempts().is_empty() {
-            break;
-        }
-    }
+    until(&mut world, |it| !it.engine.attempts().is_empty());
     // The journal has not answered yet.
     let sample = |pid: u32| Sample {
         status: Status::Fail,
@@ -275,12 +276,7 @@ fn a_member_that_dies_of_it_is_started() {
     let mut world = prefork(2, &["ping"]);
     world.cured_by_signal = false;
     world.blame(0, 0, WORKER);
-    for _ in 0..60_000 {
-        world.pass(Span::millis(1));
-        if world.signals() > 0 {
-            break;
-        }
-    }
+    until(&mut world, |it| it.signals() > 0);
     world.die(World::id(0), Exit::Code(1));
     assert_eq!(outcomes(&world).last(), Some(&Outcome::Futile));
     world.say(0, 0, Status::Pass);
@@ -316,12 +312,7 @@ fn a_signal_that_a_daemon_died_over_is_withdrawn_and_decided_anew() {
     let mut world = prefork(2, &["ping"]);
     world.cured_by_signal = false;
     world.blame(0, 0, WORKER);
-    for _ in 0..60_000 {
-        world.pass(Span::millis(1));
-        if world.signals() > 0 {
-            break;
-        }
-    }
+    until(&mut world, |it| it.signals() > 0);
     world.crash(false);
     assert_eq!(outcomes(&world).last(), Some(&Outcome::Withdrawn));
     world.pass(Span::secs(20));
